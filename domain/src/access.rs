@@ -1,0 +1,82 @@
+//! Who may do what, as one table. Where (which areas) is the server's question.
+
+use crate::kind::{Kind, Nature};
+use crate::op::Action;
+use serde::{Deserialize, Serialize};
+
+/// What somebody may do. Bound to a device when it is enrolled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i16)]
+pub enum Role {
+    /// Field worker, volunteer, building lead: records what happens.
+    Field = 1,
+    /// Plans, refers, mends: everything within the own areas.
+    Coordinator = 2,
+    /// Reads everything within the own areas.
+    Supervisor = 3,
+    /// Answers for the requests that were referred to its organization.
+    Partner = 4,
+    /// Everything, and enrolment.
+    Admin = 5,
+    /// The worker process: follow-ups.
+    System = 6,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: &[Role] =
+        &[Role::Field, Role::Coordinator, Role::Supervisor, Role::Partner, Role::Admin, Role::System];
+
+    /// The number that the wire and the databases use.
+    pub fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// The role with this number.
+    pub fn from_number(number: i16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.number() == number)
+    }
+
+    /// The role as the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Field => "field",
+            Role::Coordinator => "coordinator",
+            Role::Supervisor => "supervisor",
+            Role::Partner => "partner",
+            Role::Admin => "admin",
+            Role::System => "system",
+        }
+    }
+
+    /// Whether this role may act in this way on records of this kind.
+    pub fn may(self, action: &Action, kind: Kind) -> bool {
+        match self {
+            Role::Admin => true,
+            // Words of the vocabulary and the tree's roots belong to the whole city.
+            Role::Coordinator => kind != Kind::Term,
+            Role::Field => match action {
+                Action::Create(_) => {
+                    kind.nature() == Nature::Fact
+                        || matches!(kind, Kind::Request | Kind::Violation | Kind::Adoption)
+                }
+                // What is wrong on a door or a plate is seen by who stands before it.
+                Action::Edit { .. } => {
+                    kind.nature() == Nature::Fact
+                        || matches!(kind, Kind::Request | Kind::Violation | Kind::Place | Kind::Asset)
+                }
+                Action::Step(_) => true,
+                Action::Move { .. } | Action::Delete { .. } | Action::Settle { .. } => false,
+            },
+            Role::Partner => matches!(action, Action::Step(_)) && kind == Kind::Request,
+            Role::System => kind == Kind::FollowUp && matches!(action, Action::Create(_) | Action::Step(_)),
+            Role::Supervisor => false,
+        }
+    }
+
+    /// Whether this role may see and mend quarantine, conflicts and devices of its areas.
+    pub fn coordinates(self) -> bool {
+        matches!(self, Role::Coordinator | Role::Admin)
+    }
+}

@@ -1,0 +1,227 @@
+//! The fold: ops in their one total order become a record.
+//!
+//! Pure, and shared by server and device. The record depends on the set of ops alone, never on the order in which
+//! they arrived: [`fold`] sorts, and [`apply`] is only ever called with the op that comes next in the order.
+
+use crate::body::Fields;
+use crate::kind::{Kind, Nature};
+use crate::limit::RECORD_ENTRIES_MAX;
+use crate::op::{Action, Change, PlacedOp, Step};
+use crate::record::{Amendment, Dispute, Matter, Record, Standing, StepTaken, Trace};
+use crate::status::stages;
+use crate::verdict::{Outcome, Reason, Refusal, Verdict};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What an op did at its place in the order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// The record changed as asked.
+    Applied,
+    /// The record says so already.
+    Merged,
+    /// The record changed, and another's change of the same field is kept beside it.
+    Conflict,
+    /// Nothing changed but the history.
+    NotApplied(Refusal),
+}
+
+impl Effect {
+    /// The verdict for an op that has this effect on arrival.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Effect::Applied => Verdict::plain(Outcome::Applied),
+            Effect::Merged => Verdict::plain(Outcome::Merged),
+            Effect::Conflict => Verdict::plain(Outcome::ConflictRecorded),
+            Effect::NotApplied(refusal) => Verdict::because(Outcome::NotApplied, refusal),
+        }
+    }
+}
+
+/// Folds the ops of one record, given in any order, each once or more often.
+///
+/// Answers the record, if any op created it, and the effect of each op, in the total order.
+pub fn fold(ops: &[PlacedOp]) -> (Option<Record>, Vec<(&PlacedOp, Effect)>) {
+    let ordered: BTreeMap<_, _> = ops.iter().map(|placed| (placed.key, placed)).collect();
+    let mut record = None;
+    let effects = ordered.into_values().map(|placed| (placed, apply(&mut record, placed))).collect();
+    (record, effects)
+}
+
+/// Takes in the next op. Its key must be greater than that of every op taken in before: `record.through`.
+pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
+    let Some(record) = record else {
+        return match &placed.op.action {
+            Action::Create(body) => {
+                *record = Some(create(placed, body.fields()));
+                Effect::Applied
+            }
+            _ => not_applied(Reason::UnknownRecord, "nobody created this record before"),
+        };
+    };
+    record.through = placed.key;
+    if record.deleted.is_some() {
+        return not_applied(Reason::Deleted, "the record was deleted before");
+    }
+    if record.kind != placed.op.kind {
+        return not_applied(Reason::WrongKind, "the record is of another kind");
+    }
+    let effect = match &placed.op.action {
+        Action::Create(body) if body.fields() == record.fields => Effect::Merged,
+        Action::Create(_) => not_applied(Reason::AlreadyExists, "another op created this record before"),
+        Action::Edit { changes, reason } => edit(record, placed, changes, reason),
+        Action::Step(step) => take_step(record, placed, step),
+        Action::Move { to } if *to == record.area => Effect::Merged,
+        Action::Move { to } => {
+            let from = std::mem::replace(&mut record.area, *to);
+            record.former_areas.retain(|area| area != to && *area != from);
+            record.former_areas.push(from);
+            Effect::Applied
+        }
+        Action::Delete { reason } => {
+            *record = tombstone(record, reason);
+            Effect::Applied
+        }
+        Action::Settle { disputes } => {
+            let before = record.disputes.len();
+            record.disputes.retain(|dispute| !disputes.contains(&dispute.op));
+            if record.disputes.len() < before { Effect::Applied } else { Effect::Merged }
+        }
+    };
+    if matches!(effect, Effect::Applied | Effect::Conflict) {
+        record.changed = trace(placed);
+    }
+    effect
+}
+
+fn create(placed: &PlacedOp, mut fields: Fields) -> Record {
+    if placed.op.kind == Kind::Request {
+        fields.remove("referred_to"); // only a step refers
+        fields.remove("due_at_ms");
+    }
+    Record {
+        id: placed.op.record,
+        kind: placed.op.kind,
+        area: placed.op.area,
+        former_areas: Vec::new(),
+        fields,
+        status: stages(placed.op.kind).map(|stages| stages.first().to_owned()).unwrap_or_default(),
+        created: trace(placed),
+        changed: trace(placed),
+        writers: BTreeMap::new(),
+        steps: Vec::new(),
+        amendments: Vec::new(),
+        disputes: Vec::new(),
+        deleted: None,
+        through: placed.key,
+    }
+}
+
+fn tombstone(record: &Record, reason: &str) -> Record {
+    Record {
+        fields: Fields::new(),
+        writers: BTreeMap::new(),
+        steps: Vec::new(),
+        amendments: Vec::new(),
+        disputes: Vec::new(),
+        deleted: Some(reason.to_owned()),
+        ..record.clone()
+    }
+}
+
+fn edit(record: &mut Record, placed: &PlacedOp, changes: &[Change], reason: &str) -> Effect {
+    let mut before = Fields::new();
+    let mut effect = Effect::Merged;
+    for change in changes {
+        let current = record.fields.get(&change.field).cloned().unwrap_or(Value::Null);
+        if current == change.value {
+            continue;
+        }
+        if current == change.base {
+            if effect == Effect::Merged {
+                effect = Effect::Applied;
+            }
+        } else {
+            effect = Effect::Conflict;
+            let other_op = record.writers.get(&change.field).copied().unwrap_or(record.created.op);
+            push(
+                &mut record.disputes,
+                Dispute {
+                    op: placed.id(),
+                    matter: Matter::Field {
+                        field: change.field.clone(),
+                        kept: change.value.clone(),
+                        other: current.clone(),
+                        other_op,
+                    },
+                },
+            );
+        }
+        if change.value.is_null() {
+            record.fields.remove(&change.field);
+        } else {
+            record.fields.insert(change.field.clone(), change.value.clone());
+        }
+        record.writers.insert(change.field.clone(), placed.id());
+        before.insert(change.field.clone(), current);
+    }
+    if record.kind.nature() == Nature::Fact && !before.is_empty() {
+        push(&mut record.amendments, Amendment { trace: trace(placed), reason: reason.to_owned(), before });
+    }
+    effect
+}
+
+fn take_step(record: &mut Record, placed: &PlacedOp, step: &Step) -> Effect {
+    let from = record.status.clone();
+    let allowed = stages(record.kind).is_some_and(|stages| stages.allow(&from, &step.to));
+    let (standing, effect) = if allowed {
+        (Standing::Applied, Effect::Applied)
+    } else if from == step.to {
+        (Standing::Repeated, Effect::Merged)
+    } else {
+        let detail = format!("a {} that is {from} cannot become {}", record.kind.name(), step.to);
+        (Standing::NotApplied, not_applied(Reason::StepNotAllowed, &detail))
+    };
+    match standing {
+        Standing::Applied => {
+            record.status.clone_from(&step.to);
+            if step.to == "referred" {
+                set(&mut record.fields, "referred_to", step.organization.map(|id| id.to_string().into()));
+                set(&mut record.fields, "due_at_ms", step.due_at_ms.map(Value::from));
+            } else if record.kind == Kind::Request && matches!(step.to.as_str(), "triaged" | "open") {
+                set(&mut record.fields, "referred_to", None);
+                set(&mut record.fields, "due_at_ms", None);
+            }
+        }
+        Standing::Repeated => {}
+        Standing::NotApplied => push(
+            &mut record.disputes,
+            Dispute { op: placed.id(), matter: Matter::Step { from: from.clone(), to: step.to.clone() } },
+        ),
+    }
+    push(&mut record.steps, StepTaken { trace: trace(placed), from, step: step.clone(), standing });
+    effect
+}
+
+fn set(fields: &mut Fields, field: &str, value: Option<Value>) {
+    match value {
+        Some(value) => fields.insert(field.to_owned(), value),
+        None => fields.remove(field),
+    };
+}
+
+/// Adds an entry, and lets go of the oldest where there are too many: the history still has it.
+fn push<T>(entries: &mut Vec<T>, entry: T) {
+    if entries.len() == RECORD_ENTRIES_MAX {
+        entries.remove(0);
+    }
+    entries.push(entry);
+}
+
+fn trace(placed: &PlacedOp) -> Trace {
+    Trace { op: placed.id(), at_ms: placed.at_ms, worker: placed.worker }
+}
+
+fn not_applied(reason: Reason, detail: &str) -> Effect {
+    Effect::NotApplied(Refusal::new(reason, detail))
+}

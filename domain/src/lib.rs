@@ -1,0 +1,29 @@
+//! What things are and what follows from what: pure functions, no I/O, no async, no clock.
+//!
+//! People act, and each act is an [`Op`]. The [`fold`](mod@fold) of a record's ops in one total order is the
+//! [`Record`]: what is true now. Server and device share this code, so they cannot disagree.
+
+pub mod access;
+pub mod body;
+pub mod clock;
+pub mod fold;
+pub mod follow_up;
+pub mod id;
+pub mod kind;
+pub mod limit;
+pub mod op;
+pub mod record;
+pub mod status;
+pub mod tally;
+pub mod verdict;
+pub mod vocabulary;
+
+pub use access::Role;
+pub use body::Body;
+pub use clock::{ClockReading, OrderKey};
+pub use fold::{Effect, apply, fold};
+pub use id::{AreaId, DeviceId, OpId, RecordId};
+pub use kind::Kind;
+pub use op::{Action, Change, Op, PlacedOp};
+pub use record::Record;
+pub use verdict::{Outcome, Refusal, Verdict};

@@ -1,0 +1,20 @@
+//! Every limit of the domain, with its unit. Enforced where ops come in, tested at the limit and one past it.
+
+/// Longest name, title, code or external reference, in characters.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Longest note, description, finding or reason, in characters.
+pub const TEXT_CHARS_MAX: usize = 4_000;
+/// Most entries in any list inside a body: answers, questions, attributes, members.
+pub const LIST_ENTRIES_MAX: usize = 256;
+/// Most ops in one atomic group.
+pub const GROUP_OPS_MAX: usize = 64;
+/// Most ops in one sync call.
+pub const BATCH_OPS_MAX: usize = 1_000;
+/// Largest encoded op, in bytes.
+pub const OP_BYTES_MAX: usize = 64 * 1024;
+/// Deepest tree of areas, in levels.
+pub const AREA_DEPTH_MAX: usize = 8;
+/// Steps, amendments and disputes that a record itself carries; older ones are in its history.
+pub const RECORD_ENTRIES_MAX: usize = 200;
+/// How far a device clock may disagree with the time we worked out before the op is marked doubtful, in ms.
+pub const CLOCK_DOUBT_MS: u64 = 60_000;

@@ -1,0 +1,1 @@
+//! gRPC services, sign-in and the rounds command.

@@ -1,0 +1,3 @@
+//! The rounds command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests of the whole: real server, worker and devices on both databases.

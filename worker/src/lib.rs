@@ -1,0 +1,1 @@
+//! Jobs on apalis: what happened becomes follow-ups.
