@@ -65,8 +65,8 @@ pub struct RecordFilter {
     pub status: Option<String>,
     /// Only those with disputes.
     pub disputed: bool,
-    /// Only those with ids greater than this: the last of the page before.
-    pub after: Option<RecordId>,
+    /// Only those behind this place: area, number and id of the last of the page before.
+    pub after: Option<(AreaId, u64, RecordId)>,
     /// At most so many.
     pub limit: u32,
 }

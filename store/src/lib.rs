@@ -4,23 +4,46 @@
 //! runs on both. Everything that a method answers as done is committed and on disk.
 
 mod batch;
+mod commit;
+mod committer;
+mod database;
 mod device;
+mod enrolment;
 mod feed;
+mod lookout;
+mod postgres;
+mod reading;
+mod row;
+mod sqlite;
+mod tx;
 
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 
-use rounds_domain::tally::Tallies;
-use rounds_domain::{AreaId, DeviceId, Op, OpId, RecordId, Role, Verdict};
-use tokio::sync::broadcast;
+use committer::Committer;
+use database::{Database, read_on, write_on};
+use rounds_domain::AreaId;
+use sqlx::{query, query_scalar};
+use std::sync::Arc;
+use tokio::sync::{RwLock, RwLockReadGuard, broadcast};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-/// Why the store could not do what was asked. Nothing was changed.
+/// Commits that may be under way at the same time on PostgreSQL.
+const POSTGRES_LANES: usize = 4;
+/// Hints that a slow receiver may be behind before it misses some.
+const HINTS_MAX: usize = 256;
+
+type Hints = broadcast::Sender<Arc<[AreaId]>>;
+
+/// Why the store could not do what was asked. Nothing was changed, unless the connection was lost during a commit: a
+/// retry finds out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database cannot be reached, is full, or is shutting down. Worth trying again.
     #[error("the database is not available")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
     /// The database is not one that this program can work with.
     #[error("{0}")]
     Unsuitable(String),
@@ -32,191 +55,150 @@ pub enum Error {
     Closed,
 }
 
-/// The databases behind a store, for the job runner, which brings its own statements.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(Arc::new(error))
+    }
+}
+
+impl Error {
+    fn database_code(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(error) => error.as_database_error()?.code().map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Lost against another writer: the same again may work.
+    fn is_contention(&self) -> bool {
+        // PostgreSQL: serialization failure, deadlock. SQLite: busy, and busy in a snapshot.
+        matches!(self.database_code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+    }
+
+    /// The database did not like what it was given, so that other batches of the same commit may do better.
+    fn is_about_content(&self) -> bool {
+        match self {
+            // SQLite says so for a full disk (13) and for faults of input and output (10 and its extensions) too.
+            Self::Unavailable(_) => self.database_code().is_some_and(|code| {
+                let number: u32 = code.parse().unwrap_or(0);
+                number & 0xff != 13
+                    && number & 0xff != 10
+                    && !code.starts_with("53")
+                    && !code.starts_with("57")
+            }),
+            Self::Unreadable(_) => true,
+            Self::Unsuitable(_) | Self::Closed => false,
+        }
+    }
+
+    /// The same, for each of those who waited for a common commit.
+    fn again(&self) -> Self {
+        match self {
+            Self::Unavailable(error) => Self::Unavailable(error.clone()),
+            Self::Unsuitable(what) => Self::Unsuitable(what.clone()),
+            Self::Unreadable(what) => Self::Unreadable(what.clone()),
+            Self::Closed => Self::Closed,
+        }
+    }
+}
+
+/// The connections behind a store, for the job runner, which brings its own statements.
 #[derive(Clone, Debug)]
 pub enum Pool {
-    /// One writer at a time.
+    /// A few connections of its own. SQLite has one writer at a time: keep transactions short.
     Sqlite(sqlx::SqlitePool),
-    /// Many.
+    /// Connections that the whole process shares.
     Postgres(sqlx::PgPool),
 }
 
 /// A store. Clones share one database.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    database: Database,
+    committer: RwLock<Committer>,
+    hints: Hints,
+    lookout: JoinHandle<()>,
+    epoch: Uuid,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.lookout.abort();
+    }
+}
 
 impl Store {
     /// Opens the database that the URL names, and brings its tables up to date under a lock.
     ///
-    /// `sqlite:PATH` (created if it is not there) or `postgres://...`.
-    pub async fn open(_url: &str) -> Result<Self, Error> {
-        unimplemented!()
+    /// `sqlite:PATH` (created if it is not there) or `postgres://...`. `new_epoch` becomes the identity of a database
+    /// that is new, see [`Store::epoch`].
+    ///
+    /// # Errors
+    /// [`Error::Unsuitable`] says what is wrong with the URL, the file or the version; [`Error::Unavailable`].
+    pub async fn open(url: &str, new_epoch: Uuid) -> Result<Self, Error> {
+        let database = Database::open(url).await?;
+        write_on!(&database, tx => {
+            query("INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT DO NOTHING")
+                .bind(new_epoch.to_string())
+                .execute(&mut *tx)
+                .await?;
+        });
+        let epoch: String = read_on!(&database, pool => {
+            query_scalar("SELECT value FROM meta WHERE key = 'epoch'").fetch_one(pool).await?
+        });
+        let epoch = Uuid::parse_str(&epoch).map_err(|_| Error::Unreadable("the epoch".to_owned()))?;
+        let (hints, _) = broadcast::channel(HINTS_MAX);
+        let committer = match &database {
+            Database::Sqlite { writer, .. } => Committer::start(writer.clone(), 1, &hints),
+            Database::Postgres(pool) => Committer::start(pool.clone(), POSTGRES_LANES, &hints),
+        };
+        let lookout = tokio::spawn(lookout::watch(database.clone(), hints.clone()));
+        Ok(Self {
+            shared: Arc::new(Shared { database, committer: RwLock::new(committer), hints, lookout, epoch }),
+        })
     }
+
     /// Waits for what is under way, then closes all connections.
     pub async fn close(&self) {
-        unimplemented!()
-    }
-    /// The pool for the job runner's own tables.
-    pub fn pool(&self) -> Pool {
-        unimplemented!()
-    }
-    /// The identity of this history of the database. Another one means that it was restored from a backup.
-    pub fn epoch(&self) -> uuid::Uuid {
-        unimplemented!()
+        self.shared.committer.write().await.close().await;
+        self.shared.lookout.abort();
+        self.shared.database.close().await;
     }
 
-    // ---- ops
+    /// The connections for the job runner's own tables.
+    pub fn pool(&self) -> Pool {
+        match &self.shared.database {
+            Database::Sqlite { jobs, .. } => Pool::Sqlite(jobs.clone()),
+            Database::Postgres(pool) => Pool::Postgres(pool.clone()),
+        }
+    }
+
+    /// The identity of this history of the database. Another one than before means that it was restored from a
+    /// backup.
+    pub fn epoch(&self) -> Uuid {
+        self.shared.epoch
+    }
 
     /// Takes in a batch, together with other batches that wait (group commit). Answers when it is on disk.
-    pub async fn submit(&self, _batch: Batch) -> Result<Receipt, Error> {
-        unimplemented!()
-    }
-    /// Areas that moved, after each commit that this process knows of. Slow receivers miss hints.
-    pub fn watch(&self) -> broadcast::Receiver<std::sync::Arc<[AreaId]>> {
-        unimplemented!()
-    }
-    /// The ops of a record in quarantine or not, in their total order; without those in quarantine.
-    pub async fn ops_of(&self, _record: RecordId) -> Result<Vec<StoredOp>, Error> {
-        unimplemented!()
-    }
-    /// Ops in quarantine which name one of these areas, or whose device was enrolled for one; `None` for all.
-    pub async fn quarantine(
-        &self,
-        _areas: Option<&[AreaId]>,
-        _after: Option<OpId>,
-        _limit: u32,
-    ) -> Result<Vec<QuarantinedOp>, Error> {
-        unimplemented!()
-    }
-    /// One op in quarantine.
-    pub async fn quarantined(&self, _id: OpId) -> Result<Option<QuarantinedOp>, Error> {
-        unimplemented!()
-    }
-    /// Takes an op out of quarantine, as `op`, at its own place in the order. `None`: it is not in quarantine.
-    pub async fn release(&self, _id: OpId, _op: Op) -> Result<Option<Verdict>, Error> {
-        unimplemented!()
-    }
-    /// Lays a quarantined op aside. False: it is not in quarantine.
-    pub async fn dismiss(&self, _id: OpId) -> Result<bool, Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may be on disk or not; sent again it gets the same verdicts.
+    pub async fn submit(&self, batch: Batch) -> Result<Receipt, Error> {
+        self.committer().await.submit(batch).await
     }
 
-    // ---- records
-
-    /// The next page of these areas' feeds, of at most about `limit` records. Every commit up to the positions that
-    /// it answers is in the pages so far, whatever is written meanwhile.
-    pub async fn pull(&self, _wanted: &[Position], _limit: u32) -> Result<Page, Error> {
-        unimplemented!()
-    }
-    /// A record, deleted ones too.
-    pub async fn record(&self, _id: RecordId) -> Result<Option<Numbered>, Error> {
-        unimplemented!()
-    }
-    /// Records that meet the filter, by id; without deleted ones.
-    pub async fn records(&self, _filter: &RecordFilter) -> Result<Vec<Numbered>, Error> {
-        unimplemented!()
-    }
-    /// Records of an area with numbers above `after` and up to `through`, by number: what a [`Job`] is about.
-    pub async fn changed(&self, _area: AreaId, _after: u64, _through: u64) -> Result<Vec<Numbered>, Error> {
-        unimplemented!()
-    }
-    /// The sums of the counters that are kept.
-    pub async fn tallies(&self) -> Result<Tallies, Error> {
-        unimplemented!()
-    }
-    /// The same counters, counted again from the ops. Reads everything.
-    pub async fn recount(&self) -> Result<Tallies, Error> {
-        unimplemented!()
-    }
-    /// The areas below and including this one, at all depths.
-    pub async fn subtree(&self, _area: AreaId) -> Result<Vec<AreaId>, Error> {
-        unimplemented!()
+    /// Areas that moved, after each commit that this process makes, and within seconds of those of others. Slow
+    /// receivers miss hints.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<[AreaId]>> {
+        self.shared.hints.subscribe()
     }
 
-    // ---- devices
-
-    /// Keeps a one-time code.
-    pub async fn create_code(&self, _code: NewCode) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// Turns a code into a device. `None`: no such code, used before, or past its time. A code works once.
-    pub async fn enrol(
-        &self,
-        _code_hash: [u8; 32],
-        _id: DeviceId,
-        _label: &str,
-        _token_hash: [u8; 32],
-        _now_ms: i64,
-    ) -> Result<Option<Device>, Error> {
-        unimplemented!()
-    }
-    /// A device of this process itself (the worker, an import), without a token. The same id gives the same device.
-    pub async fn internal_device(
-        &self,
-        _id: DeviceId,
-        _label: &str,
-        _role: Role,
-        _now_ms: i64,
-    ) -> Result<Device, Error> {
-        unimplemented!()
-    }
-    /// Who this token names, with the scope of this moment. Revoked devices too.
-    pub async fn caller(&self, _token_hash: [u8; 32]) -> Result<Option<Caller>, Error> {
-        unimplemented!()
-    }
-    /// Whether the device held the area under an assignment that it had not yet been told the end of when it knew
-    /// `scope_version`.
-    pub async fn held(&self, _device: DeviceId, _area: AreaId, _scope_version: u64) -> Result<bool, Error> {
-        unimplemented!()
-    }
-    /// Notes a contact, soon; at most one per device and minute is worth it.
-    pub fn note_contact(&self, _contact: Contact) {
-        unimplemented!()
-    }
-    /// A device.
-    pub async fn device(&self, _id: DeviceId) -> Result<Option<Device>, Error> {
-        unimplemented!()
-    }
-    /// Devices with an area among these (`None` for all), by id.
-    pub async fn devices(
-        &self,
-        _areas: Option<&[AreaId]>,
-        _after: Option<DeviceId>,
-        _limit: u32,
-    ) -> Result<Vec<Device>, Error> {
-        unimplemented!()
-    }
-    /// Revokes a device; its token still names it, so that it can be told. False: there is none.
-    pub async fn revoke(&self, _id: DeviceId, _now_ms: i64) -> Result<bool, Error> {
-        unimplemented!()
-    }
-    /// Gives a device another token; the old one names nobody from now on.
-    pub async fn rotate(&self, _id: DeviceId, _token_hash: [u8; 32]) -> Result<bool, Error> {
-        unimplemented!()
-    }
-    /// Gives a device other roots. Answers the new scope version; `None`: there is no such device.
-    pub async fn assign(&self, _id: DeviceId, _areas: &[AreaId]) -> Result<Option<u64>, Error> {
-        unimplemented!()
-    }
-    /// A new device with the role, areas and holder of another, for the copy of a phone.
-    pub async fn fork(
-        &self,
-        _id: DeviceId,
-        _new: DeviceId,
-        _token_hash: [u8; 32],
-        _now_ms: i64,
-    ) -> Result<Option<Device>, Error> {
-        unimplemented!()
-    }
-
-    // ---- jobs
-
-    /// Jobs that wait, oldest first.
-    pub async fn waiting_jobs(&self, _limit: u32) -> Result<Vec<Job>, Error> {
-        unimplemented!()
-    }
-    /// Marks jobs as handed to the runner, so that they wait no more.
-    pub async fn jobs_handed_over(&self, _ids: &[RecordId]) -> Result<(), Error> {
-        unimplemented!()
+    async fn committer(&self) -> RwLockReadGuard<'_, Committer> {
+        self.shared.committer.read().await
     }
 }

@@ -1,0 +1,647 @@
+//! What one transaction does with the ops of many devices.
+//!
+//! The order of locks is devices, then areas, each by id, so commits of many servers cannot wait for each other in a
+//! circle. Whoever holds an area's row is the only one who changes its records and its head.
+
+use crate::Error;
+use crate::batch::{Arrival, Batch, Content, Job, Receipt};
+use crate::device::Contact;
+use crate::feed::Numbered;
+use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Writes};
+use rounds_domain::clock::{correct, stamp, stamp_limit};
+use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
+use rounds_domain::tally::{Tallies, tally};
+use rounds_domain::verdict::Reason;
+use rounds_domain::{
+    Action, AreaId, Body, DeviceId, Effect, Op, OpId, OrderKey, Outcome, PlacedOp, Record, RecordId, Refusal,
+    Verdict, apply, fold, follow_up,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// What a transaction did.
+pub(crate) struct Committed {
+    /// One per batch.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Areas with new numbers.
+    pub(crate) moved: Vec<AreaId>,
+}
+
+/// What came of a transaction.
+pub(crate) enum Attempt<R> {
+    /// Everything is written; commit it.
+    Done(R),
+    /// These areas are needed as well: undo, and try again with them.
+    NeedsAreas(BTreeSet<AreaId>),
+}
+
+/// An op on its way in.
+struct Incoming {
+    id: OpId,
+    stamp: u64,
+    at_ms: i64,
+    worker: Option<RecordId>,
+    doubtful: bool,
+    received_ms: i64,
+    group_first: u64,
+    hash: [u8; 32],
+    content: Content,
+    /// It was in quarantine until now, so its row exists.
+    released: bool,
+}
+
+impl Incoming {
+    fn key(&self) -> OrderKey {
+        OrderKey { stamp: self.stamp, device: self.id.device, seq: self.id.seq }
+    }
+
+    fn op(&self) -> Option<&Op> {
+        match &self.content {
+            Content::Admitted(op) => Some(op),
+            Content::Refused { op, .. } => op.as_ref(),
+        }
+    }
+
+    fn admitted(&self) -> Option<&Op> {
+        match &self.content {
+            Content::Admitted(op) => Some(op),
+            Content::Refused { .. } => None,
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        if let Content::Admitted(op) = &self.content {
+            // An op that the server refuses here was well-formed: its content is its JSON.
+            let raw = serde_json::to_vec(op).unwrap_or_default();
+            self.content = Content::Refused { refusal, raw, op: Some(op.clone()) };
+        }
+    }
+}
+
+/// Takes in batches of many devices. `extra_areas` are those that an earlier attempt found to be needed.
+pub(crate) async fn take_in<T: Tx>(
+    tx: &mut T,
+    batches: &[Batch],
+    contacts: &[Contact],
+    extra_areas: &BTreeSet<AreaId>,
+) -> Result<Attempt<Committed>, Error> {
+    let contacted = contacts.iter().map(|contact| contact.device);
+    let ids: BTreeSet<DeviceId> = batches.iter().map(|batch| batch.device).chain(contacted).collect();
+    let locked = tx.lock_devices(&ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut devices: HashMap<DeviceId, DeviceRow> =
+        locked.into_iter().map(|device| (device.id, device)).collect();
+
+    let ledger = ledger(tx, batches, &devices).await?;
+    let mut receipts = Vec::with_capacity(batches.len());
+    let mut units = Vec::new();
+    let mut pending = HashMap::new();
+    for batch in batches {
+        let Some(device) = devices.get_mut(&batch.device) else {
+            return Err(Error::Unreadable(format!("no device {}", batch.device)));
+        };
+        let (receipt, new) = sort_out(batch, device, &ledger, &mut pending);
+        receipts.push(receipt);
+        units.extend(new);
+    }
+    let mut writes = Writes { contacts: contacts.to_vec(), ..Writes::default() };
+    match apply_units(tx, units, extra_areas, &mut writes).await? {
+        Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
+        Attempt::Done(()) => {}
+    }
+    let verdicts: HashMap<OpId, &Verdict> = writes.ops.iter().map(|op| (op.placed.id, &op.verdict)).collect();
+    for (batch, receipt) in batches.iter().zip(&mut receipts) {
+        for (seq, verdict) in &mut receipt.verdicts {
+            if let Some(given) = verdicts.get(&OpId { device: batch.device, seq: *seq })
+                && verdict.reason == Some(Reason::Behind)
+            {
+                verdict.clone_from(given);
+            }
+        }
+    }
+    writes.devices = devices.into_values().collect();
+    tx.write(&writes).await?;
+    Ok(Attempt::Done(Committed { receipts, moved: moved(&writes) }))
+}
+
+/// Takes ops out of quarantine, each with what it is to say. The receipt has what became of the first.
+pub(crate) async fn release<T: Tx>(
+    tx: &mut T,
+    ops: &[(PlacedOpRow, Op)],
+    extra_areas: &BTreeSet<AreaId>,
+) -> Result<Attempt<Committed>, Error> {
+    let units = ops
+        .iter()
+        .map(|(row, op)| {
+            vec![Incoming {
+                id: row.id,
+                stamp: row.stamp,
+                at_ms: row.at_ms,
+                worker: row.worker,
+                doubtful: false,
+                received_ms: row.at_ms,
+                group_first: row.id.seq,
+                hash: [0; 32],
+                content: Content::Admitted(op.clone()),
+                released: true,
+            }]
+        })
+        .collect();
+    let mut writes = Writes::default();
+    match apply_units(tx, units, extra_areas, &mut writes).await? {
+        Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
+        Attempt::Done(()) => {}
+    }
+    let verdicts: HashMap<OpId, Verdict> =
+        writes.ops.iter().map(|op| (op.placed.id, op.verdict.clone())).collect();
+    let verdict = ops.first().and_then(|(row, _)| verdicts.get(&row.id)).cloned();
+    writes.released = std::mem::take(&mut writes.ops)
+        .into_iter()
+        .filter(|new| new.verdict.outcome != Outcome::Quarantined)
+        .filter_map(|new| Some((new.placed.id, new.placed.op?)))
+        .collect();
+    tx.write(&writes).await?;
+    let verdicts = ops.first().map(|(row, _)| row.id.seq).zip(verdict).into_iter().collect();
+    let receipt = Receipt { verdicts, acknowledged_through: 0, forked_at: None, lost: 0 };
+    Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: moved(&writes) }))
+}
+
+fn moved(writes: &Writes) -> Vec<AreaId> {
+    writes.heads.iter().map(|(area, _)| *area).collect()
+}
+
+/// Reads the verdicts that ops of these batches have already.
+async fn ledger<T: Tx>(
+    tx: &mut T,
+    batches: &[Batch],
+    devices: &HashMap<DeviceId, DeviceRow>,
+) -> Result<HashMap<OpId, LedgerRow>, Error> {
+    let known: Vec<OpId> = batches
+        .iter()
+        .flat_map(|batch| {
+            let through = devices.get(&batch.device).map_or(0, |device| device.acknowledged_through);
+            let seqs = batch.arrivals.iter().filter_map(|arrival| arrival.seq);
+            seqs.filter(move |seq| *seq <= through).map(|seq| OpId { device: batch.device, seq })
+        })
+        .collect();
+    if known.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(tx.ledger(&known).await?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+/// Tells retries, copies and gaps from new ops, and gives the new ones their times and places in the order.
+///
+/// Verdicts of new ops say [`Reason::Behind`] until they are known. `pending` holds the hashes of ops that are new in
+/// this transaction: a device may have two calls under way that carry the same ops.
+fn sort_out(
+    batch: &Batch,
+    device: &mut DeviceRow,
+    ledger: &HashMap<OpId, LedgerRow>,
+    pending: &mut HashMap<OpId, [u8; 32]>,
+) -> (Receipt, Vec<Vec<Incoming>>) {
+    let mut receipt = Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 };
+    let mut units: Vec<Vec<Incoming>> = Vec::new();
+    if batch.holds_from > device.acknowledged_through + 1 {
+        // The device let go of ops that this database no longer has: it was restored from too old a backup.
+        receipt.lost = batch.holds_from - 1 - device.acknowledged_through;
+        device.lost_ops += receipt.lost;
+        device.acknowledged_through = batch.holds_from - 1;
+    }
+    let mut rest = batch.arrivals.as_slice();
+    while let Some(first) = rest.first() {
+        let seq = first.seq.unwrap_or(device.acknowledged_through + 1);
+        let id = OpId { device: batch.device, seq };
+        if seq <= device.acknowledged_through {
+            let known_hash = ledger.get(&id).map(|row| row.hash).or_else(|| pending.get(&id).copied());
+            if known_hash != Some(first.hash) {
+                // Another content, or a number that was let go of: what comes now is another history.
+                receipt.forked_at = Some(seq);
+                device.forked_at = Some(device.forked_at.map_or(seq, |before| before.min(seq)));
+                break;
+            }
+            let verdict = ledger.get(&id).map_or_else(behind, |row| row.verdict.clone());
+            receipt.verdicts.push((seq, verdict));
+            rest = &rest[1..];
+            continue;
+        }
+        if seq != device.acknowledged_through + 1 {
+            let next = device.acknowledged_through + 1;
+            let refusal = Refusal::new(Reason::SequenceGap, format!("send op {next} first"));
+            receipt.verdicts.push((seq, Verdict::because(Outcome::Retry, refusal)));
+            rest = &rest[1..];
+            break;
+        }
+        let size = (first.followed_by as usize).saturating_add(1);
+        if size <= GROUP_OPS_MAX && rest.len() < size {
+            let refusal = Refusal::new(
+                Reason::GroupIncomplete,
+                format!("send the group of {size} ops from {seq} on in one call"),
+            );
+            receipt.verdicts.push((seq, Verdict::because(Outcome::Retry, refusal)));
+            rest = &rest[1..];
+            break;
+        }
+        let (group, behind_it) = rest.split_at(size.min(GROUP_OPS_MAX).min(rest.len()));
+        rest = behind_it;
+        let mut unit = place(batch, device, group);
+        check_group(&mut unit, size);
+        for incoming in &unit {
+            pending.insert(incoming.id, incoming.hash);
+            receipt.verdicts.push((incoming.id.seq, behind()));
+        }
+        units.push(unit);
+    }
+    for (position, arrival) in rest.iter().enumerate() {
+        let seq = arrival.seq.unwrap_or(device.acknowledged_through + 1 + position as u64);
+        receipt.verdicts.push((seq, behind()));
+    }
+    receipt.acknowledged_through = device.acknowledged_through;
+    (receipt, units)
+}
+
+fn behind() -> Verdict {
+    Verdict::because(Outcome::Retry, Refusal::new(Reason::Behind, "an op before this one was not taken in"))
+}
+
+/// Gives the ops of a group their numbers, times and stamps.
+fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incoming> {
+    let group_first = device.acknowledged_through + 1;
+    group
+        .iter()
+        .map(|arrival| {
+            let op = match &arrival.content {
+                Content::Admitted(op) => Some(op),
+                Content::Refused { op, .. } => op.as_ref(),
+            };
+            let recorded = op.map_or(batch.clock, |op| op.clock);
+            let observed = op.map_or(0, |op| op.observed).min(stamp_limit(batch.received_ms));
+            let time = correct(recorded, batch.clock, batch.received_ms, device.last_at_ms);
+            device.last_at_ms = time.at_ms;
+            device.last_stamp = stamp(time.at_ms, observed, device.last_stamp);
+            device.acknowledged_through += 1;
+            Incoming {
+                id: OpId { device: batch.device, seq: device.acknowledged_through },
+                stamp: device.last_stamp,
+                at_ms: time.at_ms,
+                worker: device.worker,
+                doubtful: time.doubtful,
+                received_ms: batch.received_ms,
+                group_first,
+                hash: arrival.hash,
+                content: arrival.content.clone(),
+                released: false,
+            }
+        })
+        .collect()
+}
+
+/// Refuses groups that are too large, or not about one area.
+fn check_group(unit: &mut [Incoming], size: usize) {
+    let areas: BTreeSet<AreaId> =
+        unit.iter().filter_map(|incoming| incoming.op()).map(|op| op.area).collect();
+    let refusal = if size > GROUP_OPS_MAX {
+        Refusal::invalid("followed_by", &format!("a group has at most {GROUP_OPS_MAX} ops"))
+    } else if areas.len() > 1 {
+        Refusal::invalid("area", "all ops of a group name the same area")
+    } else {
+        return;
+    };
+    unit[0].refuse(refusal);
+}
+
+/// A record while ops are taken in.
+struct Working {
+    before: Option<Numbered>,
+    now: Option<Record>,
+    /// All of its ops, once they were needed.
+    history: Option<Vec<PlacedOp>>,
+    /// The ops of this transaction, which the database has not got yet.
+    taken: Vec<PlacedOp>,
+    number: Option<u64>,
+}
+
+/// Takes units (single ops and groups) in, one after the other, and collects what has to be written.
+async fn apply_units<T: Tx>(
+    tx: &mut T,
+    mut units: Vec<Vec<Incoming>>,
+    extra_areas: &BTreeSet<AreaId>,
+    writes: &mut Writes,
+) -> Result<Attempt<()>, Error> {
+    add_areas(tx, &mut units).await?;
+    let mut wanted = extra_areas.clone();
+    for op in units.iter().flatten().filter_map(Incoming::admitted) {
+        wanted.insert(op.area);
+        if let Action::Move { to } = op.action {
+            wanted.insert(to);
+        }
+    }
+    let wanted: Vec<AreaId> = wanted.into_iter().collect();
+    let mut areas: BTreeMap<AreaId, AreaRow> = match wanted.is_empty() {
+        true => BTreeMap::new(),
+        false => tx.lock_areas(&wanted).await?.into_iter().map(|area| (area.id, area)).collect(),
+    };
+    let heads: BTreeMap<AreaId, u64> = areas.iter().map(|(id, area)| (*id, area.head)).collect();
+    let mut desk = Desk::open(tx, &units).await?;
+
+    for mut unit in units {
+        refuse_unit(&mut unit, &desk, &areas);
+        let refused = unit.iter().any(|incoming| incoming.admitted().is_none());
+        let mut numbers: BTreeMap<AreaId, u64> = BTreeMap::new();
+        for incoming in unit {
+            let verdict = match (&incoming.content, refused) {
+                (Content::Admitted(op), false) => {
+                    let placed = PlacedOp {
+                        key: incoming.key(),
+                        at_ms: incoming.at_ms,
+                        worker: incoming.worker,
+                        op: op.clone(),
+                    };
+                    let (effect, touched) = desk.take(tx, placed).await?;
+                    for area in touched.iter() {
+                        let Some(row) = areas.get_mut(area) else {
+                            return Ok(Attempt::NeedsAreas(
+                                extra_areas.iter().copied().chain(touched).collect(),
+                            ));
+                        };
+                        let number = *numbers.entry(*area).or_insert_with(|| {
+                            row.head += 1;
+                            row.head
+                        });
+                        desk.number(op.record, *area, number);
+                    }
+                    effect.verdict()
+                }
+                (Content::Refused { refusal, .. }, _) => {
+                    Verdict::because(Outcome::Quarantined, refusal.clone())
+                }
+                (Content::Admitted(_), true) => Verdict::because(
+                    Outcome::Quarantined,
+                    Refusal::new(Reason::GroupRefused, "another op of its group was not taken in"),
+                ),
+            };
+            if verdict.outcome == Outcome::Quarantined
+                && let Some(op) = incoming.op()
+            {
+                desk.quarantined.insert(op.record);
+            }
+            writes.ops.push(keep(incoming, verdict));
+        }
+    }
+    desk.close(&areas, &heads, writes)?;
+    Ok(Attempt::Done(()))
+}
+
+/// New areas have to be in the tree before anything can be written into them.
+async fn add_areas<T: Tx>(tx: &mut T, units: &mut [Vec<Incoming>]) -> Result<(), Error> {
+    for incoming in units.iter_mut().flatten() {
+        let Some(op) = incoming.admitted() else { continue };
+        let Action::Create(body) = &op.action else { continue };
+        let Body::Area(area) = body.as_ref() else { continue };
+        let parent = area.parent.map(AreaId::from);
+        let new = NewArea { id: op.area, parent, time_zone: area.time_zone.clone() };
+        let depth = match parent {
+            Some(parent) => tx.area_depth(parent).await?,
+            None => 0,
+        };
+        if parent.is_some() && depth == 0 {
+            incoming.refuse(Refusal::invalid("Area.parent", "there is no such area: create it first"));
+        } else if depth >= AREA_DEPTH_MAX {
+            let what = format!("the tree is at most {AREA_DEPTH_MAX} levels deep");
+            incoming.refuse(Refusal::invalid("Area.parent", &what));
+        } else {
+            tx.add_area(&new).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the first op of a unit that cannot be taken in as things stand.
+fn refuse_unit(unit: &mut [Incoming], desk: &Desk, areas: &BTreeMap<AreaId, AreaRow>) {
+    let mut created: HashSet<RecordId> = HashSet::new();
+    for incoming in unit {
+        let Some(op) = incoming.admitted() else { return };
+        let refusal = if !areas.contains_key(&op.area) {
+            Some(Refusal::new(Reason::NotInScope, "there is no such area among yours"))
+        } else if let Some(record) = desk.record(op.record) {
+            let lives_there = record.area == op.area || record.former_areas.contains(&op.area);
+            (!lives_there).then(|| Refusal::new(Reason::NotInScope, "there is no such record in this area"))
+        } else if matches!(op.action, Action::Create(_)) {
+            created.insert(op.record);
+            None
+        } else if desk.quarantined.contains(&op.record) && !created.contains(&op.record) && !incoming.released
+        {
+            Some(Refusal::new(
+                Reason::DependsOnQuarantined,
+                "the op that creates this record is in quarantine",
+            ))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            incoming.refuse(refusal);
+            return;
+        }
+    }
+}
+
+fn keep(incoming: Incoming, verdict: Verdict) -> NewOp {
+    let mut incoming = incoming;
+    if verdict.outcome == Outcome::Quarantined {
+        incoming.refuse(Refusal::new(Reason::GroupRefused, ""));
+    }
+    let (op, raw) = match incoming.content {
+        Content::Admitted(op) => (Some(op), None),
+        Content::Refused { raw, op, .. } => (op, Some(raw)),
+    };
+    NewOp {
+        placed: PlacedOpRow {
+            id: incoming.id,
+            stamp: incoming.stamp,
+            at_ms: incoming.at_ms,
+            worker: incoming.worker,
+            op,
+        },
+        received_ms: incoming.received_ms,
+        doubtful: incoming.doubtful,
+        group_first: incoming.group_first,
+        hash: incoming.hash,
+        verdict,
+        raw,
+    }
+}
+
+/// The records that a transaction works on.
+struct Desk {
+    records: HashMap<RecordId, Working>,
+    /// Records for which an op waits in quarantine.
+    quarantined: HashSet<RecordId>,
+    departures: BTreeMap<(AreaId, RecordId), u64>,
+}
+
+impl Desk {
+    /// Reads what the units are about.
+    async fn open<T: Tx>(tx: &mut T, units: &[Vec<Incoming>]) -> Result<Self, Error> {
+        let mut first_key: BTreeMap<RecordId, OrderKey> = BTreeMap::new();
+        let mut not_created: BTreeSet<RecordId> = BTreeSet::new();
+        for incoming in units.iter().flatten() {
+            let Some(op) = incoming.admitted() else { continue };
+            let key = first_key.entry(op.record).or_insert(incoming.key());
+            *key = incoming.key().min(*key);
+            if !matches!(op.action, Action::Create(_)) {
+                not_created.insert(op.record);
+            }
+        }
+        let ids: Vec<RecordId> = first_key.keys().copied().collect();
+        let found = if ids.is_empty() { Vec::new() } else { tx.records(&ids).await? };
+        let mut desk =
+            Self { records: HashMap::new(), quarantined: HashSet::new(), departures: BTreeMap::new() };
+        for numbered in found {
+            let working = Working {
+                now: Some(numbered.record.clone()),
+                number: None,
+                history: None,
+                taken: Vec::new(),
+                before: Some(numbered),
+            };
+            desk.records.insert(working.id(), working);
+        }
+        let absent: Vec<RecordId> = ids.iter().copied().filter(|id| !desk.records.contains_key(id)).collect();
+        for id in &absent {
+            let working = Working { before: None, now: None, history: None, taken: Vec::new(), number: None };
+            desk.records.insert(*id, working);
+        }
+        let mut late: Vec<RecordId> = ids
+            .iter()
+            .copied()
+            .filter(|id| desk.record(*id).is_some_and(|it| first_key[id] < it.through))
+            .collect();
+        if !absent.is_empty() {
+            late.extend(tx.orphaned(&absent).await?);
+            let asked: Vec<RecordId> = absent.into_iter().filter(|id| not_created.contains(id)).collect();
+            if !asked.is_empty() {
+                desk.quarantined.extend(tx.quarantined(&asked).await?);
+            }
+        }
+        desk.load_histories(tx, &late).await?;
+        Ok(desk)
+    }
+
+    async fn load_histories<T: Tx>(&mut self, tx: &mut T, ids: &[RecordId]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for id in ids {
+            if let Some(working) = self.records.get_mut(id) {
+                working.history = Some(std::mem::take(&mut working.taken));
+            }
+        }
+        for placed in tx.ops_of(ids).await? {
+            if let Some(history) =
+                self.records.get_mut(&placed.op.record).and_then(|working| working.history.as_mut())
+            {
+                history.push(placed);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, id: RecordId) -> Option<&Record> {
+        self.records.get(&id)?.now.as_ref()
+    }
+
+    /// Takes an op in. Answers its effect, and the areas that moved because of it.
+    async fn take<T: Tx>(&mut self, tx: &mut T, placed: PlacedOp) -> Result<(Effect, Vec<AreaId>), Error> {
+        let id = placed.op.record;
+        let is_late = self.record(id).is_some_and(|record| placed.key < record.through);
+        if is_late && self.records.get(&id).is_some_and(|working| working.history.is_none()) {
+            self.load_histories(tx, &[id]).await?; // late only against another op of this transaction
+        }
+        let Some(working) = self.records.get_mut(&id) else {
+            return Err(Error::Unreadable(format!("record {id} was not read")));
+        };
+        let area_before = working.now.as_ref().map(|record| record.area);
+        let effect = match &mut working.history {
+            Some(history) => {
+                let key = placed.key;
+                history.push(placed);
+                let (record, effects) = fold(history);
+                let effect =
+                    effects.into_iter().find(|(other, _)| other.key == key).map(|(_, effect)| effect);
+                working.now = record;
+                effect.unwrap_or(Effect::Merged) // the op is in the history that was folded
+            }
+            None => {
+                let effect = apply(&mut working.now, &placed);
+                working.taken.push(placed);
+                effect
+            }
+        };
+        let area_now = working.now.as_ref().map(|record| record.area);
+        let mut touched: Vec<AreaId> = area_before.into_iter().chain(area_now).collect();
+        touched.dedup();
+        Ok((effect, touched))
+    }
+
+    /// Notes that a record moved on to a number in an area where it is, or that it left the area at this number.
+    fn number(&mut self, id: RecordId, area: AreaId, number: u64) {
+        let Some(working) = self.records.get_mut(&id) else { return };
+        if working.now.as_ref().is_some_and(|record| record.area == area) {
+            working.number = Some(number);
+            self.departures.remove(&(area, id));
+        } else {
+            self.departures.insert((area, id), number);
+        }
+    }
+
+    /// Collects what changed.
+    fn close(
+        self,
+        areas: &BTreeMap<AreaId, AreaRow>,
+        heads: &BTreeMap<AreaId, u64>,
+        writes: &mut Writes,
+    ) -> Result<(), Error> {
+        let mut tallies = Tallies::new();
+        let mut sources: BTreeSet<AreaId> = BTreeSet::new();
+        for working in self.records.into_values() {
+            let (Some(number), Some(record)) = (working.number, working.now) else { continue };
+            if let Some(before) = &working.before {
+                tally(&mut tallies, &before.record, &zone(areas, before.record.area)?, -1);
+                if before.record.area != record.area {
+                    writes.arrivals.push((record.area, record.id));
+                }
+            }
+            tally(&mut tallies, &record, &zone(areas, record.area)?, 1);
+            if follow_up::is_source(record.kind) {
+                sources.insert(record.area);
+            }
+            writes.records.push(Numbered { number, record });
+        }
+        writes.records.sort_by_key(|numbered| (numbered.record.area, numbered.number));
+        writes.departures =
+            self.departures.into_iter().map(|((area, record), number)| (area, record, number)).collect();
+        writes.tallies = tallies;
+        let received_ms = writes.ops.iter().map(|op| op.received_ms).max().unwrap_or_default();
+        for (id, area) in areas {
+            let after = heads.get(id).copied().unwrap_or_default();
+            if area.head > after {
+                writes.heads.push((*id, area.head));
+                if sources.contains(id) {
+                    let name = RecordId::from(*id).derived(&format!("reconcile/{}", area.head));
+                    let job = Job { id: name, area: *id, after, through: area.head };
+                    writes.jobs.push((job, received_ms));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Working {
+    fn id(&self) -> RecordId {
+        self.now.as_ref().map_or(RecordId(uuid::Uuid::nil()), |record| record.id)
+    }
+}
+
+fn zone(areas: &BTreeMap<AreaId, AreaRow>, area: AreaId) -> Result<jiff::tz::TimeZone, Error> {
+    let name = areas.get(&area).map(|area| area.time_zone.as_str()).unwrap_or_default();
+    jiff::tz::TimeZone::get(name).map_err(|_| Error::Unreadable(format!("time zone {name} of area {area}")))
+}

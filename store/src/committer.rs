@@ -1,0 +1,204 @@
+//! Group commit: batches that wait at the same time are committed together.
+//!
+//! A commit costs a write to the disk whatever its size, so while one is under way the next one gathers. SQLite has
+//! one writer and so one lane; on PostgreSQL batches go to a lane by their area, so that what would wait for the same
+//! area's row is committed together instead.
+
+use crate::batch::{Batch, Content, Receipt};
+use crate::commit::{Attempt, Committed, release, take_in};
+use crate::database::Begin;
+use crate::device::Contact;
+use crate::tx::{PlacedOpRow, Tx};
+use crate::{Error, Hints};
+use rounds_domain::Op;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Most ops in one commit, so that memory and the wait of the first are bounded.
+const COMMIT_OPS_MAX: usize = 4_000;
+/// Most batches that wait in a lane; more wait at the door.
+const LANE_BATCHES_MAX: usize = 1_024;
+/// How often a commit is tried again that lost against another server.
+const CONTENTION_TRIES_MAX: usize = 5;
+
+type Answer = oneshot::Sender<Result<Receipt, Error>>;
+
+enum Work {
+    TakeIn(Batch, Answer),
+    Release(Vec<(PlacedOpRow, Op)>, Answer),
+    Contact(Contact),
+}
+
+/// The lanes to the database.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    lanes: Vec<mpsc::Sender<Work>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(crate) fn start(database: impl Begin, lanes: usize, hints: &Hints) -> Self {
+        let mut committer = Self { lanes: Vec::new(), tasks: Vec::new() };
+        for _ in 0..lanes {
+            let (sender, receiver) = mpsc::channel(LANE_BATCHES_MAX);
+            committer.lanes.push(sender);
+            committer.tasks.push(tokio::spawn(run_lane(database.clone(), receiver, hints.clone())));
+        }
+        committer
+    }
+
+    pub(crate) async fn submit(&self, batch: Batch) -> Result<Receipt, Error> {
+        let area = batch.arrivals.iter().find_map(|arrival| match &arrival.content {
+            Content::Admitted(op) => Some(op.area),
+            Content::Refused { .. } => None,
+        });
+        let lane = self.lane(&area);
+        Self::ask(lane, |answer| Work::TakeIn(batch, answer)).await
+    }
+
+    pub(crate) async fn release(&self, ops: Vec<(PlacedOpRow, Op)>) -> Result<Receipt, Error> {
+        let lane = self.lane(&ops.first().map(|(_, op)| op.area));
+        Self::ask(lane, |answer| Work::Release(ops, answer)).await
+    }
+
+    pub(crate) fn note(&self, contact: Contact) {
+        if let Some(lane) = self.lane(&contact.device) {
+            let _ = lane.try_send(Work::Contact(contact)); // where the lane is full: the device will call again
+        }
+    }
+
+    /// Lets go of the lanes and waits until they have done what they were given.
+    pub(crate) async fn close(&mut self) {
+        self.lanes.clear();
+        for task in self.tasks.drain(..) {
+            let _ = task.await; // a lane that panicked has nothing more to do
+        }
+    }
+
+    fn lane(&self, key: &impl Hash) -> Option<&mpsc::Sender<Work>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let count = self.lanes.len().max(1);
+        self.lanes.get((hasher.finish() % count as u64) as usize)
+    }
+
+    async fn ask(
+        lane: Option<&mpsc::Sender<Work>>,
+        work: impl FnOnce(Answer) -> Work,
+    ) -> Result<Receipt, Error> {
+        let (answer, receipt) = oneshot::channel();
+        let lane = lane.ok_or(Error::Closed)?;
+        lane.send(work(answer)).await.map_err(|_| Error::Closed)?;
+        receipt.await.map_err(|_| Error::Closed)?
+    }
+}
+
+async fn run_lane(database: impl Begin, mut waiting: mpsc::Receiver<Work>, hints: Hints) {
+    let mut next = waiting.recv().await;
+    while let Some(first) = next.take() {
+        let mut batches = Vec::new();
+        let mut answers = Vec::new();
+        let mut contacts = Vec::new();
+        let mut releases = Vec::new();
+        let mut ops = 0;
+        let mut more = Some(first);
+        while let Some(work) = more.take() {
+            match work {
+                Work::TakeIn(batch, answer) => {
+                    ops += batch.arrivals.len();
+                    batches.push(batch);
+                    answers.push(answer);
+                }
+                Work::Release(ops, answer) => releases.push((ops, answer)),
+                Work::Contact(contact) => contacts.push(contact),
+            }
+            if ops < COMMIT_OPS_MAX {
+                more = waiting.try_recv().ok();
+            }
+        }
+        if !batches.is_empty() || !contacts.is_empty() {
+            let receipts = commit_together(&database, &batches, &contacts, &hints).await;
+            for (answer, receipt) in answers.into_iter().zip(receipts) {
+                let _ = answer.send(receipt); // the caller may have gone; the commit stands
+            }
+        }
+        for (ops, answer) in releases {
+            let committed = try_commit(&database, &Task::Release(&ops), &hints).await;
+            let receipt = committed.and_then(|mut receipts| receipts.pop().ok_or(Error::Closed));
+            let _ = answer.send(receipt);
+        }
+        next = waiting.recv().await;
+    }
+}
+
+/// Commits batches together; where that fails because of what is in them, each by itself.
+async fn commit_together(
+    database: &impl Begin,
+    batches: &[Batch],
+    contacts: &[Contact],
+    hints: &Hints,
+) -> Vec<Result<Receipt, Error>> {
+    match try_commit(database, &Task::TakeIn(batches, contacts), hints).await {
+        Ok(receipts) => receipts.into_iter().map(Ok).collect(),
+        Err(error) if batches.len() > 1 && error.is_about_content() => {
+            tracing::warn!(%error, batches = batches.len(), "a common commit failed; trying one by one");
+            let mut receipts = Vec::with_capacity(batches.len());
+            for batch in batches {
+                let one = try_commit(database, &Task::TakeIn(std::slice::from_ref(batch), &[]), hints).await;
+                receipts.push(one.and_then(|mut receipts| receipts.pop().ok_or(Error::Closed)));
+            }
+            receipts
+        }
+        Err(error) => {
+            tracing::warn!(%error, source = ?error, batches = batches.len(), "a commit failed");
+            batches.iter().map(|_| Err(error.again())).collect()
+        }
+    }
+}
+
+enum Task<'a> {
+    TakeIn(&'a [Batch], &'a [Contact]),
+    Release(&'a [(PlacedOpRow, Op)]),
+}
+
+async fn try_commit(database: &impl Begin, task: &Task<'_>, hints: &Hints) -> Result<Vec<Receipt>, Error> {
+    let mut extra_areas = BTreeSet::new();
+    let mut lost = 0;
+    loop {
+        match commit_once(database, task, &extra_areas).await {
+            Ok(Attempt::Done(committed)) => {
+                if !committed.moved.is_empty() {
+                    let _ = hints.send(committed.moved.into()); // nobody may be listening
+                }
+                return Ok(committed.receipts);
+            }
+            Ok(Attempt::NeedsAreas(areas)) => {
+                let before = extra_areas.len();
+                extra_areas.extend(areas);
+                if extra_areas.len() == before {
+                    return Err(Error::Unreadable("a record is in an area that does not exist".to_owned()));
+                }
+            }
+            Err(error) if error.is_contention() && lost < CONTENTION_TRIES_MAX => lost += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn commit_once(
+    database: &impl Begin,
+    task: &Task<'_>,
+    extra_areas: &BTreeSet<rounds_domain::AreaId>,
+) -> Result<Attempt<Committed>, Error> {
+    let mut tx = database.begin_write().await?;
+    let attempt = match task {
+        Task::TakeIn(batches, contacts) => take_in(&mut tx, batches, contacts, extra_areas).await?,
+        Task::Release(ops) => release(&mut tx, ops, extra_areas).await?,
+    };
+    if let Attempt::Done(_) = attempt {
+        tx.commit().await?;
+    }
+    Ok(attempt)
+}

@@ -1,0 +1,199 @@
+//! Opening the two kinds of databases, and beginning transactions on them.
+
+use crate::Error;
+use crate::postgres::PostgresTx;
+use crate::sqlite::SqliteTx;
+use crate::tx::Tx;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, PgPool, SqlitePool};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// Connections that read from SQLite at the same time.
+const SQLITE_READERS: u32 = 4;
+/// Connections of the job runner to SQLite: beside those of the committer, which must not wait for it.
+const SQLITE_JOB_CONNECTIONS: u32 = 2;
+/// Most connections of one process to PostgreSQL.
+const POSTGRES_CONNECTIONS_MAX: u32 = 24;
+/// How long a statement waits for another process that writes to the same SQLite file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite before this version can corrupt a database when it resets its write-ahead log.
+const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// The connections to a database.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    Sqlite { writer: SqlitePool, readers: SqlitePool, jobs: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// Runs the same statements on either database, outside of a transaction.
+macro_rules! read_on {
+    ($database:expr, $pool:ident => $body:expr) => {
+        match $database {
+            crate::database::Database::Sqlite { readers: $pool, .. } => $body,
+            crate::database::Database::Postgres($pool) => $body,
+        }
+    };
+}
+
+/// Runs the same statements on either database, in a transaction that may write and is committed at the end.
+macro_rules! write_on {
+    ($database:expr, $tx:ident => $body:expr) => {
+        match $database {
+            crate::database::Database::Sqlite { writer, .. } => {
+                // Deferred, the default, would fail when it turns from reading to writing beside another writer.
+                let mut $tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+                let value = $body;
+                $tx.commit().await?;
+                value
+            }
+            crate::database::Database::Postgres(pool) => {
+                let mut $tx = pool.begin().await?;
+                let value = $body;
+                $tx.commit().await?;
+                value
+            }
+        }
+    };
+}
+
+pub(crate) use {read_on, write_on};
+
+impl Database {
+    pub(crate) async fn open(url: &str) -> Result<Self, Error> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return open_postgres(url).await;
+        }
+        match url.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() && !path.contains(":memory:") => {
+                open_sqlite(Path::new(path)).await
+            }
+            _ => Err(Error::Unsuitable(
+                "the database URL is neither sqlite:PATH nor postgres://USER@HOST/DATABASE".to_owned(),
+            )),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers, jobs } => {
+                jobs.close().await;
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<Database, Error> {
+    let unsuitable = |error: std::io::Error| Error::Unsuitable(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(unsuitable)?;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.clone())
+        .await?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
+    if !is_recent(&version) {
+        return Err(Error::Unsuitable(format!(
+            "SQLite {version} is older than 3.51.3, which mends a corruption"
+        )));
+    }
+    // Two processes may start at once; SQLite itself has no lock that spans several migrations.
+    let lock_path = path.with_extension("lock");
+    let lock = std::fs::File::create(&lock_path).map_err(unsuitable)?;
+    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+    let lock = locked.await.map_err(|error| Error::Unsuitable(error.to_string()))?.map_err(unsuitable)?;
+    SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
+    lock.unlock().map_err(unsuitable)?;
+    let jobs = SqlitePoolOptions::new()
+        .max_connections(SQLITE_JOB_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.clone());
+    let readers = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.read_only(true).create_if_missing(false));
+    Ok(Database::Sqlite { writer, readers, jobs })
+}
+
+fn is_recent(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next()) >= SQLITE_VERSION_MIN
+}
+
+async fn open_postgres(url: &str) -> Result<Database, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| Error::Unsuitable(error.to_string()))?;
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await?;
+    let mut connection = pool.acquire().await?;
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(&mut *connection)
+        .await?;
+    if version < 150_000 {
+        return Err(Error::Unsuitable(format!(
+            "PostgreSQL {} is too old: 15 or later is needed",
+            version / 10_000
+        )));
+    }
+    connection.ping().await?;
+    drop(connection);
+    POSTGRES_MIGRATIONS.run(&pool).await.map_err(migration_error)?; // under an advisory lock
+    Ok(Database::Postgres(pool))
+}
+
+fn migration_error(error: sqlx::migrate::MigrateError) -> Error {
+    match error {
+        sqlx::migrate::MigrateError::VersionMissing(version) => Error::Unsuitable(format!(
+            "the database has migration {version}, which this program does not know: it is older than the database; \
+             install the newer release"
+        )),
+        other => Error::Unsuitable(other.to_string()),
+    }
+}
+
+/// Something that commits can begin on.
+pub(crate) trait Begin: Clone + Send + Sync + 'static {
+    /// Its transactions.
+    type Tx: Tx;
+    /// Begins a transaction that may write.
+    fn begin_write(&self) -> impl Future<Output = Result<Self::Tx, Error>> + Send;
+}
+
+impl Begin for SqlitePool {
+    type Tx = SqliteTx;
+
+    async fn begin_write(&self) -> Result<SqliteTx, Error> {
+        Ok(SqliteTx(self.begin_with("BEGIN IMMEDIATE").await?))
+    }
+}
+
+impl Begin for PgPool {
+    type Tx = PostgresTx;
+
+    async fn begin_write(&self) -> Result<PostgresTx, Error> {
+        Ok(PostgresTx(self.begin().await?))
+    }
+}

@@ -1,0 +1,411 @@
+//! Codes, devices and callers.
+
+use crate::database::{read_on, write_on};
+use crate::device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
+use crate::row::{json, parse};
+use crate::{Error, Store};
+use rounds_domain::{AreaId, DeviceId, RecordId, Role};
+use sqlx::{query, query_as, query_scalar};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The columns of a device, as every statement here selects them.
+const DEVICE_COLUMNS: &str =
+    "d.id, d.label, d.role, d.worker, d.organization, d.scope_version, d.enrolled_ms,
+    d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops";
+
+#[derive(sqlx::FromRow)]
+struct DeviceColumns {
+    id: Uuid,
+    label: String,
+    role: i16,
+    worker: Option<Uuid>,
+    organization: Option<Uuid>,
+    scope_version: i64,
+    enrolled_ms: i64,
+    seen_ms: i64,
+    revoked_ms: Option<i64>,
+    acknowledged_through: i64,
+    unsent_ops: i64,
+    forked_at: Option<i64>,
+    lost_ops: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct CallerColumns {
+    #[sqlx(flatten)]
+    device: DeviceColumns,
+    area: Option<Uuid>,
+    head: Option<i64>,
+    is_full: Option<bool>,
+    is_root: Option<bool>,
+}
+
+impl DeviceColumns {
+    fn device(self, areas: Vec<AreaId>) -> Result<Device, Error> {
+        Ok(Device {
+            id: DeviceId(self.id),
+            label: self.label,
+            role: role(self.role)?,
+            worker: self.worker.map(RecordId),
+            organization: self.organization.map(RecordId),
+            scope_version: self.scope_version as u64,
+            enrolled_ms: self.enrolled_ms,
+            seen_ms: self.seen_ms,
+            revoked_ms: self.revoked_ms,
+            acknowledged_through: self.acknowledged_through as u64,
+            unsent_ops: self.unsent_ops as u64,
+            forked_at: self.forked_at.map(|seq| seq as u64),
+            lost_ops: self.lost_ops as u64,
+            areas,
+        })
+    }
+}
+
+fn role(number: i16) -> Result<Role, Error> {
+    Role::from_number(number).ok_or_else(|| Error::Unreadable(format!("role {number}")))
+}
+
+impl Store {
+    /// Keeps a one-time code.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn create_code(&self, code: NewCode) -> Result<(), Error> {
+        let areas = json(&code.areas)?;
+        write_on!(&self.shared.database, tx => {
+            query(
+                "INSERT INTO codes (hash, role, worker, organization, areas, expires_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(&code.hash[..])
+            .bind(code.role.number())
+            .bind(code.worker.map(|id| id.0))
+            .bind(code.organization.map(|id| id.0))
+            .bind(&areas)
+            .bind(code.expires_ms)
+            .execute(&mut *tx)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Turns a code into a device. `None`: no such code, used before, or past its time. A code works once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; the code can still be used then.
+    pub async fn enrol(
+        &self,
+        code_hash: [u8; 32],
+        id: DeviceId,
+        label: &str,
+        token_hash: [u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<Device>, Error> {
+        let is_enrolled = write_on!(&self.shared.database, tx => {
+            let code: Option<(i16, Option<Uuid>, Option<Uuid>, String)> = query_as(
+                "UPDATE codes SET used_by = $2 WHERE hash = $1 AND used_by IS NULL AND expires_ms > $3
+                 RETURNING role, worker, organization, areas",
+            )
+            .bind(&code_hash[..])
+            .bind(id.0)
+            .bind(now_ms)
+            .fetch_optional(&mut *tx)
+            .await?;
+            match code {
+                Some((role, worker, organization, areas)) => {
+                    query(
+                        "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version,
+                         enrolled_ms, last_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7)",
+                    )
+                    .bind(id.0)
+                    .bind(label)
+                    .bind(role)
+                    .bind(worker)
+                    .bind(organization)
+                    .bind(&token_hash[..])
+                    .bind(now_ms)
+                    .execute(&mut *tx)
+                    .await?;
+                    for area in parse::<Vec<AreaId>>(&areas)? {
+                        query("INSERT INTO device_areas (device, area, since_version) VALUES ($1, $2, 1)
+                               ON CONFLICT DO NOTHING")
+                            .bind(id.0)
+                            .bind(area.0)
+                            .execute(&mut *tx)
+                            .await?;
+                    }
+                    true
+                }
+                None => false,
+            }
+        });
+        if is_enrolled { self.device(id).await } else { Ok(None) }
+    }
+
+    /// A device of this process itself (the worker, an import), without a token. The same id gives the same device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn internal_device(
+        &self,
+        id: DeviceId,
+        label: &str,
+        role: Role,
+        now_ms: i64,
+    ) -> Result<Device, Error> {
+        write_on!(&self.shared.database, tx => {
+            query(
+                "INSERT INTO devices (id, label, role, scope_version, enrolled_ms, last_at_ms)
+                 VALUES ($1, $2, $3, 1, $4, $4) ON CONFLICT DO NOTHING",
+            )
+            .bind(id.0)
+            .bind(label)
+            .bind(role.number())
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
+        });
+        self.device(id).await?.ok_or_else(|| Error::Unreadable(format!("device {id}")))
+    }
+
+    /// Who this token names, with the scope of this moment. Revoked devices too.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn caller(&self, token_hash: [u8; 32]) -> Result<Option<Caller>, Error> {
+        // One statement, because it is the whole cost of a sync that has nothing new.
+        let sql = format!(
+            "WITH d AS (SELECT * FROM devices WHERE token_hash = $1)
+             SELECT {DEVICE_COLUMNS}, a.id AS area, a.head, true AS is_full, (l.ancestor = l.descendant) AS is_root
+               FROM d JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL
+               JOIN area_lines l ON l.ancestor = r.area JOIN areas a ON a.id = l.descendant
+             UNION ALL
+             SELECT {DEVICE_COLUMNS}, a.id, a.head, false, false
+               FROM d JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL
+               JOIN area_lines l ON l.descendant = r.area AND l.ancestor <> r.area JOIN areas a ON a.id = l.ancestor
+             UNION ALL
+             SELECT {DEVICE_COLUMNS}, a.id, a.head, true, false FROM d JOIN areas a ON d.role IN (5, 6)
+             UNION ALL
+             SELECT {DEVICE_COLUMNS}, NULL, NULL, NULL, NULL FROM d"
+        );
+        let rows: Vec<CallerColumns> = read_on!(&self.shared.database, pool => {
+            query_as(sqlx::AssertSqlSafe(sql)).bind(&token_hash[..]).fetch_all(pool).await?
+        });
+        let mut scope: BTreeMap<AreaId, ScopedArea> = BTreeMap::new();
+        let mut roots = Vec::new();
+        let mut device = None;
+        for row in rows {
+            if let (Some(area), Some(head), Some(is_full)) = (row.area.map(AreaId), row.head, row.is_full) {
+                let access = if is_full { Access::Full } else { Access::Reference };
+                let scoped = ScopedArea { area, access, head: head as u64 };
+                let entry = scope.entry(area).or_insert(scoped);
+                entry.access = entry.access.max(access);
+                if row.is_root == Some(true) {
+                    roots.push(area);
+                }
+            }
+            device = Some(row.device);
+        }
+        let Some(device) = device else { return Ok(None) };
+        Ok(Some(Caller { device: device.device(roots)?, scope: scope.into_values().collect() }))
+    }
+
+    /// Whether the device held the area under an assignment that it had not yet been told the end of when it knew
+    /// `scope_version`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn held(&self, device: DeviceId, area: AreaId, scope_version: u64) -> Result<bool, Error> {
+        let count: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar(
+                "SELECT count(*) FROM device_areas r JOIN area_lines l ON l.ancestor = r.area
+                 WHERE r.device = $1 AND l.descendant = $2 AND (r.left_version IS NULL OR r.left_version > $3)",
+            )
+            .bind(device.0)
+            .bind(area.0)
+            .bind(scope_version.min(i64::MAX as u64) as i64)
+            .fetch_one(pool)
+            .await?
+        });
+        Ok(count > 0)
+    }
+
+    /// Notes a contact, soon; at most one per device and minute is worth it.
+    pub fn note_contact(&self, contact: Contact) {
+        if let Ok(committer) = self.shared.committer.try_read() {
+            committer.note(contact);
+        }
+    }
+
+    /// A device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn device(&self, id: DeviceId) -> Result<Option<Device>, Error> {
+        let columns: Option<DeviceColumns> = read_on!(&self.shared.database, pool => {
+            query_as(sqlx::AssertSqlSafe(format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id = $1")))
+                .bind(id.0)
+                .fetch_optional(pool)
+                .await?
+        });
+        match columns {
+            Some(columns) => Ok(Some(columns.device(self.roots(id).await?)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Devices with a root among these areas (`None` for all devices), by id, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn devices(
+        &self,
+        areas: Option<&[AreaId]>,
+        after: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<Device>, Error> {
+        let mut found = Vec::new();
+        let mut after = after.map_or(Uuid::nil(), |id| id.0);
+        while found.len() < limit as usize {
+            let sql =
+                format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id > $1 ORDER BY d.id LIMIT $2");
+            let page: Vec<DeviceColumns> = read_on!(&self.shared.database, pool => {
+                query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit)).fetch_all(pool).await?
+            });
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for columns in page {
+                let roots = self.roots(DeviceId(columns.id)).await?;
+                let is_near = areas.is_none_or(|areas| roots.iter().any(|root| areas.contains(root)));
+                if is_near && found.len() < limit as usize {
+                    found.push(columns.device(roots)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn roots(&self, id: DeviceId) -> Result<Vec<AreaId>, Error> {
+        let roots: Vec<Uuid> = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area")
+                .bind(id.0)
+                .fetch_all(pool)
+                .await?
+        });
+        Ok(roots.into_iter().map(AreaId).collect())
+    }
+
+    /// Revokes a device; its token still names it, so that it can be told. False: there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn revoke(&self, id: DeviceId, now_ms: i64) -> Result<bool, Error> {
+        let changed = write_on!(&self.shared.database, tx => {
+            query("UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1")
+                .bind(id.0)
+                .bind(now_ms)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected()
+        });
+        Ok(changed == 1)
+    }
+
+    /// Gives a device another token; the old one names nobody from now on. False: there is no such device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn rotate(&self, id: DeviceId, token_hash: [u8; 32]) -> Result<bool, Error> {
+        let changed = write_on!(&self.shared.database, tx => {
+            query("UPDATE devices SET token_hash = $2 WHERE id = $1")
+                .bind(id.0)
+                .bind(&token_hash[..])
+                .execute(&mut *tx)
+                .await?
+                .rows_affected()
+        });
+        Ok(changed == 1)
+    }
+
+    /// Gives a device other roots. Answers the new scope version; `None`: there is no such device.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn assign(&self, id: DeviceId, areas: &[AreaId]) -> Result<Option<u64>, Error> {
+        let version = write_on!(&self.shared.database, tx => {
+            let version: Option<i64> = query_scalar(
+                "UPDATE devices SET scope_version = scope_version + 1 WHERE id = $1 RETURNING scope_version",
+            )
+            .bind(id.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+            if let Some(version) = version {
+                let roots: Vec<Uuid> =
+                    query_scalar("SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL")
+                        .bind(id.0)
+                        .fetch_all(&mut *tx)
+                        .await?;
+                for root in roots.iter().filter(|root| !areas.contains(&AreaId(**root))) {
+                    query("UPDATE device_areas SET left_version = $3
+                           WHERE device = $1 AND area = $2 AND left_version IS NULL")
+                        .bind(id.0)
+                        .bind(*root)
+                        .bind(version)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                for area in areas.iter().filter(|area| !roots.contains(&area.0)) {
+                    query("INSERT INTO device_areas (device, area, since_version) VALUES ($1, $2, $3)
+                           ON CONFLICT DO NOTHING")
+                        .bind(id.0)
+                        .bind(area.0)
+                        .bind(version)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+            }
+            version
+        });
+        Ok(version.map(|version| version as u64))
+    }
+
+    /// A new device with the role, areas and holder of another, for the copy of a phone. `None`: there is no such
+    /// device, or it was revoked.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fork(
+        &self,
+        id: DeviceId,
+        new: DeviceId,
+        token_hash: [u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<Device>, Error> {
+        let made = write_on!(&self.shared.database, tx => {
+            let made = query(
+                "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
+                 last_at_ms)
+                 SELECT $2, label, role, worker, organization, $3, scope_version, $4, enrolled_ms
+                 FROM devices WHERE id = $1 AND revoked_ms IS NULL",
+            )
+            .bind(id.0)
+            .bind(new.0)
+            .bind(&token_hash[..])
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            query(
+                "INSERT INTO device_areas (device, area, since_version, left_version)
+                 SELECT $2, area, since_version, left_version FROM device_areas WHERE device = $1",
+            )
+            .bind(id.0)
+            .bind(new.0)
+            .execute(&mut *tx)
+            .await?;
+            made
+        });
+        if made == 1 { self.device(new).await } else { Ok(None) }
+    }
+}

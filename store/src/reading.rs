@@ -1,0 +1,600 @@
+//! Reading records, feeds, histories, quarantine, counters and jobs.
+
+use crate::batch::Job;
+use crate::database::{read_on, write_on};
+use crate::device::Access;
+use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
+use crate::row::{STATE_QUARANTINED, numbered, parse, placed_op, verdict};
+use crate::tx::PlacedOpRow;
+use crate::{Error, Store};
+use futures_util::TryStreamExt;
+use rounds_domain::limit::GROUP_OPS_MAX;
+use rounds_domain::tally::{Tallies, TallyKey, tally};
+use rounds_domain::verdict::Reason;
+use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, PlacedOp, RecordId, Refusal, Verdict, fold};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// A page of a feed ends after about so many bytes of records.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+type QuarantineTuple = (Uuid, i64, Option<Vec<u8>>, Option<String>, String, i64, Option<String>);
+
+impl Store {
+    /// The next page of these areas' feeds, of at most about `limit` records. Every commit up to the positions that
+    /// it answers is in the pages so far, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn pull(&self, wanted: &[Position], limit: u32) -> Result<Page, Error> {
+        // One snapshot: a record that is written meanwhile moves on in the feed, and must not be missing from both
+        // its old and its new place.
+        let mut page = Page { items: Vec::new(), positions: wanted.to_vec(), more: false };
+        let mut room = Room { rows: (limit as usize).max(GROUP_OPS_MAX), bytes: PAGE_BYTES_MAX };
+        read_on!(&self.shared.database, pool => {
+            let mut tx = pool.begin().await?;
+            if self.is_postgres() {
+                query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
+            }
+            for position in &mut page.positions {
+                let head: Option<i64> = query_scalar("SELECT head FROM areas WHERE id = $1")
+                    .bind(position.area.0)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                let head = head.unwrap_or_default() as u64;
+                if head <= position.after {
+                    continue;
+                }
+                if room.is_full() {
+                    page.more = true;
+                    break;
+                }
+                let mut rows: Vec<(u64, FeedRow)> = Vec::new();
+                let sql = feed_sql(position.access);
+                let mut stream = query_as::<_, (i64, String)>(sql)
+                    .bind(position.area.0)
+                    .bind(position.after as i64)
+                    .bind(room.rows as i64 + 1)
+                    .fetch(&mut *tx);
+                let mut bytes = 0;
+                let mut is_cut = false;
+                while let Some((number, body)) = stream.try_next().await? {
+                    bytes += body.len();
+                    let is_new_unit = rows.last().is_none_or(|(last, _)| *last != number as u64);
+                    rows.push((number as u64, FeedRow::Body(body)));
+                    if rows.len() > room.rows || (bytes > room.bytes && is_new_unit && rows.len() > GROUP_OPS_MAX) {
+                        is_cut = true;
+                        break;
+                    }
+                }
+                drop(stream);
+                let left: Vec<(i64, Uuid)> = query_as(
+                    "SELECT number, record FROM departures WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3",
+                )
+                .bind(position.area.0)
+                .bind(position.after as i64)
+                .bind(room.rows as i64 + 1)
+                .fetch_all(&mut *tx)
+                .await?;
+                // Numbers from here on may be incomplete.
+                let mut end = if is_cut { rows.last().map_or(u64::MAX, |(number, _)| *number) } else { u64::MAX };
+                if left.len() > room.rows {
+                    end = end.min(left.last().map_or(u64::MAX, |(number, _)| *number as u64));
+                }
+                rows.extend(left.into_iter().map(|(number, record)| (number as u64, FeedRow::Left(RecordId(record)))));
+                rows.sort_by_key(|(number, _)| *number);
+                if rows.len() > room.rows {
+                    end = end.min(rows[room.rows].0);
+                }
+                rows.retain(|(number, _)| *number < end);
+                position.after = if end == u64::MAX { head } else { end - 1 };
+                page.more |= end != u64::MAX;
+                room.rows = room.rows.saturating_sub(rows.len());
+                for (number, row) in rows {
+                    page.items.push(match row {
+                        FeedRow::Body(body) => {
+                            room.bytes = room.bytes.saturating_sub(body.len());
+                            FeedItem::Record(numbered((number as i64, body))?)
+                        }
+                        FeedRow::Left(record) => FeedItem::Departure { area: position.area, record },
+                    });
+                }
+                if page.more {
+                    break;
+                }
+            }
+        });
+        Ok(page)
+    }
+
+    fn is_postgres(&self) -> bool {
+        matches!(self.shared.database, crate::database::Database::Postgres(_))
+    }
+
+    /// A record, deleted ones too.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn record(&self, id: RecordId) -> Result<Option<Numbered>, Error> {
+        let row = read_on!(&self.shared.database, pool => {
+            query_as("SELECT number, body FROM records WHERE id = $1").bind(id.0).fetch_optional(pool).await?
+        });
+        row.map(numbered).transpose()
+    }
+
+    /// Records that meet the filter, without deleted ones, in the order of area, number and id. A record that is
+    /// written while pages are read moves to a later place: it may come twice, and is never left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn records(&self, filter: &RecordFilter) -> Result<Vec<Numbered>, Error> {
+        let areas: BTreeSet<AreaId> = filter.areas.iter().copied().collect();
+        let found = match Lookup::of(filter) {
+            Some(lookup) => self.look_up(&lookup).await?,
+            None => self.browse(filter, &areas).await?,
+        };
+        let mut found: Vec<Numbered> = found
+            .into_iter()
+            .filter(|numbered| areas.contains(&numbered.record.area) && filter.meets(numbered))
+            .collect();
+        found.sort_by_key(place);
+        found.truncate(filter.limit as usize);
+        Ok(found)
+    }
+
+    /// Reads by an index that finds few.
+    async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Vec<Numbered>, Error> {
+        let rows: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+            let statement = match lookup {
+                Lookup::Subject(id) => query_as("SELECT number, body FROM records WHERE subject = $1").bind(id.0),
+                Lookup::Code(code) => query_as("SELECT number, body FROM records WHERE code = $1").bind(*code),
+                Lookup::ExternalRef(key) => {
+                    query_as("SELECT number, body FROM records WHERE external_ref = $1").bind(*key)
+                }
+            };
+            statement.fetch_all(pool).await?
+        });
+        rows.into_iter().map(numbered).collect()
+    }
+
+    /// Reads areas in the order of their feeds.
+    async fn browse(&self, filter: &RecordFilter, areas: &BTreeSet<AreaId>) -> Result<Vec<Numbered>, Error> {
+        let sql = if filter.disputed {
+            "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3) AND disputed
+             AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted ORDER BY number, id LIMIT $4"
+        } else {
+            "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3)
+             AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted ORDER BY number, id LIMIT $4"
+        };
+        let kind = filter.kind.map_or(0, Kind::number);
+        let status = filter.status.as_deref().unwrap_or_default();
+        let mut found = Vec::new();
+        for area in areas {
+            let room = (filter.limit as usize).saturating_sub(found.len());
+            let (number, id) = match filter.after {
+                _ if room == 0 => break,
+                Some((after_area, _, _)) if *area < after_area => continue,
+                Some((after_area, number, id)) if *area == after_area => (number as i64, id.0),
+                _ => (-1, Uuid::nil()),
+            };
+            let rows: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+                query_as(sql)
+                    .bind(area.0)
+                    .bind(number)
+                    .bind(id)
+                    .bind(room as i64)
+                    .bind(kind)
+                    .bind(status)
+                    .fetch_all(pool)
+                    .await?
+            });
+            for row in rows {
+                found.push(numbered(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Records of an area with numbers above `after` and up to `through`, by number: what a [`Job`] is about.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn changed(&self, area: AreaId, after: u64, through: u64) -> Result<Vec<Numbered>, Error> {
+        let rows: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT number, body FROM records WHERE area = $1 AND number > $2 AND number <= $3 ORDER BY number",
+            )
+            .bind(area.0)
+            .bind(after as i64)
+            .bind(through as i64)
+            .fetch_all(pool)
+            .await?
+        });
+        rows.into_iter().map(numbered).collect()
+    }
+
+    /// The areas below and including this one, at all depths. Empty: there is no such area.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn subtree(&self, area: AreaId) -> Result<Vec<AreaId>, Error> {
+        let ids: Vec<Uuid> = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT descendant FROM area_lines WHERE ancestor = $1 ORDER BY descendant")
+                .bind(area.0)
+                .fetch_all(pool)
+                .await?
+        });
+        Ok(ids.into_iter().map(AreaId).collect())
+    }
+
+    /// The ops of a record that were taken in, in their total order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ops_of(&self, record: RecordId) -> Result<Vec<StoredOp>, Error> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            device: Uuid,
+            seq: i64,
+            stamp: i64,
+            at_ms: i64,
+            worker: Option<Uuid>,
+            body: String,
+            received_ms: i64,
+            doubtful: bool,
+            outcome: String,
+            reason: Option<String>,
+            detail: String,
+        }
+        let rows: Vec<Row> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT device, seq, stamp, at_ms, worker, body, received_ms, doubtful, outcome, reason, detail
+                 FROM ops WHERE record = $1 AND state = 0 ORDER BY stamp, device, seq",
+            )
+            .bind(record.0)
+            .fetch_all(pool)
+            .await?
+        });
+        rows.into_iter()
+            .map(|row| {
+                Ok(StoredOp {
+                    placed: placed_op((row.device, row.seq, row.stamp, row.at_ms, row.worker, row.body))?,
+                    received_ms: row.received_ms,
+                    doubtful: row.doubtful,
+                    verdict: verdict(&row.outcome, row.reason.as_deref(), row.detail)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Ops in quarantine by their names: those that name one of these areas, and those that name none but whose
+    /// device has or had one of them as a root. `None` for all.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn quarantine(
+        &self,
+        areas: Option<&[AreaId]>,
+        after: Option<OpId>,
+        limit: u32,
+    ) -> Result<Vec<QuarantinedOp>, Error> {
+        let mut found = Vec::new();
+        let mut after = after.map_or((Uuid::nil(), 0), |id| (id.device.0, id.seq as i64));
+        let mut roots: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        while found.len() < limit as usize {
+            let rows: Vec<QuarantineTuple> = read_on!(&self.shared.database, pool => {
+                query_as(
+                    "SELECT device, seq, raw, reason, detail, received_ms, body FROM ops
+                     WHERE state = 1 AND (device, seq) > ($1, $2) ORDER BY device, seq LIMIT $3",
+                )
+                .bind(after.0)
+                .bind(after.1)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
+            });
+            let Some(last) = rows.last() else { break };
+            after = (last.0, last.1);
+            for row in rows {
+                let device = row.0;
+                let op = quarantined_op(row)?;
+                let is_near = match (areas, &op.op) {
+                    (None, _) => true,
+                    (Some(areas), Some(op)) => areas.contains(&op.area),
+                    (Some(areas), None) => {
+                        if let std::collections::hash_map::Entry::Vacant(entry) = roots.entry(device) {
+                            let all: Vec<Uuid> = read_on!(&self.shared.database, pool => {
+                                query_scalar("SELECT area FROM device_areas WHERE device = $1")
+                                    .bind(device)
+                                    .fetch_all(pool)
+                                    .await?
+                            });
+                            entry.insert(all);
+                        }
+                        roots[&device].iter().any(|root| areas.contains(&AreaId(*root)))
+                    }
+                };
+                if is_near && found.len() < limit as usize {
+                    found.push(op);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One op in quarantine. `None`: it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn quarantined(&self, id: OpId) -> Result<Option<QuarantinedOp>, Error> {
+        let row: Option<QuarantineTuple> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT device, seq, raw, reason, detail, received_ms, body FROM ops
+                 WHERE device = $1 AND seq = $2 AND state = 1",
+            )
+            .bind(id.device.0)
+            .bind(id.seq as i64)
+            .fetch_optional(pool)
+            .await?
+        });
+        row.map(quarantined_op).transpose()
+    }
+
+    /// Takes an op out of quarantine, as `op`, at its own place in the order; what went there because of it follows.
+    ///
+    /// The verdict says what became of it: it stays where it is if that is again [`Outcome::Quarantined`]. `None`: it
+    /// is not in quarantine.
+    ///
+    /// [`Outcome::Quarantined`]: rounds_domain::Outcome::Quarantined
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn release(&self, id: OpId, op: Op) -> Result<Option<Verdict>, Error> {
+        type Row = (Uuid, i64, i64, i64, Option<Uuid>, Option<String>, i64);
+        const COLUMNS: &str =
+            "SELECT device, seq, stamp, at_ms, worker, body, group_first FROM ops WHERE state = 1";
+        let first: Option<Row> = read_on!(&self.shared.database, pool => {
+            query_as(AssertSqlSafe(format!("{COLUMNS} AND device = $1 AND seq = $2")))
+                .bind(id.device.0)
+                .bind(id.seq as i64)
+                .fetch_optional(pool)
+                .await?
+        });
+        let Some(first) = first else { return Ok(None) };
+        let followers: Vec<Row> = read_on!(&self.shared.database, pool => {
+            query_as(AssertSqlSafe(format!(
+                "{COLUMNS} AND (device <> $1 OR seq <> $2)
+                 AND ((record = $3 AND reason = $4) OR (device = $1 AND group_first = $5 AND reason = $6))
+                 ORDER BY stamp, device, seq"
+            )))
+            .bind(id.device.0)
+            .bind(id.seq as i64)
+            .bind(op.record.0)
+            .bind(Reason::DependsOnQuarantined.as_str())
+            .bind(first.6)
+            .bind(Reason::GroupRefused.as_str())
+            .fetch_all(pool)
+            .await?
+        });
+        let place = |row: &Row| PlacedOpRow {
+            id: OpId { device: DeviceId(row.0), seq: row.1 as u64 },
+            stamp: row.2 as u64,
+            at_ms: row.3,
+            worker: row.4.map(RecordId),
+            op: None,
+        };
+        let mut ops = vec![(place(&first), op)];
+        for row in &followers {
+            if let Some(body) = &row.5 {
+                ops.push((place(row), parse(body)?));
+            }
+        }
+        let receipt = self.committer().await.release(ops).await?;
+        Ok(receipt.verdicts.into_iter().next().map(|(_, verdict)| verdict))
+    }
+
+    /// Lays a quarantined op aside; it stays on record. False: it is not in quarantine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn dismiss(&self, id: OpId) -> Result<bool, Error> {
+        let changed = write_on!(&self.shared.database, tx => {
+            query("UPDATE ops SET state = 2 WHERE device = $1 AND seq = $2 AND state = $3")
+                .bind(id.device.0)
+                .bind(id.seq as i64)
+                .bind(STATE_QUARANTINED)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected()
+        });
+        Ok(changed == 1)
+    }
+
+    /// The counters that are kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn tallies(&self) -> Result<Tallies, Error> {
+        let rows: Vec<(Uuid, String, String, i64)> = read_on!(&self.shared.database, pool => {
+            query_as("SELECT area, day, measure, count FROM tallies WHERE count <> 0").fetch_all(pool).await?
+        });
+        rows.into_iter()
+            .map(|(area, day, measure, count)| {
+                let day = day.parse().map_err(|_| Error::Unreadable(format!("day {day}")))?;
+                Ok((TallyKey { area: AreaId(area), day, measure }, count))
+            })
+            .collect()
+    }
+
+    /// The same counters, counted again from the ops. Reads everything, one record at a time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn recount(&self) -> Result<Tallies, Error> {
+        let mut tallies = Tallies::new();
+        read_on!(&self.shared.database, pool => {
+            let zones: Vec<(Uuid, String)> = query_as("SELECT id, time_zone FROM areas").fetch_all(pool).await?;
+            let zones = zones
+                .into_iter()
+                .map(|(id, name)| match jiff::tz::TimeZone::get(&name) {
+                    Ok(zone) => Ok((AreaId(id), zone)),
+                    Err(_) => Err(Error::Unreadable(format!("time zone {name}"))),
+                })
+                .collect::<Result<HashMap<_, _>, _>>()?;
+            let mut count = |ops: &[PlacedOp]| {
+                if let (Some(record), _) = fold(ops)
+                    && let Some(zone) = zones.get(&record.area)
+                {
+                    tally(&mut tallies, &record, zone, 1);
+                }
+            };
+            let mut ops: Vec<PlacedOp> = Vec::new();
+            let mut stream = query_as(
+                "SELECT device, seq, stamp, at_ms, worker, body FROM ops
+                 WHERE state = 0 AND record IS NOT NULL ORDER BY record",
+            )
+            .fetch(pool);
+            while let Some(row) = stream.try_next().await? {
+                let placed = placed_op(row)?;
+                if ops.last().is_some_and(|last| last.op.record != placed.op.record) {
+                    count(&ops);
+                    ops.clear();
+                }
+                ops.push(placed);
+            }
+            count(&ops);
+        });
+        Ok(tallies)
+    }
+
+    /// Jobs that wait to be handed to the runner, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn waiting_jobs(&self, limit: u32) -> Result<Vec<Job>, Error> {
+        let rows: Vec<(Uuid, Uuid, i64, i64)> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT id, area, after_number, through_number FROM jobs
+                 WHERE NOT handed_over ORDER BY queued_ms LIMIT $1",
+            )
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?
+        });
+        Ok(rows
+            .into_iter()
+            .map(|(id, area, after, through)| Job {
+                id: RecordId(id),
+                area: AreaId(area),
+                after: after as u64,
+                through: through as u64,
+            })
+            .collect())
+    }
+
+    /// Marks jobs as handed to the runner, so that they wait no more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn jobs_handed_over(&self, ids: &[RecordId]) -> Result<(), Error> {
+        write_on!(&self.shared.database, tx => {
+            for id in ids {
+                query("UPDATE jobs SET handed_over = true WHERE id = $1").bind(id.0).execute(&mut *tx).await?;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// A condition that finds few records by an index.
+enum Lookup<'a> {
+    Subject(RecordId),
+    Code(&'a str),
+    ExternalRef(&'a str),
+}
+
+impl<'a> Lookup<'a> {
+    fn of(filter: &'a RecordFilter) -> Option<Self> {
+        let code = filter.code.as_deref().map(Lookup::Code);
+        let external_ref = filter.external_ref.as_deref().map(Lookup::ExternalRef);
+        code.or(external_ref).or(filter.subject.map(Lookup::Subject))
+    }
+}
+
+/// The order of lists, which page tokens refer to.
+fn place(numbered: &Numbered) -> (AreaId, u64, RecordId) {
+    (numbered.record.area, numbered.number, numbered.record.id)
+}
+
+impl RecordFilter {
+    fn meets(&self, numbered: &Numbered) -> bool {
+        let record = &numbered.record;
+        record.deleted.is_none()
+            && self.kind.is_none_or(|kind| record.kind == kind)
+            && self.subject.is_none_or(|subject| record.subject() == Some(subject))
+            && self.code.as_deref().is_none_or(|code| record.text("code") == code)
+            && self.external_ref.as_deref().is_none_or(|key| record.text("external_ref") == key)
+            && self.status.as_deref().is_none_or(|status| record.status == status)
+            && (!self.disputed || !record.disputes.is_empty())
+            && self.after.is_none_or(|after| place(numbered) > after)
+    }
+}
+
+enum FeedRow {
+    Body(String),
+    Left(RecordId),
+}
+
+/// What still fits on a page.
+struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Whether the next area has to wait: it may begin with the largest group.
+    fn is_full(&self) -> bool {
+        self.rows < GROUP_OPS_MAX || self.bytes == 0
+    }
+}
+
+fn feed_sql(access: Access) -> &'static str {
+    match access {
+        Access::Full => {
+            "SELECT number, body FROM records WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3"
+        }
+        // The kinds of `Kind::is_reference`; a test holds the two together.
+        Access::Reference => {
+            "SELECT number, body FROM records WHERE area = $1 AND number > $2 AND kind IN (1, 4, 8, 17, 18)
+             ORDER BY number LIMIT $3"
+        }
+    }
+}
+
+fn quarantined_op(row: QuarantineTuple) -> Result<QuarantinedOp, Error> {
+    let (device, seq, raw, reason, detail, received_ms, body) = row;
+    let reason = reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::Malformed);
+    Ok(QuarantinedOp {
+        id: OpId { device: DeviceId(device), seq: seq as u64 },
+        raw: raw.unwrap_or_default(),
+        refusal: Refusal::new(reason, detail),
+        received_ms,
+        op: body.as_deref().map(parse).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_above_send_the_reference_kinds_and_no_others() {
+        let numbers: Vec<String> = Kind::ALL
+            .iter()
+            .filter(|kind| kind.is_reference())
+            .map(|kind| kind.number().to_string())
+            .collect();
+        assert!(feed_sql(Access::Reference).contains(&format!("kind IN ({})", numbers.join(", "))));
+    }
+}

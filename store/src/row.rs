@@ -1,0 +1,156 @@
+//! Rows to values and back, the same for both databases.
+
+use crate::Error;
+use crate::feed::Numbered;
+use crate::tx::{DeviceRow, LedgerRow, NewOp};
+use rounds_domain::clock::OrderKey;
+use rounds_domain::verdict::Reason;
+use rounds_domain::{DeviceId, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// States of an op, as the column says them.
+pub(crate) const STATE_TAKEN_IN: i16 = 0;
+/// See [`STATE_TAKEN_IN`].
+pub(crate) const STATE_QUARANTINED: i16 = 1;
+
+/// The columns of an op that is to be kept.
+pub(crate) struct OpColumns<'a> {
+    pub(crate) device: Uuid,
+    pub(crate) seq: i64,
+    pub(crate) record: Option<Uuid>,
+    pub(crate) area: Option<Uuid>,
+    pub(crate) state: i16,
+    pub(crate) stamp: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) received_ms: i64,
+    pub(crate) doubtful: bool,
+    pub(crate) worker: Option<Uuid>,
+    pub(crate) group_first: i64,
+    pub(crate) hash: &'a [u8],
+    pub(crate) outcome: &'static str,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) detail: &'a str,
+    pub(crate) body: Option<String>,
+    pub(crate) raw: Option<&'a [u8]>,
+}
+
+impl<'a> OpColumns<'a> {
+    pub(crate) fn of(new: &'a NewOp) -> Result<Self, Error> {
+        let placed = &new.placed;
+        let quarantined = new.verdict.outcome == Outcome::Quarantined;
+        Ok(Self {
+            device: placed.id.device.0,
+            seq: placed.id.seq as i64,
+            record: placed.op.as_ref().map(|op| op.record.0),
+            area: placed.op.as_ref().map(|op| op.area.0),
+            state: if quarantined { STATE_QUARANTINED } else { STATE_TAKEN_IN },
+            stamp: placed.stamp as i64,
+            at_ms: placed.at_ms,
+            received_ms: new.received_ms,
+            doubtful: new.doubtful,
+            worker: placed.worker.map(|id| id.0),
+            group_first: new.group_first as i64,
+            hash: &new.hash,
+            outcome: new.verdict.outcome.as_str(),
+            reason: new.verdict.reason.map(Reason::as_str),
+            detail: &new.verdict.detail,
+            body: placed.op.as_ref().map(json).transpose()?,
+            raw: new.raw.as_deref(),
+        })
+    }
+}
+
+/// The columns of a record.
+pub(crate) struct RecordColumns<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) area: Uuid,
+    pub(crate) number: i64,
+    pub(crate) kind: i16,
+    pub(crate) status: &'a str,
+    pub(crate) subject: Option<Uuid>,
+    pub(crate) code: Option<&'a str>,
+    pub(crate) external_ref: Option<&'a str>,
+    pub(crate) disputed: bool,
+    pub(crate) deleted: bool,
+    pub(crate) body: String,
+}
+
+impl<'a> RecordColumns<'a> {
+    pub(crate) fn of(numbered: &'a Numbered) -> Result<Self, Error> {
+        let record = &numbered.record;
+        let filled = |field| Some(record.text(field)).filter(|text| !text.is_empty());
+        Ok(Self {
+            id: record.id.0,
+            area: record.area.0,
+            number: numbered.number as i64,
+            kind: record.kind.number(),
+            status: &record.status,
+            subject: record.subject().map(|id| id.0),
+            code: filled("code"),
+            external_ref: filled("external_ref"),
+            disputed: !record.disputes.is_empty(),
+            deleted: record.deleted.is_some(),
+            body: json(record)?,
+        })
+    }
+}
+
+pub(crate) type DeviceTuple = (Uuid, Option<Uuid>, i64, Option<i64>, i64, i64, i64);
+
+pub(crate) fn device_row(row: DeviceTuple) -> DeviceRow {
+    let (id, worker, acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms) = row;
+    DeviceRow {
+        id: DeviceId(id),
+        worker: worker.map(RecordId),
+        acknowledged_through: acknowledged_through as u64,
+        forked_at: forked_at.map(|seq| seq as u64),
+        lost_ops: lost_ops as u64,
+        last_stamp: last_stamp as u64,
+        last_at_ms,
+    }
+}
+
+pub(crate) type LedgerTuple = (Uuid, i64, Vec<u8>, String, Option<String>, String);
+
+pub(crate) fn ledger_row(row: LedgerTuple) -> Result<LedgerRow, Error> {
+    let (device, seq, hash, outcome, reason, detail) = row;
+    let id = OpId { device: DeviceId(device), seq: seq as u64 };
+    let hash = hash.try_into().map_err(|_| Error::Unreadable(format!("hash of op {id}")))?;
+    Ok(LedgerRow { id, hash, verdict: verdict(&outcome, reason.as_deref(), detail)? })
+}
+
+pub(crate) fn verdict(outcome: &str, reason: Option<&str>, detail: String) -> Result<Verdict, Error> {
+    let outcome = Outcome::parse(outcome).ok_or_else(|| Error::Unreadable(format!("outcome {outcome}")))?;
+    let reason = reason
+        .map(|text| Reason::parse(text).ok_or_else(|| Error::Unreadable(format!("reason {text}"))))
+        .transpose()?;
+    Ok(Verdict { outcome, reason, detail })
+}
+
+pub(crate) type NumberedTuple = (i64, String);
+
+pub(crate) fn numbered((number, body): NumberedTuple) -> Result<Numbered, Error> {
+    Ok(Numbered { number: number as u64, record: parse::<Record>(&body)? })
+}
+
+pub(crate) type PlacedOpTuple = (Uuid, i64, i64, i64, Option<Uuid>, String);
+
+pub(crate) fn placed_op(row: PlacedOpTuple) -> Result<PlacedOp, Error> {
+    let (device, seq, stamp, at_ms, worker, body) = row;
+    Ok(PlacedOp {
+        key: OrderKey { stamp: stamp as u64, device: DeviceId(device), seq: seq as u64 },
+        at_ms,
+        worker: worker.map(RecordId),
+        op: parse::<Op>(&body)?,
+    })
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Unreadable(error.to_string()))
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Unreadable(error.to_string()))
+}

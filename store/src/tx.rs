@@ -1,0 +1,121 @@
+//! What a commit needs from a database: a small set of verbs over sets of rows.
+//!
+//! Both databases implement them with the same names and the same promises. A verb works on a whole set at a time,
+//! because a statement per row costs more than the row.
+
+use crate::Error;
+use crate::batch::Job;
+use crate::device::Contact;
+use crate::feed::Numbered;
+use rounds_domain::tally::Tallies;
+use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId, Verdict};
+
+/// What a device has done so far.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceRow {
+    pub(crate) id: DeviceId,
+    pub(crate) worker: Option<RecordId>,
+    pub(crate) acknowledged_through: u64,
+    pub(crate) forked_at: Option<u64>,
+    pub(crate) lost_ops: u64,
+    pub(crate) last_stamp: u64,
+    pub(crate) last_at_ms: i64,
+}
+
+/// The verdict that an op got, and the hash of what it said.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerRow {
+    pub(crate) id: OpId,
+    pub(crate) hash: [u8; 32],
+    pub(crate) verdict: Verdict,
+}
+
+/// An area, locked until the end of the transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct AreaRow {
+    pub(crate) id: AreaId,
+    pub(crate) time_zone: String,
+    pub(crate) head: u64,
+}
+
+/// An area that is new in this transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct NewArea {
+    pub(crate) id: AreaId,
+    pub(crate) parent: Option<AreaId>,
+    pub(crate) time_zone: String,
+}
+
+/// An op to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct NewOp {
+    pub(crate) placed: PlacedOpRow,
+    pub(crate) received_ms: i64,
+    pub(crate) doubtful: bool,
+    pub(crate) group_first: u64,
+    pub(crate) hash: [u8; 32],
+    pub(crate) verdict: Verdict,
+    /// The bytes as sent, for ops in quarantine only.
+    pub(crate) raw: Option<Vec<u8>>,
+}
+
+/// The place of an op and, if it could be read, its content.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacedOpRow {
+    pub(crate) id: OpId,
+    pub(crate) stamp: u64,
+    pub(crate) at_ms: i64,
+    pub(crate) worker: Option<RecordId>,
+    pub(crate) op: Option<rounds_domain::Op>,
+}
+
+/// Everything that a commit writes.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    pub(crate) ops: Vec<NewOp>,
+    /// Ops that leave quarantine, with what they say now.
+    pub(crate) released: Vec<(OpId, rounds_domain::Op)>,
+    pub(crate) records: Vec<Numbered>,
+    /// Records that left an area, and the number there.
+    pub(crate) departures: Vec<(AreaId, RecordId, u64)>,
+    /// Records that are in an area (again), so that no departure from it may be left.
+    pub(crate) arrivals: Vec<(AreaId, RecordId)>,
+    pub(crate) tallies: Tallies,
+    pub(crate) heads: Vec<(AreaId, u64)>,
+    pub(crate) devices: Vec<DeviceRow>,
+    pub(crate) contacts: Vec<Contact>,
+    pub(crate) jobs: Vec<(Job, i64)>,
+}
+
+/// A transaction that may write. Dropping it undoes everything.
+pub(crate) trait Tx: Send {
+    /// Locks these devices against other commits, in the order of their ids, and reads them. Unknown ones are left out.
+    fn lock_devices(
+        &mut self,
+        ids: &[DeviceId],
+    ) -> impl Future<Output = Result<Vec<DeviceRow>, Error>> + Send;
+    /// The verdicts of these ops, where they have one.
+    fn ledger(&mut self, ids: &[OpId]) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
+    /// How many areas are above this one, itself included; 0 if there is no such area.
+    fn area_depth(&mut self, id: AreaId) -> impl Future<Output = Result<usize, Error>> + Send;
+    /// Adds an area to the tree, unless it is there. Its parent is there.
+    fn add_area(&mut self, area: &NewArea) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Locks these areas against other commits, in the order of their ids, and reads them. Unknown ones are left out.
+    fn lock_areas(&mut self, ids: &[AreaId]) -> impl Future<Output = Result<Vec<AreaRow>, Error>> + Send;
+    /// These records, where they exist.
+    fn records(&mut self, ids: &[RecordId]) -> impl Future<Output = Result<Vec<Numbered>, Error>> + Send;
+    /// All ops of these records that were taken in.
+    fn ops_of(&mut self, records: &[RecordId]) -> impl Future<Output = Result<Vec<PlacedOp>, Error>> + Send;
+    /// Those of these records for which an op waits in quarantine.
+    fn quarantined(
+        &mut self,
+        records: &[RecordId],
+    ) -> impl Future<Output = Result<Vec<RecordId>, Error>> + Send;
+    /// Those of these records which had ops before they were created.
+    fn orphaned(&mut self, records: &[RecordId])
+    -> impl Future<Output = Result<Vec<RecordId>, Error>> + Send;
+    /// Writes everything.
+    fn write(&mut self, writes: &Writes) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Makes it last. After an error the commit may or may not have happened; a retry finds out.
+    fn commit(self) -> impl Future<Output = Result<(), Error>> + Send;
+}
