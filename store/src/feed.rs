@@ -18,7 +18,7 @@ pub struct Position {
 #[derive(Clone, PartialEq, Debug)]
 pub enum FeedItem {
     /// The record as it is now.
-    Record(Numbered),
+    Record(Box<Numbered>),
     /// The record went from this area to another.
     Departure {
         /// The area it left.

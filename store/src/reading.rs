@@ -95,7 +95,7 @@ impl Store {
                     page.items.push(match row {
                         FeedRow::Body(body) => {
                             room.bytes = room.bytes.saturating_sub(body.len());
-                            FeedItem::Record(numbered((number as i64, body))?)
+                            FeedItem::Record(Box::new(numbered((number as i64, body))?))
                         }
                         FeedRow::Left(record) => FeedItem::Departure { area: position.area, record },
                     });
