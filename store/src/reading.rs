@@ -228,6 +228,17 @@ impl Store {
         Ok(ids.into_iter().map(AreaId).collect())
     }
 
+    /// All areas, by id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn areas(&self) -> Result<Vec<AreaId>, Error> {
+        let ids: Vec<Uuid> = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT id FROM areas ORDER BY id").fetch_all(pool).await?
+        });
+        Ok(ids.into_iter().map(AreaId).collect())
+    }
+
     /// The ops of a record that were taken in, in their total order.
     ///
     /// # Errors
