@@ -1,1 +1,23 @@
-//! gRPC services, sign-in and the rounds command.
+//! gRPC services, sign-in and the `rounds` command.
+//!
+//! [`serve()`] is the whole server; `main` and the tests call it alike.
+
+mod access;
+pub mod clock;
+mod cursor;
+mod device_service;
+mod directory_service;
+pub mod error;
+mod history_service;
+pub mod limit;
+mod page;
+pub mod secret;
+mod serve;
+mod shared;
+mod sync;
+mod watch;
+mod web;
+
+pub use clock::Clock;
+pub use secret::Random;
+pub use serve::{Config, ServeError, Serving, Tls, serve};

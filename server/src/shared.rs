@@ -1,0 +1,19 @@
+//! What all services share.
+
+use crate::clock::Clock;
+use crate::secret::Random;
+use rounds_store::Store;
+use std::time::Duration;
+
+/// What all services share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    /// See [`Config::acknowledged_kept`](crate::Config::acknowledged_kept).
+    pub(crate) acknowledged_kept: Duration,
+    /// See [`Config::watch_recheck`](crate::Config::watch_recheck).
+    pub(crate) watch_recheck: Duration,
+    /// True once the server was told to stop: streams end.
+    pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
+}

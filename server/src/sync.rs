@@ -1,0 +1,231 @@
+//! `SyncService`: ops in, records out.
+
+use crate::access::{self, Inspector};
+use crate::cursor::Cursor;
+use crate::error::Error;
+use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, PAGE_BYTES_MAX};
+use crate::shared::Shared;
+use rounds_domain::Refusal;
+use rounds_domain::limit::BATCH_OPS_MAX;
+use rounds_domain::verdict::Reason;
+use rounds_proto::v1::sync_service_server::SyncService;
+use rounds_proto::{clock_from_wire, decode_op, record_to_wire, v1, verdict_to_wire};
+use rounds_store::{Arrival, Batch, Caller, Contact, Content, FeedItem, Position, Receipt, content_hash};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// A page of the feed is not cut below so many records.
+const GROUP_OPS_MAX: u32 = rounds_domain::limit::GROUP_OPS_MAX as u32;
+
+/// The service.
+pub(crate) struct Sync(pub(crate) Arc<Shared>);
+
+#[tonic::async_trait]
+impl SyncService for Sync {
+    async fn sync(&self, request: Request<v1::SyncRequest>) -> Result<Response<v1::SyncResponse>, Status> {
+        let token = access::token(request.metadata())?;
+        Ok(Response::new(self.0.sync(token, request.into_inner()).await?))
+    }
+
+    type WatchStream = crate::watch::WatchStream;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let token = access::token(request.metadata())?;
+        Ok(Response::new(crate::watch::start(self.0.clone(), token).await?))
+    }
+}
+
+/// Whether this device keeps a store of its own that is kept in step.
+///
+/// # Errors
+/// `FORBIDDEN` for partners, who see single requests and not whole areas.
+pub(crate) fn may_sync(caller: &Caller) -> Result<(), Error> {
+    access::not_partner(caller, "sync: use DirectoryService")
+}
+
+impl Shared {
+    async fn sync(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<v1::SyncResponse, Error> {
+        let mut caller = access::identify(&self.store, token).await?;
+        may_sync(&caller)?;
+        let now_ms = self.clock.now_ms();
+        let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
+        self.note_contact(&caller, request.unsent_ops, now_ms);
+
+        let mut receipt = None;
+        if !request.ops.is_empty() {
+            let batch = self.batch(&caller, &request, now_ms).await?;
+            receipt = Some(self.store.submit(batch).await?);
+            // The heads moved, and an op may have made an area.
+            caller = access::identify(&self.store, token).await?;
+        }
+        let receipt = receipt.unwrap_or_else(|| Receipt {
+            verdicts: Vec::new(),
+            acknowledged_through: caller.device.acknowledged_through,
+            forked_at: None,
+            lost: 0,
+        });
+        let pulled = match caller.device.revoked_ms {
+            Some(_) => Pulled::default(),
+            None => self.pull(&caller, cursor, &request, &receipt, now_ms).await?,
+        };
+        Ok(v1::SyncResponse {
+            verdicts: receipt.verdicts.iter().map(|(seq, verdict)| verdict_to_wire(*seq, verdict)).collect(),
+            acknowledged_through: receipt.acknowledged_through,
+            safe_to_forget_through: pulled.safe_to_forget_through,
+            feed: pulled.feed,
+            cursor: pulled.cursor,
+            more: pulled.more,
+            scope_version: caller.device.scope_version,
+            standing: standing(&caller, &receipt).into(),
+            forked_at_seq: receipt.forked_at.unwrap_or_default(),
+            server_time_ms: now_ms,
+            epoch: self.store.epoch().to_string(),
+        })
+    }
+
+    fn note_contact(&self, caller: &Caller, unsent_ops: u64, now_ms: i64) {
+        if now_ms.saturating_sub(caller.device.seen_ms).abs() >= CONTACT_INTERVAL_MS {
+            self.store.note_contact(Contact { device: caller.device.id, seen_ms: now_ms, unsent_ops });
+        }
+    }
+
+    /// The ops of a call, each admitted or with the reason why it goes to quarantine.
+    async fn batch(&self, caller: &Caller, request: &v1::SyncRequest, now_ms: i64) -> Result<Batch, Error> {
+        check_envelopes(&request.ops)?;
+        let revoked = caller.device.revoked_ms.is_some();
+        let mut inspector = Inspector::of_recorded(&self.store, caller);
+        let mut arrivals = Vec::with_capacity(request.ops.len());
+        for sealed in &request.ops {
+            let content = match decode_op(&sealed.op) {
+                Err(refusal) => refused(refusal, sealed, None),
+                Ok(op) if revoked => {
+                    let detail = "the device was revoked before this arrived";
+                    refused(Refusal::new(Reason::DeviceRevoked, detail), sealed, Some(op))
+                }
+                Ok(op) => match inspector.look(&op).await? {
+                    Some(refusal) => refused(refusal, sealed, Some(op)),
+                    None => Content::Admitted(op),
+                },
+            };
+            arrivals.push(Arrival {
+                seq: Some(sealed.seq),
+                followed_by: sealed.followed_by,
+                hash: content_hash(sealed.followed_by, &sealed.op),
+                content,
+            });
+        }
+        Ok(Batch {
+            device: caller.device.id,
+            arrivals,
+            clock: clock_from_wire(request.clock.unwrap_or_default()),
+            received_ms: now_ms,
+            holds_from: request.holds_from,
+        })
+    }
+
+    async fn pull(
+        &self,
+        caller: &Caller,
+        cursor: Cursor,
+        request: &v1::SyncRequest,
+        receipt: &Receipt,
+        now_ms: i64,
+    ) -> Result<Pulled, Error> {
+        let plan = cursor.plan(&caller.scope);
+        let limit = match request.page_records_max {
+            0 => FEED_RECORDS_DEFAULT,
+            wanted => wanted.min(FEED_RECORDS_MAX),
+        };
+        let page = match plan.wanted.is_empty() {
+            true => Page::default(),
+            false => self.page(&plan.wanted, limit).await?,
+        };
+        let left = plan.left.into_iter().map(|area| item(v1::feed_item::Item::LeftArea(area.to_string())));
+        let mut next = cursor.after(&caller.scope, &page.positions);
+        let kept_ms = i64::try_from(self.acknowledged_kept.as_millis()).unwrap_or(i64::MAX);
+        let safe_to_forget_through = next.safe_to_forget(receipt.acknowledged_through, now_ms, kept_ms);
+        Ok(Pulled {
+            feed: left.chain(page.items).collect(),
+            cursor: next.write(self.store.epoch()),
+            more: page.more,
+            safe_to_forget_through,
+        })
+    }
+
+    /// The next page of these feeds, of at most `limit` records and about [`PAGE_BYTES_MAX`] bytes.
+    async fn page(&self, wanted: &[Position], mut limit: u32) -> Result<Page, Error> {
+        loop {
+            let page = self.store.pull(wanted, limit).await?;
+            let items = page.items.iter().map(feed_item_to_wire).collect::<Result<Vec<_>, _>>()?;
+            let bytes: usize = items.iter().map(prost::Message::encoded_len).sum();
+            if bytes <= PAGE_BYTES_MAX || limit <= GROUP_OPS_MAX {
+                return Ok(Page { items, positions: page.positions, more: page.more });
+            }
+            limit = (limit / 2).max(GROUP_OPS_MAX); // less than a group is never cut
+        }
+    }
+}
+
+/// What a call answers of the feeds. A revoked device gets nothing.
+#[derive(Default)]
+struct Pulled {
+    feed: Vec<v1::FeedItem>,
+    cursor: Vec<u8>,
+    more: bool,
+    safe_to_forget_through: u64,
+}
+
+#[derive(Default)]
+struct Page {
+    items: Vec<v1::FeedItem>,
+    positions: Vec<Position>,
+    more: bool,
+}
+
+/// The envelopes are the client's own making: a fault in them is answered, not kept.
+fn check_envelopes(ops: &[v1::SealedOp]) -> Result<(), Error> {
+    if ops.len() > BATCH_OPS_MAX {
+        return Err(Error::BatchTooLarge(ops.len()));
+    }
+    if ops.first().is_some_and(|first| first.seq == 0) {
+        return Err(Error::invalid("ops[0].seq", "the first op of a device is number 1"));
+    }
+    let gap = ops.windows(2).position(|pair| pair[0].seq.checked_add(1) != Some(pair[1].seq));
+    match gap {
+        Some(at) => {
+            let what = "must follow the number before it: send ops in their order, without gaps";
+            Err(Error::invalid(&format!("ops[{}].seq", at + 1), what))
+        }
+        None => Ok(()),
+    }
+}
+
+fn refused(refusal: Refusal, sealed: &v1::SealedOp, op: Option<rounds_domain::Op>) -> Content {
+    Content::Refused { refusal, raw: sealed.op.to_vec(), op }
+}
+
+fn standing(caller: &Caller, receipt: &Receipt) -> v1::DeviceStanding {
+    if caller.device.revoked_ms.is_some() {
+        v1::DeviceStanding::Revoked
+    } else if receipt.forked_at.is_some() {
+        v1::DeviceStanding::Forked
+    } else {
+        v1::DeviceStanding::Good
+    }
+}
+
+fn feed_item_to_wire(feed_item: &FeedItem) -> Result<v1::FeedItem, Error> {
+    Ok(item(match feed_item {
+        FeedItem::Record(numbered) => v1::feed_item::Item::Record(
+            record_to_wire(&numbered.record, numbered.number).map_err(crate::error::unreadable)?,
+        ),
+        FeedItem::Departure { area, record } => v1::feed_item::Item::Departure(v1::Departure {
+            record: record.to_string(),
+            area: area.to_string(),
+        }),
+    }))
+}
+
+fn item(item: v1::feed_item::Item) -> v1::FeedItem {
+    v1::FeedItem { item: Some(item) }
+}

@@ -1,0 +1,119 @@
+//! `Watch`: hints that an area moved. A slow reader costs no more than the set of its areas: hints that it did not
+//! fetch yet become one.
+
+use crate::access;
+use crate::error::Error;
+use crate::shared::Shared;
+use crate::sync::may_sync;
+use futures_util::stream;
+use rounds_domain::AreaId;
+use rounds_proto::v1::WatchResponse;
+use rounds_store::{Caller, ScopedArea};
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::time::{Interval, MissedTickBehavior};
+use tonic::Status;
+
+pub(crate) type WatchStream = Pin<Box<dyn futures_util::Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+/// A stream of hints for the device that the token names. It ends when the device is revoked or the server stops.
+///
+/// # Errors
+/// When the device may not sync.
+pub(crate) async fn start(shared: Arc<Shared>, token: [u8; 32]) -> Result<WatchStream, Error> {
+    let hints = shared.store.watch(); // before the areas are read, so that nothing falls in between
+    let caller = access::not_revoked(access::identify(&shared.store, token).await?)?;
+    may_sync(&caller)?;
+    let mut recheck = tokio::time::interval(shared.watch_recheck);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    recheck.reset();
+    let stopping = shared.stopping.clone();
+    let watch = Watch { shared, token, caller, hints, recheck, stopping, started: false };
+    Ok(Box::pin(stream::try_unfold(watch, |mut watch| async move {
+        let areas = watch.next().await?;
+        let answer = WatchResponse { areas: areas.iter().map(AreaId::to_string).collect() };
+        Ok(Some((answer, watch)))
+    })))
+}
+
+struct Watch {
+    shared: Arc<Shared>,
+    token: [u8; 32],
+    caller: Caller,
+    hints: broadcast::Receiver<Arc<[AreaId]>>,
+    recheck: Interval,
+    stopping: tokio::sync::watch::Receiver<bool>,
+    started: bool,
+}
+
+impl Watch {
+    /// Waits until areas of the caller moved. The first answer comes at once, and is empty.
+    async fn next(&mut self) -> Result<BTreeSet<AreaId>, Error> {
+        if !std::mem::replace(&mut self.started, true) {
+            return Ok(BTreeSet::new());
+        }
+        loop {
+            let moved = match self.event().await? {
+                Event::Hint(areas) => self.gather(&areas),
+                Event::Missed => self.look_anew(|before, now| before.head < now.head).await?,
+                // Moved areas are hinted at anyway; once is enough.
+                Event::Recheck => self.look_anew(|_, _| false).await?,
+            };
+            if !moved.is_empty() {
+                return Ok(moved);
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Result<Event, Error> {
+        tokio::select! {
+            _ = self.stopping.wait_for(|stopping| *stopping) => Err(Error::Stopping),
+            hint = self.hints.recv() => match hint {
+                Ok(areas) => Ok(Event::Hint(areas)),
+                Err(RecvError::Lagged(_)) => Ok(Event::Missed),
+                Err(RecvError::Closed) => Err(Error::Stopping),
+            },
+            _ = self.recheck.tick() => Ok(Event::Recheck),
+        }
+    }
+
+    /// The caller's areas among these and all others that wait.
+    fn gather(&mut self, first: &[AreaId]) -> BTreeSet<AreaId> {
+        let mut moved = BTreeSet::new();
+        let mut add = |areas: &[AreaId]| {
+            moved.extend(areas.iter().filter(|area| self.caller.access(**area).is_some()));
+        };
+        add(first);
+        while let Ok(areas) = self.hints.try_recv() {
+            add(&areas); // where hints were missed it stops: the next event says so, too
+        }
+        moved
+    }
+
+    /// Reads the caller's scope again. Answers the areas that came, went, are seen more or less, or `moved`.
+    async fn look_anew(
+        &mut self,
+        moved: impl Fn(&ScopedArea, &ScopedArea) -> bool,
+    ) -> Result<BTreeSet<AreaId>, Error> {
+        let caller = access::not_revoked(access::identify(&self.shared.store, self.token).await?)?;
+        let before = &self.caller.scope;
+        let news = caller.scope.iter().filter(|now| {
+            let known = before.binary_search_by_key(&now.area, |scoped| scoped.area).map(|at| &before[at]);
+            known.map_or(true, |known| known.access != now.access || moved(known, now))
+        });
+        let gone = before.iter().filter(|scoped| caller.access(scoped.area).is_none());
+        let areas = news.chain(gone).map(|scoped| scoped.area).collect();
+        self.caller = caller;
+        Ok(areas)
+    }
+}
+
+enum Event {
+    Hint(Arc<[AreaId]>),
+    /// Some hints were missed.
+    Missed,
+    /// It is time to look whether the device may still watch.
+    Recheck,
+}
