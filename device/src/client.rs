@@ -1,0 +1,356 @@
+//! The device and its server over gRPC.
+
+use crate::ANSWER_BYTES_MAX;
+use crate::device::{Asked, Device, Identity, Next, Progress, Size};
+use crate::error::Error;
+use rounds_domain::{ClockReading, Refusal};
+use rounds_proto::v1::device_service_client::DeviceServiceClient;
+use rounds_proto::v1::sync_service_client::SyncServiceClient;
+use rounds_proto::{id_from_wire, role_from_wire, v1};
+use std::time::Duration;
+use tonic::codec::CompressionEncoding::Zstd;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt as _;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A full batch over a bad link takes a while.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Finds out that the link is gone though nobody said so.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Where halving the answers begins: about what a server sends unasked.
+const RECORDS_TO_HALVE: u32 = 1_024;
+
+/// What only the phone can tell.
+pub trait Phone: Sync {
+    /// Its clocks at this moment.
+    fn clock(&self) -> ClockReading;
+    /// Chance, evenly spread.
+    fn random(&self) -> u64;
+}
+
+/// Why a call to the server came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The device itself could not.
+    #[error(transparent)]
+    Device(#[from] Error),
+    /// The server's address or certificates are no good.
+    #[error("{0}")]
+    Address(String),
+    /// The server cannot be reached, or cannot do it now. Worth another try.
+    #[error("the server cannot be reached now: {detail}")]
+    NotNow {
+        /// What happened.
+        detail: String,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The server does not know this device, or the one-time code.
+    #[error("{detail} ({reason})")]
+    SignedOut {
+        /// Machine-readable.
+        reason: String,
+        /// For people.
+        detail: String,
+    },
+    /// The server does not do this, today or tomorrow.
+    #[error("{detail} ({reason})")]
+    Refused {
+        /// Machine-readable.
+        reason: String,
+        /// For people.
+        detail: String,
+    },
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let detail = status.message().to_owned();
+        let reason = match status.get_details_error_info() {
+            Some(info) => info.reason,
+            None => status.code().description().to_owned(),
+        };
+        match status.code() {
+            Code::Unauthenticated => CallError::SignedOut { reason, detail },
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+            | Code::DataLoss => {
+                let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+                CallError::NotNow { detail, retry_after }
+            }
+            Code::Ok
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Unimplemented => CallError::Refused { reason, detail },
+        }
+    }
+}
+
+/// Turns a one-time code into the identity of this file's device. `label` is what people call the device.
+///
+/// `server_url` is `https://...`, or `http://...` for a server on this machine. `ca_pem` holds the certificates that
+/// vouch for it, if those of the web do not.
+///
+/// # Errors
+/// [`CallError::SignedOut`] for a code that is wrong, used or too old; the file stays as it is.
+pub async fn enrol(
+    device: &mut Device,
+    server_url: &str,
+    ca_pem: Option<Vec<u8>>,
+    code: &str,
+    label: &str,
+) -> Result<Identity, CallError> {
+    match device.identity() {
+        Ok(identity) => return Err(Error::AlreadyEnrolled(identity.device).into()),
+        Err(Error::NotEnrolled) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let channel = channel(server_url, ca_pem.as_deref())?;
+    let request = v1::EnrolRequest { code: code.to_owned(), label: label.to_owned() };
+    let answer = DeviceServiceClient::new(channel).enrol(request).await?.into_inner();
+    let unreadable = |refusal: Refusal| CallError::Device(Error::Answer(refusal));
+    let worker = Some(answer.worker.as_str()).filter(|worker| !worker.is_empty());
+    let identity = Identity {
+        device: id_from_wire("device", &answer.device).map_err(unreadable)?,
+        token: answer.token,
+        role: role_from_wire(answer.role).map_err(unreadable)?,
+        worker: worker.map(|worker| id_from_wire("worker", worker)).transpose().map_err(unreadable)?,
+        server_url: server_url.to_owned(),
+        ca_pem,
+    };
+    device.enrolled(identity.clone())?;
+    Ok(identity)
+}
+
+/// What a sync did, in all its calls.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Summary {
+    /// Calls that were answered.
+    pub calls: u32,
+    /// Ops that got their verdict.
+    pub acknowledged: usize,
+    /// Entries of the feed that were taken in.
+    pub pulled: usize,
+    /// The device turned out to be a copy, and has another name now.
+    pub forked: bool,
+    /// Why nothing was pulled, if the records cannot be read by this program: it needs an upgrade.
+    pub unreadable: Option<Refusal>,
+    /// How it ended: [`Next::Rest`], [`Next::AskLater`] or [`Next::Wiped`].
+    pub next: Next,
+}
+
+/// An enrolled device with a line to its server. Connects when it is needed, and again when the line was lost.
+#[derive(Debug)]
+pub struct Client {
+    device: Device,
+    channel: Channel,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl Client {
+    /// A client for an enrolled device. Must be called within a tokio runtime; connects to nobody yet.
+    ///
+    /// # Errors
+    /// When the device is not enrolled, or the address that it was enrolled with is no good.
+    pub fn new(device: Device) -> Result<Self, CallError> {
+        let identity = device.identity()?;
+        let channel = channel(&identity.server_url, identity.ca_pem.as_deref())?;
+        Ok(Self { device, channel, authorization: authorization(&identity.token)? })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The device, to record.
+    pub fn device_mut(&mut self) -> &mut Device {
+        &mut self.device
+    }
+
+    /// The device back.
+    pub fn into_device(self) -> Device {
+        self.device
+    }
+
+    /// Pushes and pulls until the outbox is empty and there is nothing more to pull, or the server puts ops off.
+    ///
+    /// It may be dropped at any moment: what was answered is on disk, the rest is asked again.
+    ///
+    /// # Errors
+    /// [`CallError`]; what was done until then stays done.
+    pub async fn sync_until_quiet(&mut self, phone: &impl Phone) -> Result<Summary, CallError> {
+        let mut summary = Summary {
+            calls: 0,
+            acknowledged: 0,
+            pulled: 0,
+            forked: false,
+            unreadable: None,
+            next: Next::AskAgain,
+        };
+        let mut size = Size::default();
+        loop {
+            let asked = self.device.request(phone.clock(), size)?;
+            let answer = match self.ask(&asked).await {
+                Ok(answer) => answer,
+                Err(status) => {
+                    size = self.recover(&asked, size, status)?;
+                    continue;
+                }
+            };
+            let Progress { acknowledged, pulled, next, unreadable, .. } = self.device.take(&asked, answer)?;
+            summary.calls += 1;
+            summary.acknowledged += acknowledged;
+            summary.pulled += pulled;
+            summary.unreadable = unreadable;
+            summary.next = next;
+            match next {
+                Next::AskAgain => {}
+                Next::Fork { at_seq } => {
+                    self.fork(at_seq).await?;
+                    summary.forked = true;
+                }
+                Next::Rest | Next::AskLater | Next::Wiped => {
+                    tracing::debug!(?summary, "synced");
+                    return Ok(summary);
+                }
+            }
+        }
+    }
+
+    /// A stream of hints that an area moved; the first comes at once.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn watch(&self) -> Result<Streaming<v1::WatchResponse>, CallError> {
+        let request = self.signed(v1::WatchRequest {});
+        Ok(SyncServiceClient::new(self.channel.clone()).watch(request).await?.into_inner())
+    }
+
+    async fn ask(&self, asked: &Asked) -> Result<v1::SyncResponse, Status> {
+        let mut request = self.signed(asked.request.clone());
+        request.set_timeout(CALL_TIMEOUT);
+        let mut service = SyncServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .accept_compressed(Zstd)
+            .send_compressed(Zstd);
+        Ok(service.sync(request).await?.into_inner())
+    }
+
+    /// The size to ask with again, if asking otherwise can help.
+    fn recover(&mut self, asked: &Asked, size: Size, status: Status) -> Result<Size, CallError> {
+        // Question or answer is too large: there is no telling which.
+        if status.code() == Code::OutOfRange {
+            let records_max = if size.records_max == 0 { RECORDS_TO_HALVE } else { size.records_max };
+            let ops_max = match asked.request.ops.len() {
+                0 => size.ops_max,
+                sent => (sent.min(size.ops_max) / 2).max(1),
+            };
+            let smaller = Size { ops_max, records_max: (records_max / 2).max(1) };
+            if smaller != size {
+                tracing::info!(?smaller, "a message was too large");
+                return Ok(smaller);
+            }
+        }
+        let error = CallError::from(status);
+        match &error {
+            CallError::Refused { reason, .. }
+                if reason == "CURSOR_INVALID" && !asked.request.cursor.is_empty() =>
+            {
+                tracing::warn!("the server does not know the cursor: pulling everything anew");
+                self.device.pull_anew()?;
+                Ok(size)
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn fork(&mut self, at_seq: u64) -> Result<(), CallError> {
+        let mut request = self.signed(v1::ForkRequest { forked_at_seq: at_seq });
+        request.set_timeout(CALL_TIMEOUT);
+        let answer = DeviceServiceClient::new(self.channel.clone()).fork(request).await?.into_inner();
+        let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
+        let authorization = authorization(&answer.token)?;
+        self.device.fork(device, answer.token, at_seq)?;
+        self.authorization = authorization;
+        tracing::warn!(%device, "another phone uses this device's name: this one has a name of its own now");
+        Ok(())
+    }
+
+    fn signed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+    }
+}
+
+fn authorization(token: &str) -> Result<MetadataValue<Ascii>, CallError> {
+    let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+        .parse()
+        .map_err(|_| Error::Answer(Refusal::invalid("token", "holds characters that no token has")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A line to the server, not yet connected. Without TLS only to this machine: the token must not be read on the way.
+fn channel(server_url: &str, ca_pem: Option<&[u8]>) -> Result<Channel, CallError> {
+    let no_good =
+        |what: &dyn std::fmt::Display| CallError::Address(format!("the address {server_url:?}: {what}"));
+    let endpoint = Endpoint::from_shared(server_url.to_owned()).map_err(|error| no_good(&error))?;
+    let (scheme, host) = (endpoint.uri().scheme_str(), endpoint.uri().host().unwrap_or_default());
+    let endpoint = match scheme {
+        Some("https") => {
+            let tls = match ca_pem {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_webpki_roots(),
+            };
+            endpoint.tls_config(tls).map_err(|error| no_good(&error))?
+        }
+        Some("http") if is_this_machine(host) => endpoint,
+        Some("http") => return Err(no_good(&"the token would go in plain text; use https")),
+        _ => return Err(no_good(&"write it as https://rounds.example.org")),
+    };
+    let endpoint = endpoint
+        .user_agent(concat!("rounds-device/", env!("CARGO_PKG_VERSION")))
+        .map_err(|error| no_good(&error))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
+    Ok(endpoint.connect_lazy())
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_token_goes_in_plain_text_to_this_machine_only() {
+        for good in
+            ["http://127.0.0.1:7117", "http://localhost:7117", "http://[::1]:7117", "https://example.org"]
+        {
+            assert!(channel(good, None).is_ok(), "{good}");
+        }
+        for bad in
+            ["http://192.0.2.1:7117", "http://localhost.example.org", "example.org", "ftp://localhost", ""]
+        {
+            assert!(matches!(channel(bad, None), Err(CallError::Address(_))), "{bad}");
+        }
+    }
+}
