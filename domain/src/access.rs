@@ -1,5 +1,6 @@
 //! Who may do what, as one table. Where (which areas) is the server's question.
 
+use crate::body::Body;
 use crate::kind::{Kind, Nature};
 use crate::op::Action;
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,13 @@ impl Role {
         match self {
             Role::Admin => true,
             // Words of the vocabulary and the tree's roots belong to the whole city.
-            Role::Coordinator => kind != Kind::Term,
+            Role::Coordinator => match action {
+                Action::Create(body) => match body.as_ref() {
+                    Body::Area(area) => area.parent.is_some(),
+                    _ => kind != Kind::Term,
+                },
+                _ => kind != Kind::Term,
+            },
             Role::Field => match action {
                 Action::Create(_) => {
                     kind.nature() == Nature::Fact
@@ -69,8 +76,17 @@ impl Role {
                 Action::Step(_) => true,
                 Action::Move { .. } | Action::Delete { .. } | Action::Settle { .. } => false,
             },
-            Role::Partner => matches!(action, Action::Step(_)) && kind == Kind::Request,
-            Role::System => kind == Kind::FollowUp && matches!(action, Action::Create(_) | Action::Step(_)),
+            // Resolved is the partner's word; verified, closed and rejected are ours.
+            Role::Partner => match action {
+                Action::Step(step) => {
+                    kind == Kind::Request
+                        && matches!(step.to.as_str(), "in_progress" | "resolved" | "triaged")
+                }
+                _ => false,
+            },
+            Role::System => {
+                kind == Kind::FollowUp && !matches!(action, Action::Delete { .. } | Action::Settle { .. })
+            }
             Role::Supervisor => false,
         }
     }

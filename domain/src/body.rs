@@ -2,9 +2,11 @@
 //!
 //! There are no fields about persons here, and there must be none: records belong to places, assets and requests.
 
+#![allow(clippy::ptr_arg)] // a rule takes a reference to the field as it is: fn(&str, &String)
+
 use crate::id::RecordId;
 use crate::kind::{Kind, Nature};
-use crate::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX};
+use crate::limit::LIST_ENTRIES_MAX;
 use crate::op::{Change, name, text};
 use crate::verdict::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -199,7 +201,7 @@ bodies! {
         /// What for.
         goal: String = need_name,
         /// How much.
-        quantity: Option<f64> = any,
+        quantity: Option<f64> = finite,
         /// Of what: `pots`.
         unit: String = name_rule,
         /// What has to be done.
@@ -485,9 +487,13 @@ pub(crate) fn check_changes(kind: Kind, changes: &[Change], reason: &str) -> Res
         if !change.value.is_null() {
             fields.insert(field.to_owned(), change.value.clone());
         }
-        Body::from_fields(kind, fields)
-            .map_err(|_| Refusal::invalid(field, "the value has the wrong type"))?
-            .check_field(field)?;
+        let body = Body::from_fields(kind, fields)
+            .map_err(|_| Refusal::invalid(field, "the value has the wrong type"))?;
+        body.check_field(field)?;
+        // One way to write a value, or the fold would see changes and conflicts where there are none.
+        if body.fields().remove(field).unwrap_or(Value::Null) != change.value {
+            return Err(Refusal::invalid(field, "write the value as a record has it, and empty as null"));
+        }
     }
     Ok(())
 }
@@ -502,6 +508,9 @@ fn is_fixed(kind: Kind, field: &str) -> bool {
             | (Kind::Term, "vocabulary" | "word")
     )
 }
+
+/// Length of `2026-11-22`, in characters.
+const ISO_DATE_CHARS: usize = 10;
 
 type Checked = Result<(), Refusal>;
 
@@ -558,6 +567,13 @@ fn longitude(field: &str, value: &Option<f64>) -> Checked {
     degrees(field, *value, 180.0)
 }
 
+fn finite(field: &str, value: &Option<f64>) -> Checked {
+    match value {
+        Some(number) if !number.is_finite() => Err(Refusal::invalid(field, "must be a finite number")),
+        _ => Ok(()),
+    }
+}
+
 fn degrees(field: &str, value: Option<f64>, max: f64) -> Checked {
     match value {
         Some(degrees) if !(-max..=max).contains(&degrees) => {
@@ -575,7 +591,8 @@ fn months(field: &str, value: &Vec<u32>) -> Checked {
 }
 
 fn date(field: &str, value: &String) -> Checked {
-    if value.is_empty() || (value.len() <= NAME_CHARS_MAX && value.parse::<jiff::civil::Date>().is_ok()) {
+    // The length shuts out the other forms that the parser knows: without hyphens, with a time, with a zone.
+    if value.is_empty() || (value.len() == ISO_DATE_CHARS && value.parse::<jiff::civil::Date>().is_ok()) {
         return Ok(());
     }
     Err(Refusal::invalid(field, "is no date: write it as 2026-11-22"))

@@ -2,7 +2,7 @@
 //! out from both, which is used for order. Nothing is refused for its clock.
 
 use crate::id::DeviceId;
-use crate::limit::CLOCK_DOUBT_MS;
+use crate::limit::{CLOCK_DOUBT_MS, CLOCK_RESET_BELOW_MS};
 use serde::{Deserialize, Serialize};
 
 /// What a device's clocks show at one moment.
@@ -30,20 +30,26 @@ pub struct Corrected {
 /// `recorded` is the device's clocks then, `now` the same clocks at the call that brings the op, `received_ms`
 /// the server's clock at that call. Within one start of the device its monotonic clock tells the age of the op;
 /// otherwise the wall clock has to. The result is never after `received_ms`, and never before `previous_ms`, the
-/// corrected time of the device's op before this one: one device acts in order.
+/// corrected time of the device's op before this one (0 if there is none): one device acts in order. Where the wall
+/// clock had lost its battery and has been set since, nothing tells the age: then the op before is the best guess,
+/// as it leaves room for those behind, and without one the receipt.
 pub fn correct(recorded: ClockReading, now: ClockReading, received_ms: i64, previous_ms: i64) -> Corrected {
     let same_boot =
         recorded.boot != 0 && recorded.boot == now.boot && recorded.monotonic_ms <= now.monotonic_ms;
-    let age_ms = if same_boot {
-        now.monotonic_ms.saturating_sub(recorded.monotonic_ms)
+    let reset = recorded.wall_ms < CLOCK_RESET_BELOW_MS && now.wall_ms >= CLOCK_RESET_BELOW_MS;
+    let estimate_ms = if same_boot {
+        received_ms.saturating_sub(now.monotonic_ms.saturating_sub(recorded.monotonic_ms))
+    } else if !reset {
+        received_ms.saturating_sub(now.wall_ms.saturating_sub(recorded.wall_ms))
+    } else if previous_ms > 0 {
+        previous_ms
     } else {
-        now.wall_ms.saturating_sub(recorded.wall_ms)
+        received_ms
     };
-    let estimate_ms = received_ms.saturating_sub(age_ms);
     let at_ms = estimate_ms.min(received_ms).max(previous_ms.min(received_ms));
     let wall_is_wrong = now.wall_ms.abs_diff(received_ms) > CLOCK_DOUBT_MS;
     let moved = at_ms.abs_diff(estimate_ms) > CLOCK_DOUBT_MS;
-    Corrected { at_ms, doubtful: moved || (!same_boot && wall_is_wrong) }
+    Corrected { at_ms, doubtful: moved || (!same_boot && (reset || wall_is_wrong)) }
 }
 
 /// Bits of a stamp that count ops within one millisecond.

@@ -3,7 +3,7 @@
 //! Pure, and shared by server and device. The record depends on the set of ops alone, never on the order in which
 //! they arrived: [`fold`] sorts, and [`apply`] is only ever called with the op that comes next in the order.
 
-use crate::body::Fields;
+use crate::body::{Body, Fields};
 use crate::kind::{Kind, Nature};
 use crate::limit::RECORD_ENTRIES_MAX;
 use crate::op::{Action, Change, PlacedOp, Step};
@@ -53,7 +53,7 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
     let Some(record) = record else {
         return match &placed.op.action {
             Action::Create(body) => {
-                *record = Some(create(placed, body.fields()));
+                *record = Some(create(placed, first_fields(body)));
                 Effect::Applied
             }
             _ => not_applied(Reason::UnknownRecord, "nobody created this record before"),
@@ -67,7 +67,7 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
         return not_applied(Reason::WrongKind, "the record is of another kind");
     }
     let effect = match &placed.op.action {
-        Action::Create(body) if body.fields() == record.fields => Effect::Merged,
+        Action::Create(body) if first_fields(body) == record.fields => Effect::Merged,
         Action::Create(_) => not_applied(Reason::AlreadyExists, "another op created this record before"),
         Action::Edit { changes, reason } => edit(record, placed, changes, reason),
         Action::Step(step) => take_step(record, placed, step),
@@ -94,11 +94,17 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
     effect
 }
 
-fn create(placed: &PlacedOp, mut fields: Fields) -> Record {
-    if placed.op.kind == Kind::Request {
+/// What a record says that was created with this body.
+fn first_fields(body: &Body) -> Fields {
+    let mut fields = body.fields();
+    if body.kind() == Kind::Request {
         fields.remove("referred_to"); // only a step refers
         fields.remove("due_at_ms");
     }
+    fields
+}
+
+fn create(placed: &PlacedOp, fields: Fields) -> Record {
     Record {
         id: placed.op.record,
         kind: placed.op.kind,
@@ -163,7 +169,7 @@ fn edit(record: &mut Record, placed: &PlacedOp, changes: &[Change], reason: &str
             record.fields.insert(change.field.clone(), change.value.clone());
         }
         record.writers.insert(change.field.clone(), placed.id());
-        before.insert(change.field.clone(), current);
+        before.entry(change.field.clone()).or_insert(current); // named twice: what it said at first
     }
     if record.kind.nature() == Nature::Fact && !before.is_empty() {
         push(&mut record.amendments, Amendment { trace: trace(placed), reason: reason.to_owned(), before });

@@ -1,0 +1,17 @@
+//! The promises of the domain, each a test of its name.
+
+mod domain {
+    mod access;
+    mod check;
+    mod clock;
+    mod every_interleaving;
+    mod fold;
+    mod follow_up;
+    mod history;
+    mod merge;
+    mod privacy;
+    mod sample;
+    mod status;
+    mod tally;
+    mod vocabulary;
+}

@@ -1,0 +1,251 @@
+//! A record is the fold of its ops: it depends on which ops there are, and on nothing else.
+
+use super::history::{Arrivals, histories, kinds, runs};
+use super::sample::{body, create, edit, op, placed, step};
+use proptest::prelude::*;
+use rounds_domain::limit::RECORD_ENTRIES_MAX;
+use rounds_domain::op::Change;
+use rounds_domain::verdict::Reason;
+use rounds_domain::{Action, Body, DeviceId, Effect, Kind, PlacedOp, Record, apply, fold};
+use serde_json::json;
+use uuid::Uuid;
+
+/// A history and some arrival of it: any order, some ops more than once.
+fn arrivals() -> impl Strategy<Value = (Vec<PlacedOp>, Vec<PlacedOp>)> {
+    kinds().prop_flat_map(histories).prop_flat_map(|ops| {
+        let again = prop::sample::subsequence(ops.clone(), 0..=ops.len());
+        (Just(ops.clone()), again.prop_map(move |again| [ops.clone(), again].concat()).prop_shuffle())
+    })
+}
+
+fn stored_and_read_back(record: &Option<Record>) -> Option<Record> {
+    let stored = serde_json::to_string(record).expect("a record is JSON");
+    serde_json::from_str(&stored).expect("and can be read back")
+}
+
+proptest! {
+    #![proptest_config(runs(2_000))]
+
+    #[test]
+    fn any_order_and_repetition_folds_to_the_same_record((ops, arrived) in arrivals()) {
+        let (record, effects) = fold(&ops);
+        let (same, same_effects) = fold(&arrived);
+        prop_assert_eq!(&same, &record);
+        prop_assert_eq!(same_effects, effects);
+    }
+
+    #[test]
+    fn taking_ops_in_as_they_arrive_gives_the_same_record((ops, arrived) in arrivals()) {
+        let mut arrivals = Arrivals::default();
+        arrived.iter().for_each(|placed| arrivals.take(placed));
+        prop_assert_eq!(arrivals.record, fold(&ops).0);
+    }
+
+    #[test]
+    fn a_record_that_was_stored_halfway_goes_on_the_same(
+        (mut ops, at) in kinds().prop_flat_map(histories).prop_flat_map(|ops| (Just(ops.clone()), 0..=ops.len()))
+    ) {
+        ops.sort_by_key(|placed| placed.key);
+        let (record, effects) = fold(&ops);
+        let mut halfway = None;
+        let mut seen: Vec<Effect> = ops[..at].iter().map(|placed| apply(&mut halfway, placed)).collect();
+        let mut resumed = stored_and_read_back(&halfway);
+        prop_assert_eq!(&resumed, &halfway);
+        seen.extend(ops[at..].iter().map(|placed| apply(&mut resumed, placed)));
+        prop_assert_eq!(resumed, record);
+        prop_assert_eq!(seen, effects.into_iter().map(|(_, effect)| effect).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_coordinate_is_the_same_after_it_was_stored(latitude in -90.0..=90.0, longitude in -180.0..=180.0) {
+        let Body::Place(mut place) = body(Kind::Place) else { unreachable!("it is a place") };
+        (place.latitude, place.longitude) = (Some(latitude), Some(longitude));
+        let action = Action::Create(Box::new(Body::Place(place)));
+        let (record, _) = fold(&[placed(0, 1, 0, op(Kind::Place, action))]);
+        prop_assert_eq!(stored_and_read_back(&record), record);
+    }
+
+    #[test]
+    fn what_was_deleted_stays_deleted_whatever_arrives_late((ops, late) in kinds().prop_flat_map(|kind| {
+        (histories(kind), histories(kind))
+    })) {
+        let (before, _) = fold(&ops);
+        let late = late.into_iter().map(|mut placed| {
+            let of_a_phone_that_was_away = placed.key.device.0.as_u128() + 9;
+            placed.key.device = DeviceId(Uuid::from_u128(of_a_phone_that_was_away));
+            placed
+        });
+        let (after, _) = fold(&ops.iter().cloned().chain(late).collect::<Vec<_>>());
+        if before.is_some_and(|record| record.deleted.is_some()) {
+            let after = after.expect("it is still known");
+            prop_assert!(after.deleted.is_some());
+            prop_assert!(after.fields.is_empty() && after.writers.is_empty());
+            prop_assert!(after.steps.is_empty() && after.amendments.is_empty() && after.disputes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_record_can_always_be_read_as_its_kind(ops in kinds().prop_flat_map(histories)) {
+        if let (Some(record), _) = fold(&ops) {
+            let body = record.body().expect("the fields fit the kind");
+            prop_assert_eq!(body.fields(), record.fields, "and empty fields are absent");
+        }
+    }
+}
+
+fn effects(ops: &[PlacedOp]) -> Vec<Effect> {
+    fold(ops).1.into_iter().map(|(_, effect)| effect).collect()
+}
+
+fn reason(effect: &Effect) -> Option<Reason> {
+    match effect {
+        Effect::NotApplied(refusal) => Some(refusal.reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn creating_the_same_thing_again_is_merged_and_another_thing_under_its_name_is_not_applied() {
+    for &kind in Kind::ALL {
+        let ops = [
+            placed(0, 1, 0, op(kind, create(kind))),
+            placed(1, 1, 1, op(kind, create(kind))),
+            placed(2, 1, 2, op(kind, Action::Create(Box::new(other_body(kind))))),
+        ];
+        let effects = effects(&ops);
+        assert_eq!(effects[..2], [Effect::Applied, Effect::Merged], "{kind:?}");
+        assert_eq!(reason(&effects[2]), Some(Reason::AlreadyExists), "{kind:?}");
+    }
+}
+
+fn other_body(kind: Kind) -> Body {
+    let (first, _) = fold(&[placed(0, 1, 0, op(kind, create(kind)))]);
+    let mut fields = first.expect("it was created").fields;
+    let field = Body::field_names(kind).iter().find(|field| {
+        let others = super::sample::values(kind, field);
+        others.iter().any(|value| fields.get(**field).is_some_and(|said| said != value))
+    });
+    let field = *field.expect("some field may have another value");
+    let value = super::sample::values(kind, field).into_iter().find(|value| *value != fields[field]);
+    fields.insert(field.to_owned(), value.expect("there is another value"));
+    Body::from_fields(kind, fields).expect("it fits")
+}
+
+#[test]
+fn only_a_step_says_to_whom_a_request_is_referred() {
+    let (record, _) = fold(&[placed(0, 1, 0, op(Kind::Request, create(Kind::Request)))]);
+    let record = record.expect("it was created");
+    assert!(!record.fields.contains_key("referred_to") && !record.fields.contains_key("due_at_ms"));
+
+    let (record, _) = fold(&[
+        placed(0, 1, 0, op(Kind::Request, create(Kind::Request))),
+        placed(0, 2, 1, op(Kind::Request, step("triaged"))),
+        placed(0, 3, 2, op(Kind::Request, step("referred"))),
+    ]);
+    let record = record.expect("it was created");
+    assert_eq!(record.reference("referred_to"), Some(super::sample::record_id(50)));
+    assert!(record.fields.contains_key("due_at_ms"));
+
+    let (record, _) = fold(&[
+        placed(0, 1, 0, op(Kind::Request, create(Kind::Request))),
+        placed(0, 2, 1, op(Kind::Request, step("triaged"))),
+        placed(0, 3, 2, op(Kind::Request, step("referred"))),
+        placed(0, 4, 3, op(Kind::Request, step("triaged"))),
+    ]);
+    let record = record.expect("it was created");
+    assert_eq!(record.reference("referred_to"), None, "the partner sent it back");
+    assert!(!record.fields.contains_key("due_at_ms"));
+}
+
+#[test]
+fn ops_before_the_creation_and_of_another_kind_and_after_the_deletion_have_no_effect_and_say_why() {
+    let ops = [
+        placed(0, 1, 0, op(Kind::Violation, step("stopped"))),
+        placed(0, 2, 1, op(Kind::Violation, create(Kind::Violation))),
+        placed(0, 3, 2, op(Kind::Place, create(Kind::Place))),
+        placed(0, 4, 3, op(Kind::Violation, Action::Delete { reason: "a mistake".to_owned() })),
+        placed(0, 5, 4, op(Kind::Violation, step("stopped"))),
+        placed(0, 6, 5, op(Kind::Violation, create(Kind::Violation))),
+    ];
+    let reasons: Vec<_> = effects(&ops).iter().map(reason).collect();
+    let expected = [
+        Some(Reason::UnknownRecord),
+        None,
+        Some(Reason::WrongKind),
+        None,
+        Some(Reason::Deleted),
+        Some(Reason::Deleted),
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn a_record_that_moves_is_in_one_area_and_remembers_each_former_one_once() {
+    let to = |number| Action::Move { to: super::sample::area(number) };
+    let ops = [
+        placed(0, 1, 0, op(Kind::Asset, create(Kind::Asset))),
+        placed(0, 2, 1, op(Kind::Asset, to(1))),
+        placed(0, 3, 2, op(Kind::Asset, to(2))),
+        placed(0, 4, 3, op(Kind::Asset, to(2))),
+        placed(0, 5, 4, op(Kind::Asset, to(1))),
+    ];
+    assert_eq!(effects(&ops)[3], Effect::Merged);
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.area, super::sample::area(1));
+    assert_eq!(record.former_areas, [super::sample::area(0), super::sample::area(2)]);
+}
+
+#[test]
+fn a_record_carries_200_entries_of_each_sort_and_lets_go_of_the_oldest() {
+    let mut ops = vec![placed(0, 1, 0, op(Kind::Visit, create(Kind::Visit)))];
+    let amend = |n: usize| {
+        let (base, value) = (json!(format!("note {}", n - 1)), json!(format!("note {n}")));
+        op(Kind::Visit, edit(&[("note", base, value)]))
+    };
+    ops.extend((1..=RECORD_ENTRIES_MAX).map(|n| placed(0, n as u64 + 1, n as i64, amend(n))));
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.amendments.len(), RECORD_ENTRIES_MAX);
+    assert_eq!(record.amendments[0].trace.op.seq, 2);
+
+    let n = RECORD_ENTRIES_MAX + 1;
+    ops.push(placed(0, n as u64 + 1, n as i64, amend(n)));
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.amendments.len(), RECORD_ENTRIES_MAX);
+    assert_eq!(record.amendments[0].trace.op.seq, 3);
+
+    let mut ops = vec![placed(0, 1, 0, op(Kind::Violation, create(Kind::Violation)))];
+    ops.extend((1..=n as u64).map(|n| placed(0, n + 1, n as i64, op(Kind::Violation, step("restored")))));
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!((record.steps.len(), record.disputes.len()), (RECORD_ENTRIES_MAX, RECORD_ENTRIES_MAX));
+    assert_eq!((record.steps[0].trace.op.seq, record.disputes[0].op.seq), (3, 3));
+}
+
+#[test]
+fn through_is_the_last_op_even_if_that_changed_nothing_and_changed_is_the_last_that_did() {
+    let ops = [
+        placed(0, 1, 0, op(Kind::Violation, create(Kind::Violation))),
+        placed(0, 2, 1, op(Kind::Violation, step("stopped"))),
+        placed(0, 3, 2, op(Kind::Violation, step("restored"))),
+        placed(0, 4, 3, op(Kind::Violation, create(Kind::Violation))),
+    ];
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.through, ops[3].key);
+    assert_eq!(record.changed.op, ops[1].id());
+    assert_eq!(record.changed.at_ms, ops[1].at_ms);
+    assert_eq!(record.created.op, ops[0].id());
+}
+
+#[test]
+fn an_edit_that_names_a_field_twice_keeps_what_the_fact_said_at_first() {
+    let changes = ["first", "second"].map(|value| Change {
+        field: "note".to_owned(),
+        base: json!("the tap drips"),
+        value: json!(value),
+    });
+    let ops = [
+        placed(0, 1, 0, op(Kind::Visit, create(Kind::Visit))),
+        placed(0, 2, 1, op(Kind::Visit, Action::Edit { changes: changes.into(), reason: "no".to_owned() })),
+    ];
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.amendments[0].before["note"], json!("the tap drips"));
+}

@@ -1,0 +1,128 @@
+//! Rounds records places, things, services and requests; it is no tool for watching people.
+
+use super::sample::body;
+use rounds_domain::{Body, Kind};
+use serde_json::Value;
+
+/// Words that no field is named with: who somebody is, believes, belongs to, or where somebody was.
+const FORBIDDEN: [&str; 63] = [
+    "person",
+    "resident",
+    "citizen",
+    "household",
+    "occupant",
+    "tenant",
+    "owner",
+    "profile",
+    "ethnicity",
+    "ethnic",
+    "race",
+    "nationality",
+    "origin",
+    "hukou",
+    "belief",
+    "religion",
+    "religious",
+    "faith",
+    "church",
+    "politics",
+    "political",
+    "party",
+    "opinion",
+    "family",
+    "kin",
+    "relative",
+    "spouse",
+    "husband",
+    "wife",
+    "child",
+    "children",
+    "mother",
+    "father",
+    "marital",
+    "birth",
+    "birthday",
+    "birthdate",
+    "age",
+    "gender",
+    "sex",
+    "identity",
+    "passport",
+    "phone",
+    "mobile",
+    "telephone",
+    "face",
+    "fingerprint",
+    "biometric",
+    "photo",
+    "health",
+    "disability",
+    "income",
+    "employer",
+    "occupation",
+    "criminal",
+    "risk",
+    "score",
+    "movement",
+    "movements",
+    "track",
+    "visitor",
+    "vehicle",
+    "plate",
+];
+
+/// Kinds whose records may be called by a name: places, things, partners, and how to call a worker at work.
+const NAMED: [Kind; 8] = [
+    Kind::Area,
+    Kind::Place,
+    Kind::Asset,
+    Kind::Organization,
+    Kind::Worker,
+    Kind::Group,
+    Kind::Checklist,
+    Kind::Term,
+];
+
+/// The names of the fields of a value, at all depths.
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().flat_map(|(name, value)| [vec![name.clone()], names(value)].concat()).collect()
+        }
+        Value::Array(entries) => entries.iter().flat_map(names).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn no_field_of_any_kind_describes_a_person() {
+    for &kind in Kind::ALL {
+        let listed = Body::field_names(kind).iter().map(|name| (*name).to_owned());
+        for name in listed.chain(names(&Value::Object(body(kind).fields()))) {
+            for word in name.split('_') {
+                assert!(!FORBIDDEN.contains(&word), "{kind:?}.{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_places_things_partners_and_workers_have_names() {
+    for &kind in Kind::ALL {
+        let has_name = Body::field_names(kind).contains(&"name");
+        assert!(!has_name || NAMED.contains(&kind), "{kind:?} has a name");
+    }
+}
+
+#[test]
+fn of_a_worker_nothing_is_kept_but_how_to_call_them_at_work() {
+    assert_eq!(Body::field_names(Kind::Worker), ["name", "external_ref", "left"]);
+}
+
+#[test]
+fn the_only_mailbox_is_an_organizations() {
+    for &kind in Kind::ALL {
+        let mailbox = Body::field_names(kind).iter().any(|name| name.contains("mail"));
+        assert_eq!(mailbox, kind == Kind::Organization, "{kind:?}");
+    }
+}
