@@ -23,6 +23,12 @@ const SQLITE_JOB_CONNECTIONS: u32 = 2;
 const POSTGRES_CONNECTIONS_MAX: u32 = 24;
 /// How long a statement waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages are read through the system's own cache, without a copy.
+const SQLITE_MMAP_BYTES: &str = "268435456";
+/// The write-ahead log goes back into the database after so many pages (16 MiB): each time costs two more syncs.
+const SQLITE_CHECKPOINT_PAGES: &str = "4096";
+/// Cache of the writer, in KiB when negative: the upper pages of all indexes should stay in it.
+const SQLITE_WRITER_CACHE: &str = "-16384";
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite before this version can corrupt a database when it resets its write-ahead log.
@@ -105,11 +111,13 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_BUSY_TIMEOUT);
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .pragma("mmap_size", SQLITE_MMAP_BYTES)
+        .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone())
+        .connect_with(options.clone().pragma("cache_size", SQLITE_WRITER_CACHE))
         .await?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
     if !is_recent(&version) {
