@@ -1,1 +1,38 @@
 //! Tests of the whole: real server, worker and devices on both databases.
+
+mod database;
+
+pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};
+
+/// Makes two tests of each function: one on SQLite, one on PostgreSQL, each with a database of its own.
+///
+/// ```text
+/// on_both_databases! {
+///     async fn a_promise_holds(database: &TestDatabase) { ... }
+/// }
+/// ```
+/// The tests are called `a_promise_holds::on_sqlite` and `a_promise_holds::on_postgres`.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($(#[$attribute:meta])* async fn $name:ident($database:ident: &TestDatabase) $body:block)*) => {
+        $(
+            mod $name {
+                #[allow(unused_imports)] // some tests use nothing of what surrounds them
+                use super::*;
+
+                $(#[$attribute])*
+                async fn run($database: &$crate::TestDatabase) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_sqlite() {
+                    run(&$crate::TestDatabase::sqlite().await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_postgres() {
+                    run(&$crate::TestDatabase::postgres().await).await;
+                }
+            }
+        )*
+    };
+}

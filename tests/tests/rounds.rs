@@ -1,0 +1,8 @@
+//! Every test of the whole in one binary, so that it is linked once.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+#![allow(missing_docs)] // the tests' names say what they promise
+
+mod rounds {
+    mod store;
+}

@@ -1,0 +1,3 @@
+//! The conformance suite of the store: what `rounds_store` promises, on both databases.
+
+mod opening;
