@@ -129,13 +129,13 @@ CREATE TABLE codes (
     used_by uuid
 );
 
--- What the worker has to do because of committed ops. A row goes when its work is done.
-CREATE TABLE jobs (
+-- What the worker has to do because of committed ops, until it is in the job runner's own table. (Its name on SQLite
+-- is Jobs, so ours cannot be jobs.)
+CREATE TABLE waiting_jobs (
     id uuid PRIMARY KEY,
     area uuid NOT NULL,
     after_number bigint NOT NULL,
     through_number bigint NOT NULL,
-    queued_ms bigint NOT NULL,
-    handed_over boolean NOT NULL DEFAULT false
+    queued_ms bigint NOT NULL
 );
-CREATE INDEX jobs_waiting ON jobs (queued_ms) WHERE NOT handed_over;
+CREATE INDEX waiting_jobs_oldest ON waiting_jobs (queued_ms);

@@ -130,13 +130,13 @@ CREATE TABLE codes (
     used_by BLOB
 ) STRICT, WITHOUT ROWID;
 
--- What the worker has to do because of committed ops. A row goes when its work is done.
-CREATE TABLE jobs (
+-- What the worker has to do because of committed ops, until it is in the job runner's own table. (Its name on SQLite
+-- is Jobs, so ours cannot be jobs.)
+CREATE TABLE waiting_jobs (
     id BLOB PRIMARY KEY,
     area BLOB NOT NULL,
     after_number INTEGER NOT NULL,
     through_number INTEGER NOT NULL,
-    queued_ms INTEGER NOT NULL,
-    handed_over INTEGER NOT NULL DEFAULT 0
+    queued_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX jobs_waiting ON jobs (queued_ms) WHERE NOT handed_over;
+CREATE INDEX waiting_jobs_oldest ON waiting_jobs (queued_ms);

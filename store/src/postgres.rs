@@ -264,7 +264,7 @@ impl Tx for PostgresTx {
         }
         if !writes.jobs.is_empty() {
             query(
-                "INSERT INTO jobs (id, area, after_number, through_number, queued_ms)
+                "INSERT INTO waiting_jobs (id, area, after_number, through_number, queued_ms)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
                  ON CONFLICT DO NOTHING",
             )

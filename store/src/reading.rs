@@ -486,8 +486,7 @@ impl Store {
     pub async fn waiting_jobs(&self, limit: u32) -> Result<Vec<Job>, Error> {
         let rows: Vec<(Uuid, Uuid, i64, i64)> = read_on!(&self.shared.database, pool => {
             query_as(
-                "SELECT id, area, after_number, through_number FROM jobs
-                 WHERE NOT handed_over ORDER BY queued_ms LIMIT $1",
+                "SELECT id, area, after_number, through_number FROM waiting_jobs ORDER BY queued_ms LIMIT $1",
             )
             .bind(i64::from(limit))
             .fetch_all(pool)
@@ -504,14 +503,14 @@ impl Store {
             .collect())
     }
 
-    /// Marks jobs as handed to the runner, so that they wait no more.
+    /// Forgets jobs that the runner has in its own table, in the same database: from there on it keeps them.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn jobs_handed_over(&self, ids: &[RecordId]) -> Result<(), Error> {
         write_on!(&self.shared.database, tx => {
             for id in ids {
-                query("UPDATE jobs SET handed_over = true WHERE id = $1").bind(id.0).execute(&mut *tx).await?;
+                query("DELETE FROM waiting_jobs WHERE id = $1").bind(id.0).execute(&mut *tx).await?;
             }
         });
         Ok(())

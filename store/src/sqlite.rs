@@ -303,7 +303,7 @@ impl Tx for SqliteTx {
         )
         .await?;
         self.in_rows(
-            "INSERT INTO jobs (id, area, after_number, through_number, queued_ms) VALUES",
+            "INSERT INTO waiting_jobs (id, area, after_number, through_number, queued_ms) VALUES",
             5,
             "ON CONFLICT DO NOTHING",
             &writes.jobs,
