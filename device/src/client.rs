@@ -154,8 +154,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Client {
     device: Device,
-    channel: Channel,
-    authorization: MetadataValue<Ascii>,
+    line: Line,
 }
 
 impl Client {
@@ -165,8 +164,11 @@ impl Client {
     /// When the device is not enrolled, or the address that it was enrolled with is no good.
     pub fn new(device: Device) -> Result<Self, CallError> {
         let identity = device.identity()?;
-        let channel = channel(&identity.server_url, identity.ca_pem.as_deref())?;
-        Ok(Self { device, channel, authorization: authorization(&identity.token)? })
+        let line = Line {
+            channel: channel(&identity.server_url, identity.ca_pem.as_deref())?,
+            authorization: authorization(&identity.token)?,
+        };
+        Ok(Self { device, line })
     }
 
     /// The device.
@@ -182,6 +184,11 @@ impl Client {
     /// The device back.
     pub fn into_device(self) -> Device {
         self.device
+    }
+
+    /// The line to the server.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Pushes and pulls until the outbox is empty and there is nothing more to pull, or the server puts ops off.
@@ -202,7 +209,7 @@ impl Client {
         let mut size = Size::default();
         loop {
             let asked = self.device.request(phone.clock(), size)?;
-            let answer = match self.ask(&asked).await {
+            let answer = match self.line.ask(&asked).await {
                 Ok(answer) => answer,
                 Err(status) => {
                     size = self.recover(&asked, size, status)?;
@@ -227,25 +234,6 @@ impl Client {
                 }
             }
         }
-    }
-
-    /// A stream of hints that an area moved; the first comes at once.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub(crate) async fn watch(&self) -> Result<Streaming<v1::WatchResponse>, CallError> {
-        let request = self.signed(v1::WatchRequest {});
-        Ok(SyncServiceClient::new(self.channel.clone()).watch(request).await?.into_inner())
-    }
-
-    async fn ask(&self, asked: &Asked) -> Result<v1::SyncResponse, Status> {
-        let mut request = self.signed(asked.request.clone());
-        request.set_timeout(CALL_TIMEOUT);
-        let mut service = SyncServiceClient::new(self.channel.clone())
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
-            .accept_compressed(Zstd)
-            .send_compressed(Zstd);
-        Ok(service.sync(request).await?.into_inner())
     }
 
     /// The size to ask with again, if asking otherwise can help.
@@ -277,15 +265,44 @@ impl Client {
     }
 
     async fn fork(&mut self, at_seq: u64) -> Result<(), CallError> {
-        let mut request = self.signed(v1::ForkRequest { forked_at_seq: at_seq });
-        request.set_timeout(CALL_TIMEOUT);
-        let answer = DeviceServiceClient::new(self.channel.clone()).fork(request).await?.into_inner();
+        let answer = self.line.fork(at_seq).await?;
         let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
         let authorization = authorization(&answer.token)?;
         self.device.fork(device, answer.token, at_seq)?;
-        self.authorization = authorization;
+        self.line.authorization = authorization;
         tracing::warn!(%device, "another phone uses this device's name: this one has a name of its own now");
         Ok(())
+    }
+}
+
+/// The calls that a device makes, signed with its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    channel: Channel,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl Line {
+    /// A stream of hints that an area moved; the first comes at once.
+    pub(crate) async fn watch(&self) -> Result<Streaming<v1::WatchResponse>, Status> {
+        let request = self.signed(v1::WatchRequest {});
+        Ok(SyncServiceClient::new(self.channel.clone()).watch(request).await?.into_inner())
+    }
+
+    async fn ask(&self, asked: &Asked) -> Result<v1::SyncResponse, Status> {
+        let mut request = self.signed(asked.request.clone());
+        request.set_timeout(CALL_TIMEOUT);
+        let mut service = SyncServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .accept_compressed(Zstd)
+            .send_compressed(Zstd);
+        Ok(service.sync(request).await?.into_inner())
+    }
+
+    async fn fork(&self, forked_at_seq: u64) -> Result<v1::ForkResponse, Status> {
+        let mut request = self.signed(v1::ForkRequest { forked_at_seq });
+        request.set_timeout(CALL_TIMEOUT);
+        Ok(DeviceServiceClient::new(self.channel.clone()).fork(request).await?.into_inner())
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {

@@ -67,7 +67,7 @@ pub async fn run(
             Err(error) => return Err(error),
         };
         if failures == 0 && hints.is_none() {
-            match client.watch().await {
+            match client.line().watch().await {
                 Ok(stream) => hints = Some(Hints { stream, started: false }),
                 Err(_) => deaf += 1, // the server does not have to hint
             }
