@@ -9,6 +9,7 @@ mod device_service;
 mod directory_service;
 pub mod error;
 mod history_service;
+pub mod import;
 pub mod limit;
 mod page;
 pub mod secret;
