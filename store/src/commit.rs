@@ -18,6 +18,9 @@ use rounds_domain::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+/// A device that claims to have let go of more ops than anybody can record is not believed.
+const HOLDS_FROM_MAX: u64 = 1 << 62;
+
 /// What a transaction did.
 pub(crate) struct Committed {
     /// One per batch.
@@ -91,15 +94,15 @@ pub(crate) async fn take_in<T: Tx>(
         locked.into_iter().map(|device| (device.id, device)).collect();
 
     let ledger = ledger(tx, batches, &devices).await?;
-    let mut receipts = Vec::with_capacity(batches.len());
+    let mut sorted = Vec::with_capacity(batches.len());
     let mut units = Vec::new();
     let mut pending = HashMap::new();
     for batch in batches {
         let Some(device) = devices.get_mut(&batch.device) else {
             return Err(Error::Unreadable(format!("no device {}", batch.device)));
         };
-        let (receipt, new) = sort_out(batch, device, &ledger, &mut pending);
-        receipts.push(receipt);
+        let (batch_sorted, new) = sort_out(batch, device, &ledger, &mut pending);
+        sorted.push(batch_sorted);
         units.extend(new);
     }
     let mut writes = Writes { contacts: contacts.to_vec(), ..Writes::default() };
@@ -108,14 +111,15 @@ pub(crate) async fn take_in<T: Tx>(
         Attempt::Done(()) => {}
     }
     let verdicts: HashMap<OpId, &Verdict> = writes.ops.iter().map(|op| (op.placed.id, &op.verdict)).collect();
-    for (batch, receipt) in batches.iter().zip(&mut receipts) {
-        for (seq, verdict) in &mut receipt.verdicts {
-            if let Some(given) = verdicts.get(&OpId { device: batch.device, seq: *seq })
-                && verdict.reason == Some(Reason::Behind)
-            {
+    let mut receipts = Vec::with_capacity(batches.len());
+    for (batch, Sorted { mut receipt, awaited }) in batches.iter().zip(sorted) {
+        for at in awaited {
+            let (seq, verdict) = &mut receipt.verdicts[at];
+            if let Some(given) = verdicts.get(&OpId { device: batch.device, seq: *seq }) {
                 verdict.clone_from(given);
             }
         }
+        receipts.push(receipt);
     }
     writes.devices = devices.into_values().collect();
     tx.write(&writes).await?;
@@ -188,19 +192,27 @@ async fn ledger<T: Tx>(
     Ok(tx.ledger(&known).await?.into_iter().map(|row| (row.id, row)).collect())
 }
 
+/// A batch whose new ops have their places, but no verdicts yet.
+struct Sorted {
+    receipt: Receipt,
+    /// Which of the receipt's verdicts are those of ops that are new in this transaction.
+    awaited: Vec<usize>,
+}
+
 /// Tells retries, copies and gaps from new ops, and gives the new ones their times and places in the order.
 ///
-/// Verdicts of new ops say [`Reason::Behind`] until they are known. `pending` holds the hashes of ops that are new in
-/// this transaction: a device may have two calls under way that carry the same ops.
+/// `pending` holds the hashes of ops that are new in this transaction: a device may have two calls under way that
+/// carry the same ops.
 fn sort_out(
     batch: &Batch,
     device: &mut DeviceRow,
     ledger: &HashMap<OpId, LedgerRow>,
     pending: &mut HashMap<OpId, [u8; 32]>,
-) -> (Receipt, Vec<Vec<Incoming>>) {
+) -> (Sorted, Vec<Vec<Incoming>>) {
     let mut receipt = Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 };
+    let mut awaited = Vec::new();
     let mut units: Vec<Vec<Incoming>> = Vec::new();
-    if batch.holds_from > device.acknowledged_through + 1 {
+    if batch.holds_from > device.acknowledged_through + 1 && batch.holds_from <= HOLDS_FROM_MAX {
         // The device let go of ops that this database no longer has: it was restored from too old a backup.
         receipt.lost = batch.holds_from - 1 - device.acknowledged_through;
         device.lost_ops += receipt.lost;
@@ -218,6 +230,9 @@ fn sort_out(
                 device.forked_at = Some(device.forked_at.map_or(seq, |before| before.min(seq)));
                 break;
             }
+            if !ledger.contains_key(&id) {
+                awaited.push(receipt.verdicts.len());
+            }
             let verdict = ledger.get(&id).map_or_else(behind, |row| row.verdict.clone());
             receipt.verdicts.push((seq, verdict));
             rest = &rest[1..];
@@ -231,7 +246,9 @@ fn sort_out(
             break;
         }
         let size = (first.followed_by as usize).saturating_add(1);
-        if size <= GROUP_OPS_MAX && rest.len() < size {
+        let is_next = |(at, arrival): &(usize, &Arrival)| arrival.seq.is_none_or(|it| it == seq + *at as u64);
+        let count = rest.iter().take(size).enumerate().take_while(is_next).count();
+        if size <= GROUP_OPS_MAX && count < size {
             let refusal = Refusal::new(
                 Reason::GroupIncomplete,
                 format!("send the group of {size} ops from {seq} on in one call"),
@@ -240,12 +257,13 @@ fn sort_out(
             rest = &rest[1..];
             break;
         }
-        let (group, behind_it) = rest.split_at(size.min(GROUP_OPS_MAX).min(rest.len()));
+        let (group, behind_it) = rest.split_at(count);
         rest = behind_it;
         let mut unit = place(batch, device, group);
         check_group(&mut unit, size);
         for incoming in &unit {
             pending.insert(incoming.id, incoming.hash);
+            awaited.push(receipt.verdicts.len());
             receipt.verdicts.push((incoming.id.seq, behind()));
         }
         units.push(unit);
@@ -255,7 +273,7 @@ fn sort_out(
         receipt.verdicts.push((seq, behind()));
     }
     receipt.acknowledged_through = device.acknowledged_through;
-    (receipt, units)
+    (Sorted { receipt, awaited }, units)
 }
 
 fn behind() -> Verdict {

@@ -125,7 +125,9 @@ async fn run_on_server(url: &str, sql: String) {
 #[allow(clippy::disallowed_methods)] // the test binary has no main of its own that could read it
 fn postgres_server() -> String {
     std::env::var(POSTGRES_URL_VARIABLE).unwrap_or_else(|_| {
-        panic!("{POSTGRES_URL_VARIABLE} is not set: run the tests with scripts/test, which starts a PostgreSQL")
+        panic!(
+            "{POSTGRES_URL_VARIABLE} is not set: run the tests with scripts/test, which starts a PostgreSQL"
+        )
     })
 }
 

@@ -1,3 +1,5 @@
 //! The conformance suite of the store: what `rounds_store` promises, on both databases.
 
+mod ledger;
 mod opening;
+mod sample;
