@@ -97,7 +97,7 @@ impl Default for Size {
 pub struct Asked {
     /// What to send.
     pub request: v1::SyncRequest,
-    device: DeviceId,
+    /// How many answers had been taken in then.
     answers: u64,
 }
 
@@ -251,7 +251,7 @@ impl Device {
                 unsent_ops: outbox::unsent(tx, device)?,
                 page_records_max: size.records_max,
             };
-            Ok(Asked { request, device, answers: meta.answers })
+            Ok(Asked { request, answers: meta.answers })
         })
     }
 
@@ -324,7 +324,7 @@ fn identity(meta: &Meta) -> Result<Identity, Error> {
 
 fn pull_anew(tx: &Connection, meta: &mut Meta) -> Result<(), Error> {
     meta.cursor.clear();
-    meta.answers += 1; // an answer that is still on its way moves the old cursor on
+    meta.answers += 1; // an answer that is still on its way is for the old cursor, perhaps for the old name
     store::doubt_records(tx)
 }
 
@@ -419,7 +419,7 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     };
     let mut meta = Meta::load(tx)?;
     let device = meta.enrolled()?;
-    if asked.device != device || asked.answers != meta.answers {
+    if asked.answers != meta.answers {
         progress.stale = true;
         return Ok(progress);
     }
