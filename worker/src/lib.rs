@@ -1,1 +1,31 @@
 //! Jobs on apalis: what happened becomes follow-ups.
+//!
+//! The way of a job: the store writes it beside the ops that cause it, in their transaction (`waiting_jobs`). The
+//! [dispatcher](dispatch) moves it into apalis' table, [apalis](runtime) hands it to a [handler](handle), and the
+//! handler looks at what is true now before it acts. Whatever stops in between, the job is still in one of the two
+//! tables, and doing it twice changes nothing.
+
+mod dispatch;
+mod handle;
+mod job;
+mod poll;
+mod queue;
+mod reconcile;
+mod runtime;
+
+pub use reconcile::DEVICE;
+pub use runtime::{Clock, Options, Worker};
+
+/// Why the worker could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] rounds_store::Error),
+    /// The tables of the job runner cannot be reached. Worth trying again.
+    #[error("the tables of the job runner are not available")]
+    Unavailable(#[from] sqlx::Error),
+    /// The database is not one that the job runner can work with; says what to do.
+    #[error("{0}")]
+    Unsuitable(String),
+}
