@@ -77,6 +77,14 @@ fn string_fields() -> impl Iterator<Item = (Kind, &'static str)> {
 }
 
 #[test]
+fn the_limits_are_those_that_the_protocol_tells_clients() {
+    use rounds_domain::limit::{BATCH_OPS_MAX, GROUP_OPS_MAX, OP_BYTES_MAX, RECORD_ENTRIES_MAX};
+    assert_eq!((NAME_CHARS_MAX, TEXT_CHARS_MAX, LIST_ENTRIES_MAX), (200, 4_000, 256));
+    assert_eq!((GROUP_OPS_MAX, BATCH_OPS_MAX, OP_BYTES_MAX), (64, 1_000, 65_536));
+    assert_eq!(RECORD_ENTRIES_MAX, 200);
+}
+
+#[test]
 fn the_sample_of_every_kind_is_taken_in() {
     for &kind in Kind::ALL {
         assert_eq!(op(kind, create(kind)).check(), Ok(()), "{kind:?}");

@@ -97,6 +97,13 @@ fn a_wall_clock_counts_as_reset_one_below_the_limit_and_not_at_it() {
 }
 
 #[test]
+fn two_starts_that_nobody_could_tell_apart_are_not_taken_for_one() {
+    let recorded = reading(0, RECEIVED_MS - DAY_MS, 1_000);
+    let now = reading(0, RECEIVED_MS, 2_000); // boot 0 is unknown
+    assert_eq!(correct(recorded, now, RECEIVED_MS, 0), sure(RECEIVED_MS - DAY_MS));
+}
+
+#[test]
 fn the_future_is_clamped_to_the_receipt_and_doubted() {
     let recorded = reading(1, RECEIVED_MS + YEAR_MS, 0); // a year ahead then, right now
     assert_eq!(correct(recorded, reading(2, RECEIVED_MS, 0), RECEIVED_MS, 0), doubtful(RECEIVED_MS));

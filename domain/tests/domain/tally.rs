@@ -125,6 +125,9 @@ fn the_time_to_a_stage_is_that_of_the_first_step_that_counted() {
     let measured = measures(&after_steps(Kind::Violation, &steps));
     let times: Vec<_> = measured.iter().filter(|(measure, _)| measure.contains("time_to")).collect();
     assert_eq!(times, [&("violation/time_to/removed/3".to_owned(), 1)]);
+
+    let measured = measures(&after_steps(Kind::Violation, &[(4, "removed"), (5, "stopped")]));
+    assert!(!measured.iter().any(|(measure, _)| measure.contains("time_to/stopped")), "{measured:?}");
 }
 
 #[test]
