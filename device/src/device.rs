@@ -427,9 +427,9 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     let Answer { verdicts, feed, rest } = answer;
 
     progress.restored = !meta.epoch.is_empty() && meta.epoch != rest.epoch;
+    // What the server has forgotten goes out again; what it sends is compared with what is here.
+    let forgotten = outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
     if progress.restored {
-        // What the server has forgotten goes out again; what it sends is compared with what is here.
-        outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
         pull_anew(tx, &mut meta)?;
     }
     meta.epoch.clone_from(&rest.epoch);
@@ -461,7 +461,7 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     outbox::forget(tx, &mut meta, rest.safe_to_forget_through)?;
 
     let unsent = outbox::unsent(tx, device)?;
-    let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && !progress.restored;
+    let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
     progress.next = match unsent {
         0 if meta.revoked => Next::Wiped,
         _ if meta.forked_at > 0 && !meta.revoked => Next::Fork { at_seq: meta.forked_at },

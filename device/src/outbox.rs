@@ -98,14 +98,16 @@ pub(crate) fn note(
     Ok(noted > 0 && outcome.is_some())
 }
 
-/// The server forgot what it had acknowledged: these ops have no verdict any more.
-pub(crate) fn unsend_after(connection: &Connection, device: DeviceId, seq: u64) -> Result<(), Error> {
-    connection.execute(
-        "UPDATE outbox SET outcome = NULL, reason = NULL, detail = '', settled = 0, dismissed = 0
-         WHERE device = ?1 AND seq > ?2",
-        params![device.0, seq],
-    )?;
-    Ok(())
+/// The server acknowledged no more than this, whatever it said before: ops behind have no verdict any more. Answers
+/// how many had one.
+pub(crate) fn unsend_after(connection: &Connection, device: DeviceId, seq: u64) -> Result<usize, Error> {
+    let unsent = connection
+        .prepare_cached(
+            "UPDATE outbox SET outcome = NULL, reason = NULL, detail = '', settled = 0, dismissed = 0
+             WHERE device = ?1 AND seq > ?2 AND outcome IS NOT NULL",
+        )?
+        .execute(params![device.0, seq])?;
+    Ok(unsent)
 }
 
 /// The records are up to date: what the ops with a verdict did is in them.

@@ -247,6 +247,20 @@ fn a_server_that_was_restored_gets_back_what_it_forgot() {
 }
 
 #[test]
+fn what_the_server_acknowledges_no_more_is_sent_again_also_without_another_epoch() {
+    let mut server = Server::with(&[1]);
+    let (_dir, mut device) = enrolled(1);
+    sync(&mut device, &mut server);
+    let backup = server.clone();
+    device.record(clock(2), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    server = backup; // by somebody who knew no better
+    device.record(clock(3), vec![new_place(2, 1)]).unwrap();
+    assert_eq!(sync(&mut device, &mut server), Next::Rest);
+    assert_eq!(server.known_ops(device_id(1)), 2);
+}
+
+#[test]
 fn an_answer_from_before_the_restore_acknowledges_nothing() {
     let mut server = Server::with(&[1]);
     let (_dir, mut device) = enrolled(1);
