@@ -340,11 +340,10 @@ struct Working {
 /// Takes units (single ops and groups) in, one after the other, and collects what has to be written.
 async fn apply_units<T: Tx>(
     tx: &mut T,
-    mut units: Vec<Vec<Incoming>>,
+    units: Vec<Vec<Incoming>>,
     extra_areas: &BTreeSet<AreaId>,
     writes: &mut Writes,
 ) -> Result<Attempt<()>, Error> {
-    add_areas(tx, &mut units).await?;
     let mut wanted = extra_areas.clone();
     for op in units.iter().flatten().filter_map(Incoming::admitted) {
         wanted.insert(op.area);
@@ -362,6 +361,11 @@ async fn apply_units<T: Tx>(
 
     for mut unit in units {
         refuse_unit(&mut unit, &desk, &areas);
+        if unit.iter().all(|incoming| incoming.admitted().is_some())
+            && let Some(area) = add_areas(tx, &mut unit, &mut areas).await?
+        {
+            return Ok(Attempt::NeedsAreas(extra_areas.iter().copied().chain([area]).collect()));
+        }
         let refused = unit.iter().any(|incoming| incoming.admitted().is_none());
         let mut numbers: BTreeMap<AreaId, u64> = BTreeMap::new();
         for incoming in unit {
@@ -408,28 +412,41 @@ async fn apply_units<T: Tx>(
     Ok(Attempt::Done(()))
 }
 
-/// New areas have to be in the tree before anything can be written into them.
-async fn add_areas<T: Tx>(tx: &mut T, units: &mut [Vec<Incoming>]) -> Result<(), Error> {
-    for incoming in units.iter_mut().flatten() {
-        let Some(op) = incoming.admitted() else { continue };
-        let Action::Create(body) = &op.action else { continue };
-        let Body::Area(area) = body.as_ref() else { continue };
-        let parent = area.parent.map(AreaId::from);
-        let new = NewArea { id: op.area, parent, time_zone: area.time_zone.clone() };
-        let depth = match parent {
+/// Puts the areas that a unit creates into the tree, unless the unit has to be refused because of them. Answers an area
+/// that somebody else created just now: it has to be locked first.
+async fn add_areas<T: Tx>(
+    tx: &mut T,
+    unit: &mut [Incoming],
+    areas: &mut BTreeMap<AreaId, AreaRow>,
+) -> Result<Option<AreaId>, Error> {
+    for incoming in unit {
+        let Some(area) = incoming.admitted().and_then(created_area) else { continue };
+        if areas.contains_key(&area.id) {
+            continue;
+        }
+        let depth = match area.parent {
             Some(parent) => tx.area_depth(parent).await?,
             None => 0,
         };
-        if parent.is_some() && depth == 0 {
+        if area.parent.is_some() && depth == 0 {
             incoming.refuse(Refusal::invalid("Area.parent", "there is no such area: create it first"));
         } else if depth >= AREA_DEPTH_MAX {
             let what = format!("the tree is at most {AREA_DEPTH_MAX} levels deep");
             incoming.refuse(Refusal::invalid("Area.parent", &what));
+        } else if tx.add_area(&area).await? {
+            areas.insert(area.id, AreaRow { id: area.id, time_zone: area.time_zone, head: 0 });
         } else {
-            tx.add_area(&new).await?;
+            return Ok(Some(area.id));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The area that this op creates, if it does.
+fn created_area(op: &Op) -> Option<NewArea> {
+    let Action::Create(body) = &op.action else { return None };
+    let Body::Area(area) = body.as_ref() else { return None };
+    Some(NewArea { id: op.area, parent: area.parent.map(AreaId::from), time_zone: area.time_zone.clone() })
 }
 
 /// Refuses the first op of a unit that cannot be taken in as things stand.
@@ -437,8 +454,11 @@ fn refuse_unit(unit: &mut [Incoming], desk: &Desk, areas: &BTreeMap<AreaId, Area
     let mut created: HashSet<RecordId> = HashSet::new();
     for incoming in unit {
         let Some(op) = incoming.admitted() else { return };
-        let refusal = if !areas.contains_key(&op.area) {
+        let is_born = created_area(op).is_some() || created.contains(&op.area.into());
+        let refusal = if !is_born && !areas.contains_key(&op.area) {
             Some(Refusal::new(Reason::NotInScope, "there is no such area among yours"))
+        } else if matches!(op.action, Action::Move { to } if !areas.contains_key(&to)) {
+            Some(Refusal::new(Reason::NotInScope, "move.to: there is no such area among yours"))
         } else if let Some(record) = desk.record(op.record) {
             let lives_there = record.area == op.area || record.former_areas.contains(&op.area);
             (!lives_there).then(|| Refusal::new(Reason::NotInScope, "there is no such record in this area"))

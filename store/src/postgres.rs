@@ -51,7 +51,7 @@ impl Tx for PostgresTx {
         Ok(depth as usize)
     }
 
-    async fn add_area(&mut self, area: &NewArea) -> Result<(), Error> {
+    async fn add_area(&mut self, area: &NewArea) -> Result<bool, Error> {
         let added =
             query("INSERT INTO areas (id, parent, time_zone) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
                 .bind(area.id.0)
@@ -59,7 +59,8 @@ impl Tx for PostgresTx {
                 .bind(&area.time_zone)
                 .execute(&mut *self.0)
                 .await?;
-        if added.rows_affected() == 1 {
+        let is_new = added.rows_affected() == 1;
+        if is_new {
             query(
                 "INSERT INTO area_lines (ancestor, descendant)
                  SELECT ancestor, $1 FROM area_lines WHERE descendant = $2 UNION ALL SELECT $1, $1",
@@ -69,7 +70,7 @@ impl Tx for PostgresTx {
             .execute(&mut *self.0)
             .await?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     async fn lock_areas(&mut self, ids: &[AreaId]) -> Result<Vec<AreaRow>, Error> {

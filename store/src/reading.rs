@@ -69,9 +69,7 @@ impl Store {
                     }
                 }
                 drop(stream);
-                let left: Vec<(i64, Uuid)> = query_as(
-                    "SELECT number, record FROM departures WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3",
-                )
+                let left: Vec<(i64, Uuid)> = query_as(departures_sql(position.access))
                 .bind(position.area.0)
                 .bind(position.after as i64)
                 .bind(room.rows as i64 + 1)
@@ -582,6 +580,18 @@ fn feed_sql(access: Access) -> &'static str {
     }
 }
 
+fn departures_sql(access: Access) -> &'static str {
+    match access {
+        Access::Full => {
+            "SELECT number, record FROM departures WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3"
+        }
+        Access::Reference => {
+            "SELECT d.number, d.record FROM departures d JOIN records r ON r.id = d.record
+             WHERE d.area = $1 AND d.number > $2 AND r.kind IN (1, 4, 8, 17, 18) ORDER BY d.number LIMIT $3"
+        }
+    }
+}
+
 fn quarantined_op(row: QuarantineTuple) -> Result<QuarantinedOp, Error> {
     let (device, seq, raw, reason, detail, received_ms, body) = row;
     let reason = reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::Malformed);
@@ -605,6 +615,8 @@ mod tests {
             .filter(|kind| kind.is_reference())
             .map(|kind| kind.number().to_string())
             .collect();
-        assert!(feed_sql(Access::Reference).contains(&format!("kind IN ({})", numbers.join(", "))));
+        let condition = format!("kind IN ({})", numbers.join(", "));
+        assert!(feed_sql(Access::Reference).contains(&condition));
+        assert!(departures_sql(Access::Reference).contains(&condition));
     }
 }

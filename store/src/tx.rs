@@ -98,8 +98,8 @@ pub(crate) trait Tx: Send {
     fn ledger(&mut self, ids: &[OpId]) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
     /// How many areas are above this one, itself included; 0 if there is no such area.
     fn area_depth(&mut self, id: AreaId) -> impl Future<Output = Result<usize, Error>> + Send;
-    /// Adds an area to the tree, unless it is there. Its parent is there.
-    fn add_area(&mut self, area: &NewArea) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Adds an area to the tree and locks it. False: it is there already. Its parent is there.
+    fn add_area(&mut self, area: &NewArea) -> impl Future<Output = Result<bool, Error>> + Send;
     /// Locks these areas against other commits, in the order of their ids, and reads them. Unknown ones are left out.
     fn lock_areas(&mut self, ids: &[AreaId]) -> impl Future<Output = Result<Vec<AreaRow>, Error>> + Send;
     /// These records, where they exist.

@@ -1,5 +1,7 @@
 //! The conformance suite of the store: what `rounds_store` promises, on both databases.
 
+mod feed;
+mod group;
 mod ledger;
 mod opening;
 mod sample;

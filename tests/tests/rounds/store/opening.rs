@@ -1,7 +1,7 @@
 //! Opening and closing a database.
 
-use rounds_tests::{EPOCH, on_both_databases};
 use rounds_store::Store;
+use rounds_tests::{EPOCH, on_both_databases};
 use uuid::Uuid;
 
 on_both_databases! {
