@@ -185,11 +185,6 @@ impl<'a> Inspector<'a> {
         let not_held = Refusal::new(Reason::NotInScope, "area: it is not one of the author's");
         let Action::Create(body) = &op.action else { return Ok(Some(not_held)) };
         let Body::Area(area) = body.as_ref() else { return Ok(Some(not_held)) };
-        let is_root = area.parent.is_none();
-        if is_root && self.caller.device.role != Role::Admin {
-            let detail = "Area.parent: only administrators create areas without one above";
-            return Ok(Some(Refusal::new(Reason::Forbidden, detail)));
-        }
         if let Some(parent) = area.parent
             && !self.holds(parent.into(), op.scope_version).await?
         {

@@ -190,7 +190,8 @@ impl Shared {
             let refusal = match op_from_wire(wire) {
                 Err(refusal) => Some(refusal),
                 Ok(op) => {
-                    let op = Op { clock, scope_version: caller.device.scope_version, ..op };
+                    let observed = self.observed(&op).await?;
+                    let op = Op { clock, observed, scope_version: caller.device.scope_version, ..op };
                     let refusal = inspector.look(&op).await?;
                     read.push(op);
                     refusal
@@ -199,6 +200,15 @@ impl Shared {
             violations.extend(refusal.map(|refusal| Violation { op: Some(at), refusal }));
         }
         if violations.is_empty() { Ok(read) } else { Err(Error::Refused(violations)) }
+    }
+
+    /// What the author of an op had seen. One that does not say is taken to know the record as it is now: it asks
+    /// from afar, and what it does comes after what is there, whatever the clocks of several servers say.
+    async fn observed(&self, op: &Op) -> Result<u64, Error> {
+        if op.observed != 0 {
+            return Ok(op.observed);
+        }
+        Ok(self.store.record(op.record).await?.map_or(0, |numbered| numbered.record.through.stamp))
     }
 
     async fn list_terms(

@@ -1,8 +1,14 @@
 //! Tests of the whole: real server, worker and devices on both databases.
 
+mod act;
 mod database;
+mod peer;
+mod server;
 
+pub use act::{Act, new_id, visit};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};
+pub use peer::{Peer, reason};
+pub use server::{TestClock, TestServer};
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL, each with a database of its own.
 ///

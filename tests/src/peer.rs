@@ -98,7 +98,8 @@ impl Peer {
 
     /// Gives what was done its number on this device.
     pub fn seal(&mut self, act: Act) -> v1::SealedOp {
-        let op = Op { scope_version: self.scope_version, ..act.op(&self.clock) };
+        let observed = self.records.values().map(|record| record.stamp).max().unwrap_or_default();
+        let op = Op { observed, scope_version: self.scope_version, ..act.op(&self.clock) };
         self.seal_op(&op)
     }
 

@@ -1,7 +1,7 @@
 //! A real server on a free port of this machine.
 
-use crate::act::Act;
-use crate::database::{Database, TestDatabase, new_id};
+use crate::act::{Act, new_id};
+use crate::database::{EPOCH, TestDatabase};
 use crate::peer::Peer;
 use rounds_domain::{AreaId, Body, RecordId, Role, body};
 use rounds_proto::v1;
@@ -56,26 +56,40 @@ pub struct TestServer {
     config: Config,
     serving: Serving,
     stop: oneshot::Sender<()>,
-    database: TestDatabase,
+    database_url: String,
+    /// A database that nobody else holds on to.
+    own: Option<TestDatabase>,
 }
 
 impl TestServer {
     /// A server as `rounds serve` starts it, on a new database.
-    pub async fn start(database: Database) -> Self {
+    pub async fn start(database: &TestDatabase) -> Self {
         Self::start_with(database, |_| {}).await
     }
 
+    /// The same on SQLite, for what no database has to do with.
+    pub async fn start_on_sqlite() -> Self {
+        Self::start_on_sqlite_with(|_| {}).await
+    }
+
     /// The same, with another configuration.
-    pub async fn start_with(database: Database, configure: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_on_sqlite_with(configure: impl FnOnce(&mut Config)) -> Self {
+        let database = TestDatabase::sqlite().await;
+        let server = Self::start_with(&database, configure).await;
+        Self { own: Some(database), ..server }
+    }
+
+    /// The same, with another configuration.
+    pub async fn start_with(database: &TestDatabase, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::local(0);
         configure(&mut config);
-        let database = TestDatabase::create(database).await;
         let clock = TestClock::default();
-        let (store, serving, stop) = run(&database, &config, &clock).await;
+        let (store, serving, stop) = run(database.url(), &config, &clock).await;
         let code = admin_code(&store, &clock).await;
         let channel = connect(&serving, &config).await;
         let admin = Peer::enrol(channel, clock.clone(), &code).await.expect("an administrator");
-        Self { store, clock, admin, config, serving, stop, database }
+        let database_url = database.url().to_owned();
+        Self { store, clock, admin, config, serving, stop, database_url, own: None }
     }
 
     /// The server's URL.
@@ -85,7 +99,7 @@ impl TestServer {
 
     /// The URL of the server's database.
     pub fn database_url(&self) -> &str {
-        &self.database.url
+        &self.database_url
     }
 
     /// A new connection.
@@ -127,7 +141,7 @@ impl TestServer {
         Peer::enrol(self.channel().await, self.clock.clone(), &code).await.expect("a device")
     }
 
-    /// Adds an area to the tree.
+    /// Adds an area to the tree, and moves the clock on by a second.
     pub async fn area(&self, name: &str, parent: Option<AreaId>) -> AreaId {
         let area = AreaId(new_id());
         let body = body::Area {
@@ -136,51 +150,55 @@ impl TestServer {
             time_zone: "Asia/Shanghai".to_owned(),
             ..body::Area::default()
         };
-        self.admin.change(vec![Act::create_with_id(area.into(), area, Body::Area(body)).op(&self.clock)]).await;
+        self.do_and_wait(Act::create_with_id(area.into(), area, Body::Area(body))).await;
         area
     }
 
-    /// Adds a dwelling.
+    /// Adds a dwelling, and moves the clock on by a second.
     pub async fn dwelling(&self, area: AreaId, name: &str) -> RecordId {
-        let body = body::Place {
-            name: name.to_owned(),
-            sort: "dwelling".to_owned(),
-            ..body::Place::default()
-        };
+        let body =
+            body::Place { name: name.to_owned(), sort: "dwelling".to_owned(), ..body::Place::default() };
         self.add(area, Body::Place(body)).await
     }
 
-    /// Adds a record, as the administrator.
+    /// Adds a record, as the administrator, and moves the clock on by a second.
     pub async fn add(&self, area: AreaId, body: Body) -> RecordId {
         let act = Act::create(area, body);
         let record = act.record();
+        self.do_and_wait(act).await;
+        record
+    }
+
+    /// What tests do afterwards comes later by the clock too.
+    async fn do_and_wait(&self, act: Act) {
         let verdicts = self.admin.change(vec![act.op(&self.clock)]).await;
         assert_eq!(verdicts[0].outcome(), v1::Outcome::Applied, "{verdicts:?}");
-        record
+        self.clock.advance(Duration::from_secs(1));
     }
 
     /// Stops the server as SIGTERM does, and starts another on the same database.
     pub async fn restart(self) -> Self {
-        let Self { store, clock, mut admin, config, serving, stop, database } = self;
+        let Self { store, clock, mut admin, config, serving, stop, database_url, own } = self;
         end(store, serving, stop).await;
-        let (store, serving, stop) = run(&database, &config, &clock).await;
+        let (store, serving, stop) = run(&database_url, &config, &clock).await;
         admin.reconnect(connect(&serving, &config).await);
-        Self { store, clock, admin, config, serving, stop, database }
+        Self { store, clock, admin, config, serving, stop, database_url, own }
     }
 
     /// Stops the server as SIGTERM does. Every test ends with it: what does not stop is found there.
     pub async fn stop(self) {
-        let Self { store, serving, stop, .. } = self;
+        let Self { store, serving, stop, own, .. } = self;
         end(store, serving, stop).await;
+        drop(own);
     }
 }
 
 async fn run(
-    database: &TestDatabase,
+    database_url: &str,
     config: &Config,
     clock: &TestClock,
 ) -> (Store, Serving, oneshot::Sender<()>) {
-    let store = Store::open(&database.url, new_id()).await.expect("a database that opens");
+    let store = Store::open(database_url, EPOCH).await.expect("a database that opens");
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await; // a test that panicked drops the sender

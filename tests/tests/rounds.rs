@@ -4,5 +4,12 @@
 #![allow(missing_docs)] // the tests' names say what they promise
 
 mod rounds {
+    mod access;
+    mod enrolment;
+    mod history;
+    mod input;
+    mod port;
+    mod sync;
+    mod watch;
     mod store;
 }

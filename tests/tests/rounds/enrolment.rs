@@ -1,0 +1,221 @@
+//! Codes, tokens, revocation, assignment.
+
+use rounds_domain::Role;
+use rounds_proto::v1;
+use rounds_tests::{Peer, TestServer, on_both_databases, reason, visit};
+use std::time::Duration;
+use tonic::Code;
+
+on_both_databases! {
+    async fn a_code_works_once(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let code = server.code(Role::Field, &[area]).await;
+        let enrol = async || Peer::enrol(server.channel().await, server.clock.clone(), &code).await;
+        assert!(enrol().await.is_ok());
+        let refused = enrol().await.err().unwrap();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CODE_INVALID"));
+        server.stop().await;
+    }
+
+    async fn of_two_that_use_a_code_at_once_one_gets_in(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let code = server.code(Role::Field, &[area]).await;
+        let (first, second) = (server.channel().await, server.channel().await);
+        let (first, second) = tokio::join!(
+            Peer::enrol(first, server.clock.clone(), &code),
+            Peer::enrol(second, server.clock.clone(), &code),
+        );
+        assert_ne!(first.is_ok(), second.is_ok());
+        server.stop().await;
+    }
+
+    async fn a_code_is_good_until_its_time_and_not_after(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let request = v1::CreateCodeRequest {
+            role: v1::Role::Field.into(),
+            areas: vec![area.to_string()],
+            valid_seconds: 60,
+            ..v1::CreateCodeRequest::default()
+        };
+        let in_time = server.code_for(request.clone()).await;
+        let late = server.code_for(request).await;
+        server.clock.advance(Duration::from_millis(59_999));
+        assert!(Peer::enrol(server.channel().await, server.clock.clone(), &in_time).await.is_ok());
+        server.clock.advance(Duration::from_millis(1));
+        let refused = Peer::enrol(server.channel().await, server.clock.clone(), &late).await.err().unwrap();
+        assert_eq!(reason(&refused), "CODE_INVALID");
+        server.stop().await;
+    }
+
+    async fn a_revoked_device_is_refused_by_every_service_but_the_one_that_takes_its_last_ops(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        let request = v1::RevokeRequest { device: phone.id.to_string() };
+        server.admin.devices().revoke(request).await.unwrap();
+        let refused = phone.get(area.into()).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "DEVICE_REVOKED"));
+        let refused = phone.devices().rotate(v1::RotateRequest {}).await.unwrap_err();
+        assert_eq!(reason(&refused), "DEVICE_REVOKED");
+        let refused = phone.sync().watch(v1::WatchRequest {}).await.err().unwrap();
+        assert_eq!(reason(&refused), "DEVICE_REVOKED");
+        let answer = phone.send(Vec::new()).await.unwrap();
+        assert_eq!(answer.standing(), v1::DeviceStanding::Revoked);
+        server.stop().await;
+    }
+
+    async fn revoking_twice_changes_nothing(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let phone = server.enrol(Role::Field, &[area]).await;
+        let revoke = async || {
+            let request = v1::RevokeRequest { device: phone.id.to_string() };
+            server.admin.devices().revoke(request).await.unwrap();
+            let devices = server.admin.devices().list_devices(v1::ListDevicesRequest::default()).await.unwrap();
+            let listed = devices.into_inner().devices.into_iter().find(|it| it.id == phone.id.to_string());
+            listed.unwrap().revoked.unwrap()
+        };
+        let first = revoke().await;
+        server.clock.advance(Duration::from_secs(5));
+        assert_eq!(revoke().await, first, "the time of the first stays");
+        server.stop().await;
+    }
+
+    async fn a_token_that_was_replaced_ends_at_once(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        let old = phone.clone();
+        phone.token = phone.devices().rotate(v1::RotateRequest {}).await.unwrap().into_inner().token;
+        assert!(phone.get(area.into()).await.is_ok());
+        let refused = old.get(area.into()).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "TOKEN_UNKNOWN"));
+        server.stop().await;
+    }
+
+    async fn a_list_of_devices_says_who_called_when_and_what_they_still_hold(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let silent = server.enrol(Role::Field, &[area]).await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        let request = v1::SyncRequest { unsent_ops: 7, clock: Some(phone.clocks()), ..Default::default() };
+        phone.sync().sync(request).await.unwrap();
+        let called_ms = server.clock.now_ms();
+        let dwelling = server.dwelling(area, "4-2-301").await;
+        phone.act(vec![visit(area, dwelling)]).await;
+        let server = server.restart().await; // contacts are written soon, and before the store closes
+        let listed = listed(&server, 100).await;
+        let phone = listed.iter().find(|device| device.id == phone.id.to_string()).unwrap();
+        assert_eq!(phone.last_contact, Some(rounds_proto::timestamp_to_wire(called_ms)));
+        assert_eq!((phone.unsent_ops, phone.acknowledged_through), (7, 1));
+        assert_eq!(phone.areas, [area.to_string()]);
+        let silent = listed.iter().find(|device| device.id == silent.id.to_string()).unwrap();
+        assert_eq!(silent.last_contact, None);
+        server.stop().await;
+    }
+
+    async fn a_list_of_devices_comes_in_pages_and_leaves_none_out(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        for _ in 0..4 {
+            server.enrol(Role::Field, &[area]).await;
+        }
+        let mut ids: Vec<String> = listed(&server, 2).await.into_iter().map(|device| device.id).collect();
+        assert_eq!(ids.len(), 5);
+        ids.dedup();
+        assert_eq!(ids.len(), 5, "none comes twice");
+        server.stop().await;
+    }
+
+    async fn a_code_needs_areas_that_its_maker_holds(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let coordinator = server.enrol(Role::Coordinator, &[north]).await;
+        let code = async |role: v1::Role, areas: &[rounds_domain::AreaId]| {
+            let areas = areas.iter().map(ToString::to_string).collect();
+            let request = v1::CreateCodeRequest { role: role.into(), areas, ..Default::default() };
+            coordinator.devices().create_code(request).await
+        };
+        assert!(code(v1::Role::Field, &[north]).await.is_ok());
+        assert_eq!(code(v1::Role::Field, &[south]).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(code(v1::Role::Field, &[north, south]).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(code(v1::Role::Field, &[]).await.unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(code(v1::Role::Admin, &[]).await.unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(code(v1::Role::Unspecified, &[north]).await.unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(code(v1::Role::Partner, &[north]).await.unwrap_err().code(), Code::InvalidArgument);
+        server.stop().await;
+    }
+
+    async fn a_device_is_assigned_by_who_holds_its_areas_and_the_new_ones(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let coordinator = server.enrol(Role::Coordinator, &[north]).await;
+        let phone = server.enrol(Role::Field, &[north]).await;
+        let other = server.enrol(Role::Field, &[south]).await;
+        let assign = async |who: &Peer, device: &Peer, area: rounds_domain::AreaId| {
+            let request = v1::AssignRequest { device: device.id.to_string(), areas: vec![area.to_string()] };
+            who.devices().assign(request).await.map(|answer| answer.into_inner().scope_version)
+        };
+        assert_eq!(assign(&coordinator, &phone, south).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(assign(&coordinator, &other, north).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(assign(&server.admin, &phone, south).await.unwrap(), 2);
+        assert_eq!(assign(&coordinator, &phone, north).await.unwrap_err().code(), Code::NotFound, "gone");
+        let refused = assign(&server.admin, &server.admin, north).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        server.stop().await;
+    }
+}
+
+/// All devices, in pages of this size.
+async fn listed(server: &TestServer, page_size: i32) -> Vec<v1::Device> {
+    let mut devices = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListDevicesRequest { page_size, page_token };
+        let page = server.admin.devices().list_devices(request).await.unwrap().into_inner();
+        assert!(page.devices.len() <= page_size as usize);
+        devices.extend(page.devices);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return devices;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_label_of_200_characters_is_taken_and_one_of_201_is_not() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let code = server.code(Role::Field, &[area]).await;
+    let mut client =
+        rounds_proto::v1::device_service_client::DeviceServiceClient::new(server.channel().await);
+    for label in ["", "  ", &"楼".repeat(201), "a\nb"] {
+        let request = v1::EnrolRequest { code: code.clone(), label: label.to_owned() };
+        assert_eq!(client.enrol(request).await.unwrap_err().code(), Code::InvalidArgument, "{label:?}");
+    }
+    let request = v1::EnrolRequest { code: code.to_lowercase().replace('-', " "), label: "楼".repeat(200) };
+    client.enrol(request).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_is_good_for_30_days_at_most() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let code = async |valid_seconds| {
+        let areas = vec![area.to_string()];
+        let role = v1::Role::Field.into();
+        let request = v1::CreateCodeRequest { role, areas, valid_seconds, ..Default::default() };
+        server.admin.devices().create_code(request).await.map(|answer| answer.into_inner().expires.unwrap())
+    };
+    let now = server.clock.now_ms() / 1_000;
+    assert_eq!(code(0).await.unwrap().seconds, now + 24 * 60 * 60);
+    assert_eq!(code(30 * 24 * 60 * 60).await.unwrap().seconds, now + 30 * 24 * 60 * 60);
+    assert_eq!(code(30 * 24 * 60 * 60 + 1).await.unwrap_err().code(), Code::InvalidArgument);
+    server.stop().await;
+}

@@ -1,0 +1,214 @@
+//! How things came about, and what waits for a coordinator.
+
+use prost::Message as _;
+use rounds_domain::{Action, AreaId, Body, Kind, OpId, RecordId, Role, body};
+use rounds_proto::v1::{self, Outcome};
+use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, visit};
+use std::time::Duration;
+use tonic::Code;
+
+struct Street {
+    server: TestServer,
+    area: AreaId,
+    dwelling: RecordId,
+    phone: Peer,
+    coordinator: Peer,
+}
+
+impl Street {
+    async fn start(database: &TestDatabase) -> Self {
+        Self::of(TestServer::start(database).await).await
+    }
+
+    async fn start_on_sqlite() -> Self {
+        Self::of(TestServer::start_on_sqlite().await).await
+    }
+
+    async fn of(server: TestServer) -> Self {
+        let area = server.area("North", None).await;
+        let dwelling = server.dwelling(area, "4-2-301").await;
+        let phone = server.enrol(Role::Field, &[area]).await;
+        let coordinator = server.enrol(Role::Coordinator, &[area]).await;
+        Self { server, area, dwelling, phone, coordinator }
+    }
+
+    fn renamed(&self, name: &str) -> Act {
+        Act::edit(self.dwelling, self.area, Kind::Place, "name", "4-2-301".into(), name.into())
+    }
+
+    async fn entries(&self) -> Vec<v1::HistoryEntry> {
+        let request = v1::ListOpsRequest { record: self.dwelling.to_string() };
+        self.coordinator.history().list_ops(request).await.unwrap().into_inner().entries
+    }
+
+    async fn waiting(&self) -> Vec<v1::QuarantinedOp> {
+        let request = v1::ListQuarantineRequest::default();
+        self.coordinator.history().list_quarantine(request).await.unwrap().into_inner().ops
+    }
+
+    async fn release(&self, seq: u64, mended: Option<v1::Op>) -> Result<v1::Verdict, tonic::Status> {
+        let request = v1::ReleaseRequest { device: self.phone.id.to_string(), seq, mended, dismiss: false };
+        let answer = self.coordinator.history().release(request).await?;
+        Ok(answer.into_inner().verdict.expect("a verdict"))
+    }
+}
+
+on_both_databases! {
+    async fn a_history_says_what_became_of_an_op_on_arrival_and_what_it_does_today(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let early = street.phone.seal(street.renamed("early"));
+        street.server.clock.advance(Duration::from_secs(60));
+        let mut other = street.server.enrol(Role::Field, &[street.area]).await;
+        other.act(vec![street.renamed("late")]).await;
+        street.server.clock.advance(Duration::from_secs(60));
+        street.phone.send(vec![early]).await.unwrap();
+        let entries = street.entries().await;
+        let said: Vec<_> = entries.iter().map(|entry| {
+            let (arrival, today) = (entry.verdict.as_ref().unwrap(), entry.today.as_ref().unwrap());
+            (entry.device == other.id.to_string(), arrival.outcome(), today.outcome())
+        }).collect();
+        assert_eq!(said, [
+            (false, Outcome::Applied, Outcome::Applied),
+            (false, Outcome::Applied, Outcome::Applied),
+            (true, Outcome::Applied, Outcome::ConflictRecorded),
+        ]);
+        assert!(entries.windows(2).all(|pair| pair[0].stamp < pair[1].stamp));
+        assert_eq!(entries[1].received_at_ms - entries[1].at_ms, 120_000);
+        street.server.stop().await;
+    }
+
+    async fn a_settled_dispute_is_listed_no_more(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let mut other = street.server.enrol(Role::Field, &[street.area]).await;
+        street.phone.act(vec![street.renamed("A")]).await;
+        street.server.clock.advance(Duration::from_secs(1));
+        other.act(vec![street.renamed("B")]).await;
+        let listed = async || {
+            let request = v1::ListDisputesRequest { area: street.area.to_string(), ..Default::default() };
+            street.coordinator.history().list_disputes(request).await.unwrap().into_inner().records
+        };
+        let dispute = listed().await.remove(0).disputes.remove(0);
+        let op = OpId { device: dispute.device.parse().unwrap(), seq: dispute.seq };
+        let settle = Action::Settle { disputes: vec![op] };
+        let settle = Act::on(street.dwelling, street.area, Kind::Place, settle).op(&street.server.clock);
+        assert_eq!(street.coordinator.change(vec![settle]).await[0].outcome(), Outcome::Applied);
+        assert!(listed().await.is_empty());
+        street.server.stop().await;
+    }
+
+    async fn a_mended_op_takes_effect_at_its_own_place_and_its_verdict_stays(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let mut spoilt = visit(street.area, street.dwelling).op(&street.server.clock);
+        let Action::Create(body) = &mut spoilt.action else { panic!() };
+        let Body::Visit(visit) = body.as_mut() else { panic!() };
+        visit.outcome.clear();
+        let op = street.phone.seal_op(&spoilt);
+        let verdict = street.phone.send(vec![op.clone()]).await.unwrap().verdicts;
+        assert_eq!(verdict[0].outcome(), Outcome::Quarantined);
+        let recorded_ms = street.server.clock.now_ms();
+        street.server.clock.advance(Duration::from_secs(3_600));
+        let waiting = street.waiting().await.remove(0);
+        assert_eq!((waiting.seq, waiting.reason.as_str()), (1, "INVALID"));
+        assert_eq!(waiting.area, street.area.to_string());
+        let as_it_is = street.release(1, None).await.unwrap_err();
+        assert_eq!(as_it_is.code(), Code::InvalidArgument, "still not an op that can be taken");
+        let mut mended = v1::Op::decode(waiting.op.as_slice()).unwrap();
+        let Some(v1::op::Action::Create(create)) = &mut mended.action else { panic!() };
+        let Some(v1::body::Body::Visit(visit)) = &mut create.body.as_mut().unwrap().body else { panic!() };
+        visit.outcome = "met".into();
+        assert_eq!(street.release(1, Some(mended)).await.unwrap().outcome(), Outcome::Applied);
+        let record = street.coordinator.get(spoilt.record).await.unwrap();
+        assert_eq!(record.created.unwrap().at_ms, recorded_ms);
+        assert!(street.waiting().await.is_empty());
+        assert_eq!(street.release(1, None).await.unwrap_err().code(), Code::NotFound, "it is there no more");
+        assert_eq!(street.phone.send(vec![op]).await.unwrap().verdicts, verdict, "the phone's verdict stays");
+        street.server.stop().await;
+    }
+
+    async fn the_work_of_a_lost_phone_is_released(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let act = visit(street.area, street.dwelling);
+        let op = street.phone.seal(act.clone());
+        let revoke = v1::RevokeRequest { device: street.phone.id.to_string() };
+        street.coordinator.devices().revoke(revoke).await.unwrap();
+        street.phone.send(vec![op]).await.unwrap();
+        assert_eq!(street.release(1, None).await.unwrap().outcome(), Outcome::Applied);
+        assert!(street.coordinator.get(act.record()).await.is_ok());
+        street.server.stop().await;
+    }
+
+    async fn a_dismissed_op_is_listed_no_more_and_takes_no_effect(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let op = street.phone.seal_bytes(b"not an op".to_vec());
+        street.phone.send(vec![op]).await.unwrap();
+        assert_eq!(street.waiting().await.len(), 1, "seen by who holds the phone's areas");
+        let dismiss = v1::ReleaseRequest { device: street.phone.id.to_string(), seq: 1, mended: None, dismiss: true };
+        assert!(street.coordinator.history().release(dismiss.clone()).await.unwrap().into_inner().verdict.is_none());
+        assert!(street.waiting().await.is_empty());
+        assert_eq!(street.coordinator.history().release(dismiss).await.unwrap_err().code(), Code::NotFound);
+        street.server.stop().await;
+    }
+
+    async fn what_depends_on_an_op_in_quarantine_follows_it_in_and_out(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let mut raised = Act::create(street.area, Body::Request(body::Request {
+            category: "water".into(),
+            channel: "visit".into(),
+            ..Default::default()
+        })).op(&street.server.clock);
+        let step = rounds_domain::op::Step { to: "triaged".into(), ..Default::default() };
+        let step = Act::step(raised.record, street.area, Kind::Request, step);
+        let nowhere = AreaId(rounds_tests::new_id());
+        let right = std::mem::replace(&mut raised.area, nowhere);
+        let ops = vec![street.phone.seal_op(&raised), street.phone.seal(step)];
+        let verdicts = street.phone.send(ops).await.unwrap().verdicts;
+        let reasons: Vec<&str> = verdicts.iter().map(|verdict| verdict.reason.as_str()).collect();
+        assert_eq!(reasons, ["NOT_IN_SCOPE", "DEPENDS_ON_QUARANTINED"]);
+        raised.area = right;
+        let mended = rounds_proto::op_to_wire(&raised).unwrap();
+        let request = v1::ReleaseRequest {
+            device: street.phone.id.to_string(),
+            seq: 1,
+            mended: Some(mended),
+            dismiss: false,
+        };
+        street.server.admin.history().release(request).await.unwrap();
+        assert_eq!(street.coordinator.get(raised.record).await.unwrap().status, "triaged");
+        assert!(street.waiting().await.is_empty());
+        street.server.stop().await;
+    }
+
+    async fn what_a_deleted_record_said_is_told_to_nobody(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        street.phone.act(vec![street.renamed("secret")]).await;
+        let delete = Action::Delete { reason: "asked for".into() };
+        let delete = Act::on(street.dwelling, street.area, Kind::Place, delete).op(&street.server.clock);
+        street.coordinator.change(vec![delete]).await;
+        let entries = street.entries().await;
+        assert_eq!(entries.len(), 3);
+        assert!(entries[..2].iter().all(|entry| entry.op.is_none()), "{entries:?}");
+        assert!(entries[2].op.is_some(), "who deleted it and why");
+        street.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_bound_to_the_role_and_areas_of_who_releases() {
+    let mut street = Street::start_on_sqlite().await;
+    let south = street.server.area("South", None).await;
+    let elsewhere = street.server.enrol(Role::Coordinator, &[south]).await;
+    let op = street.phone.seal_bytes(b"not an op".to_vec());
+    let term = body::Term { vocabulary: "visit_outcome".into(), word: "asleep".into(), ..Default::default() };
+    let term = street.phone.seal(Act::create(street.area, Body::Term(term)));
+    street.phone.send(vec![op, term]).await.unwrap();
+    let request =
+        v1::ReleaseRequest { device: street.phone.id.to_string(), seq: 1, mended: None, dismiss: true };
+    let refused = elsewhere.history().release(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "of another area");
+    let refused = street.release(2, None).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "words belong to the whole city");
+    let away = visit(south, street.dwelling).op(&street.server.clock);
+    let refused = street.release(1, Some(rounds_proto::op_to_wire(&away).unwrap())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "into an area of somebody else");
+    street.server.stop().await;
+}

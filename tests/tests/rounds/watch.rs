@@ -1,0 +1,63 @@
+//! Hints.
+
+use rounds_domain::Role;
+use rounds_proto::v1;
+use rounds_tests::{TestServer, on_both_databases, reason, visit};
+use std::time::Duration;
+
+on_both_databases! {
+    async fn a_watcher_hears_at_once_and_then_when_its_areas_move(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let there = server.dwelling(south, "1-1-101").await;
+        let here = server.dwelling(north, "4-2-301").await;
+        let watcher = server.enrol(Role::Field, &[north]).await;
+        let mut other = server.enrol(Role::Field, &[south]).await;
+        let mut author = server.enrol(Role::Field, &[north]).await;
+        let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+        assert_eq!(hints.message().await.unwrap().unwrap().areas, Vec::<String>::new());
+        other.act(vec![visit(south, there)]).await;
+        author.act(vec![visit(north, here)]).await;
+        assert_eq!(hints.message().await.unwrap().unwrap().areas, [north.to_string()]);
+        drop(hints);
+        server.stop().await;
+    }
+
+    async fn watching_ends_when_the_device_is_revoked(database: &TestDatabase) {
+        let server = TestServer::start_with(database, |config| config.watch_recheck = Duration::from_millis(20)).await;
+        let north = server.area("North", None).await;
+        let watcher = server.enrol(Role::Field, &[north]).await;
+        let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+        assert!(hints.message().await.unwrap().is_some());
+        server.admin.devices().revoke(v1::RevokeRequest { device: watcher.id.to_string() }).await.unwrap();
+        assert_eq!(reason(&hints.message().await.unwrap_err()), "DEVICE_REVOKED");
+        server.stop().await;
+    }
+
+    async fn a_watcher_hears_when_it_is_given_another_area(database: &TestDatabase) {
+        let server = TestServer::start_with(database, |config| config.watch_recheck = Duration::from_millis(20)).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let watcher = server.enrol(Role::Field, &[north]).await;
+        let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+        assert!(hints.message().await.unwrap().is_some());
+        let areas = vec![south.to_string()];
+        server.admin.devices().assign(v1::AssignRequest { device: watcher.id.to_string(), areas }).await.unwrap();
+        let mut both = [north.to_string(), south.to_string()];
+        both.sort();
+        assert_eq!(hints.message().await.unwrap().unwrap().areas, both);
+        drop(hints);
+        server.stop().await;
+    }
+
+    async fn watching_does_not_keep_the_server_from_stopping(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let watcher = server.enrol(Role::Field, &[north]).await;
+        let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+        assert!(hints.message().await.unwrap().is_some());
+        let (ended, ()) = tokio::join!(hints.message(), server.stop());
+        assert_eq!(reason(&ended.unwrap_err()), "STOPPING");
+    }
+}
