@@ -67,7 +67,7 @@ pub enum CallError {
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        let detail = status.message().to_owned();
+        let detail = with_causes(&status);
         let reason = match status.get_details_error_info() {
             Some(info) => info.reason,
             None => status.code().description().to_owned(),
@@ -95,6 +95,21 @@ impl From<Status> for CallError {
             | Code::Unimplemented => CallError::Refused { reason, detail },
         }
     }
+}
+
+/// What the server said, or, where nothing came back, what happened to the line.
+fn with_causes(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Turns a one-time code into the identity of this file's device. `label` is what people call the device.

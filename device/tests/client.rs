@@ -11,6 +11,7 @@ use rounds_proto::v1;
 use rounds_proto::v1::device_service_server::{DeviceService, DeviceServiceServer};
 use rounds_proto::v1::sync_service_server::{SyncService, SyncServiceServer};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codec::CompressionEncoding::Zstd;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -149,17 +151,24 @@ impl Phone for Steady {
 
 /// A server on a port of its own, with devices 1 and 2.
 async fn serve() -> (Service, String) {
+    let (service, address) = serve_with(None).await;
+    (service, format!("http://{address}"))
+}
+
+async fn serve_with(tls: Option<ServerTlsConfig>) -> (Service, SocketAddr) {
     let tokens = HashMap::from([1, 2].map(|n| (format!("token-{n}"), device_id(n))));
     let wire = Wire { server: Some(Server::with(&[1, 2])), tokens, ..Wire::default() };
     let service = Service(Arc::new(Mutex::new(wire)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     let sync = SyncServiceServer::new(service.clone()).accept_compressed(Zstd).send_compressed(Zstd);
-    let router = tonic::transport::Server::builder()
-        .add_service(sync)
-        .add_service(DeviceServiceServer::new(service.clone()));
+    let mut builder = tonic::transport::Server::builder();
+    if let Some(tls) = tls {
+        builder = builder.tls_config(tls).unwrap();
+    }
+    let router = builder.add_service(sync).add_service(DeviceServiceServer::new(service.clone()));
     tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
-    (service, url)
+    (service, address)
 }
 
 /// Device `n` of that server, with this many places recorded.
@@ -197,6 +206,28 @@ async fn a_code_makes_a_device_that_syncs() {
     let summary = client.sync_until_quiet(&Steady).await.unwrap();
     assert_eq!((summary.acknowledged, summary.pulled, summary.next), (1, 1, Next::Rest));
     assert_eq!(shown(client.device()), wanted(service.0.lock().unwrap().server(), client.device()));
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_for_the_certificates_that_the_device_was_given_and_no_others() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let identity = Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+    let (_service, address) = serve_with(Some(ServerTlsConfig::new().identity(identity))).await;
+    let url = format!("https://localhost:{}", address.port());
+    let dir = tempfile::tempdir().unwrap();
+    let mut device = Device::open(path(&dir)).unwrap();
+
+    let distrusted = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await.unwrap_err();
+    assert!(distrusted.to_string().contains("certificate"), "{distrusted}");
+    enrol(&mut device, &url, Some(made.cert.pem().into()), "GOOD-CODE", "phone").await.unwrap();
+    device.record(clock(1), vec![new_place(1)]).unwrap();
+    drop(device);
+    let mut client = Client::new(Device::open(path(&dir)).unwrap()).unwrap();
+    assert_eq!(
+        client.sync_until_quiet(&Steady).await.unwrap().acknowledged,
+        1,
+        "the file remembers whom to trust"
+    );
 }
 
 #[tokio::test]
@@ -287,7 +318,8 @@ async fn without_a_network_nothing_is_lost() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let (_dir, mut client) = client(&url, 1, 1).await;
-    assert!(matches!(client.sync_until_quiet(&Steady).await, Err(CallError::NotNow { .. })));
+    let error = client.sync_until_quiet(&Steady).await.unwrap_err();
+    assert!(matches!(error, CallError::NotNow { .. }) && error.to_string().contains("refused"), "{error}");
     assert_eq!(client.device().pending().unwrap().len(), 1);
 }
 
