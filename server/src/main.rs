@@ -1,3 +1,59 @@
-//! The rounds command.
+//! The `rounds` command.
 
-fn main() {}
+mod command;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Sync backend and follow-up worker for neighbourhood field teams.
+#[derive(Parser, Debug)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Rounds {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: command::serve::Serve,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve phones and coordinators; what `rounds` does by itself.
+    Serve(Box<command::serve::Serve>),
+    /// Make a one-time code to enrol a device with.
+    Code(command::code::Code),
+    /// Import a register.
+    Import(Box<command::import::Import>),
+    /// Be a phone: record, list, sync, and see what is pending.
+    Device(Box<command::device::DeviceCommand>),
+    /// See devices, revoke them, give them other areas, as a coordinator.
+    Devices(command::coordinate::Devices),
+    /// See what could not be taken in, and release or dismiss it, as a coordinator.
+    Quarantine(command::coordinate::Quarantine),
+    /// See records on which two people disagree, as a coordinator.
+    Disputes(command::coordinate::Disputes),
+    /// See the ops behind a record.
+    History(command::coordinate::History),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let rounds = Rounds::parse();
+    let done = match rounds.command.unwrap_or(Command::Serve(Box::new(rounds.serve))) {
+        Command::Serve(serve) => serve.run().await,
+        Command::Code(code) => code.run().await,
+        Command::Import(import) => import.run().await,
+        Command::Device(device) => device.run().await,
+        Command::Devices(devices) => devices.run().await,
+        Command::Quarantine(quarantine) => quarantine.run().await,
+        Command::Disputes(disputes) => disputes.run().await,
+        Command::History(history) => history.run().await,
+    };
+    done.unwrap_or_else(|message| {
+        eprintln!("rounds: {message}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,36 @@
+//! What the command line can do. Each command says in words what went wrong, and answers the exit code.
+
+pub(crate) mod code;
+pub(crate) mod coordinate;
+pub(crate) mod device;
+pub(crate) mod import;
+pub(crate) mod phone;
+pub(crate) mod serve;
+
+use rounds_server::{Clock, Random};
+use rounds_store::Store;
+
+/// Where data is kept if nothing else is said.
+pub(crate) const DATABASE_DEFAULT: &str = "sqlite:rounds-data/rounds.db";
+
+/// Opens the database.
+pub(crate) async fn open(url: &str) -> Result<Store, String> {
+    let epoch = Random::system().id(Clock::system().now_ms()).map_err(|error| error.to_string())?;
+    Store::open(url, epoch).await.map_err(|error| with_causes(&error))
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// A moment as people read it, in UTC.
+pub(crate) fn moment(ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(at) => at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        Err(_) => format!("{ms} ms"),
+    }
+}

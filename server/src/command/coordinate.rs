@@ -1,0 +1,300 @@
+//! What a coordinator does from a shell, over gRPC, with the token of an enrolled device file.
+
+use super::device::op_id;
+use super::{moment, with_causes};
+use clap::{Args, Subcommand};
+use rounds_device::{Device, Identity};
+use rounds_proto::v1::device_service_client::DeviceServiceClient;
+use rounds_proto::v1::history_service_client::HistoryServiceClient;
+use rounds_proto::{decode_op, id_from_wire, op_from_wire, v1};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+/// Rows per page of a list.
+const PAGE_ROWS: i32 = 500;
+
+/// Whose sign-in to use.
+#[derive(Args, Debug)]
+struct SignIn {
+    /// The file of an enrolled device, see `rounds device enrol`.
+    #[arg(long, value_name = "FILE", env = "ROUNDS_DEVICE", default_value = "device.rounds", global = true)]
+    store: PathBuf,
+}
+
+/// See devices, revoke them, give them other areas.
+#[derive(Args, Debug)]
+pub(crate) struct Devices {
+    #[command(flatten)]
+    sign_in: SignIn,
+    #[command(subcommand)]
+    act: DevicesAct,
+}
+
+#[derive(Subcommand, Debug)]
+enum DevicesAct {
+    /// List the devices of the own areas.
+    List,
+    /// Revoke a device: at its next contact it hands over its work and wipes itself.
+    Revoke {
+        /// Its id.
+        device: String,
+    },
+    /// Give a device other areas.
+    Assign {
+        /// Its id.
+        device: String,
+        /// The ids of the areas from now on.
+        #[arg(required = true)]
+        areas: Vec<String>,
+    },
+}
+
+/// See what could not be taken in, and release or dismiss it.
+#[derive(Args, Debug)]
+pub(crate) struct Quarantine {
+    #[command(flatten)]
+    sign_in: SignIn,
+    #[command(subcommand)]
+    act: QuarantineAct,
+}
+
+#[derive(Subcommand, Debug)]
+enum QuarantineAct {
+    /// List the ops in quarantine.
+    List,
+    /// Take an op in after all, as it is.
+    Release {
+        /// The op: DEVICE/NUMBER.
+        op: String,
+    },
+    /// Lay an op aside; it stays on record.
+    Dismiss {
+        /// The op: DEVICE/NUMBER.
+        op: String,
+    },
+}
+
+/// See records on which two people disagree.
+#[derive(Args, Debug)]
+pub(crate) struct Disputes {
+    #[command(flatten)]
+    sign_in: SignIn,
+}
+
+/// See the ops behind a record, in their order, with what became of them on arrival and what they do today.
+#[derive(Args, Debug)]
+pub(crate) struct History {
+    #[command(flatten)]
+    sign_in: SignIn,
+    /// The record's id.
+    record: String,
+}
+
+/// A line to the server, signed in.
+struct Line {
+    channel: Channel,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl SignIn {
+    fn open(&self) -> Result<Line, String> {
+        let device = Device::open(&self.store).map_err(|error| with_causes(&error))?;
+        let Identity { server_url, ca_pem, token, .. } =
+            device.identity().map_err(|error| with_causes(&error))?;
+        let mut endpoint = Endpoint::from_shared(server_url.clone()).map_err(|error| error.to_string())?;
+        if server_url.starts_with("https:") {
+            let tls = match ca_pem {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_enabled_roots(),
+            };
+            endpoint = endpoint.tls_config(tls).map_err(|error| with_causes(&error))?;
+        }
+        let authorization = format!("Bearer {token}").parse().map_err(|_| "the token is damaged")?;
+        Ok(Line { channel: endpoint.connect_lazy(), authorization })
+    }
+}
+
+impl Line {
+    fn signed<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+    }
+
+    fn devices(&self) -> DeviceServiceClient<Channel> {
+        DeviceServiceClient::new(self.channel.clone())
+    }
+
+    fn history(&self) -> HistoryServiceClient<Channel> {
+        HistoryServiceClient::new(self.channel.clone())
+    }
+}
+
+fn said(status: Status) -> String {
+    status.message().to_owned()
+}
+
+impl Devices {
+    pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let line = self.sign_in.open()?;
+        match self.act {
+            DevicesAct::List => list_devices(&line).await?,
+            DevicesAct::Revoke { device } => {
+                line.devices().revoke(line.signed(v1::RevokeRequest { device })).await.map_err(said)?;
+                println!("revoked");
+            }
+            DevicesAct::Assign { device, areas } => {
+                let request = line.signed(v1::AssignRequest { device, areas });
+                let answer = line.devices().assign(request).await.map_err(said)?.into_inner();
+                println!("assigned; the assignment is number {}", answer.scope_version);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn list_devices(line: &Line) -> Result<(), String> {
+    let mut page_token = String::new();
+    loop {
+        let request = line.signed(v1::ListDevicesRequest { page_size: PAGE_ROWS, page_token });
+        let answer = line.devices().list_devices(request).await.map_err(said)?.into_inner();
+        for device in answer.devices {
+            let seen = device.last_contact.map_or("never".to_owned(), |at| moment(at.seconds * 1_000));
+            let mut notes = Vec::new();
+            if let Some(at) = device.revoked {
+                notes.push(format!("revoked {}", moment(at.seconds * 1_000)));
+            }
+            if device.forked_at_seq > 0 {
+                notes.push(format!("a copy of it sent other ops from {} on", device.forked_at_seq));
+            }
+            if device.lost_ops > 0 {
+                notes.push(format!("{} ops were lost with a restore", device.lost_ops));
+            }
+            let role = device.role().as_str_name().trim_start_matches("ROLE_").to_lowercase();
+            println!(
+                "{}\t{role}\t{}\tlast contact {seen}\t{} ops, {} unsent\t{}",
+                device.id,
+                device.label,
+                device.acknowledged_through,
+                device.unsent_ops,
+                notes.join("; ")
+            );
+        }
+        if answer.next_page_token.is_empty() {
+            return Ok(());
+        }
+        page_token = answer.next_page_token;
+    }
+}
+
+impl Quarantine {
+    pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let line = self.sign_in.open()?;
+        match self.act {
+            QuarantineAct::List => list_quarantine(&line).await?,
+            QuarantineAct::Release { op } => {
+                let verdict = release(&line, &op, false).await?.unwrap_or_default();
+                let outcome = verdict.outcome().as_str_name().trim_start_matches("OUTCOME_").to_owned();
+                println!("{} {} {}", outcome, verdict.reason, verdict.detail);
+            }
+            QuarantineAct::Dismiss { op } => {
+                release(&line, &op, true).await?;
+                println!("dismissed");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn release(line: &Line, op: &str, dismiss: bool) -> Result<Option<v1::Verdict>, String> {
+    let op = op_id(op)?;
+    let request = v1::ReleaseRequest { device: op.device.to_string(), seq: op.seq, mended: None, dismiss };
+    Ok(line.history().release(line.signed(request)).await.map_err(said)?.into_inner().verdict)
+}
+
+async fn list_quarantine(line: &Line) -> Result<(), String> {
+    let mut page_token = String::new();
+    loop {
+        let request = line.signed(v1::ListQuarantineRequest { page_size: PAGE_ROWS, page_token });
+        let answer = line.history().list_quarantine(request).await.map_err(said)?.into_inner();
+        for kept in answer.ops {
+            let what = match decode_op(&kept.op) {
+                Ok(op) => format!("{} {}", op.kind.name(), op.record),
+                Err(_) => format!("{} bytes that are no op", kept.op.len()),
+            };
+            let (device, seq, at) = (kept.device, kept.seq, moment(kept.received_at_ms));
+            println!("{device}/{seq}\t{at}\t{what}\t{} {}", kept.reason, kept.detail);
+        }
+        if answer.next_page_token.is_empty() {
+            return Ok(());
+        }
+        page_token = answer.next_page_token;
+    }
+}
+
+impl Disputes {
+    pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let line = self.sign_in.open()?;
+        let mut page_token = String::new();
+        loop {
+            let message = v1::ListDisputesRequest { area: String::new(), page_size: PAGE_ROWS, page_token };
+            let answer = line.history().list_disputes(line.signed(message)).await.map_err(said)?.into_inner();
+            for record in answer.records {
+                for dispute in record.disputes {
+                    let matter = match dispute.matter {
+                        Some(v1::dispute::Matter::Field(field)) => format!(
+                            "{} is {} and was {} (op {}/{})",
+                            field.field,
+                            field.kept_json,
+                            field.other_json,
+                            field.other_device,
+                            field.other_seq
+                        ),
+                        Some(v1::dispute::Matter::Step(step)) => {
+                            format!("wanted {} when it was {}", step.to, step.from)
+                        }
+                        None => String::new(),
+                    };
+                    println!("{}\top {}/{}\t{matter}", record.id, dispute.device, dispute.seq);
+                }
+            }
+            if answer.next_page_token.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            page_token = answer.next_page_token;
+        }
+    }
+}
+
+impl History {
+    pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let line = self.sign_in.open()?;
+        id_from_wire::<rounds_domain::RecordId>("record", &self.record).map_err(|refusal| refusal.detail)?;
+        let request = line.signed(v1::ListOpsRequest { record: self.record });
+        let answer = line.history().list_ops(request).await.map_err(said)?.into_inner();
+        for entry in answer.entries {
+            let what = match entry.op.map(op_from_wire) {
+                Some(Ok(op)) => serde_json::to_string(&op.action).unwrap_or_default(), // texts, numbers and lists
+                _ => "an op that this program cannot read".to_owned(),
+            };
+            let doubt = if entry.time_doubtful { " (clock in doubt)" } else { "" };
+            println!("{}/{}\t{}{doubt}\t{what}", entry.device, entry.seq, moment(entry.at_ms));
+            println!(
+                "\treceived {}; on arrival {}; today {}",
+                moment(entry.received_at_ms),
+                in_words(entry.verdict),
+                in_words(entry.today)
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn in_words(verdict: Option<v1::Verdict>) -> String {
+    let verdict = verdict.unwrap_or_default();
+    let outcome = verdict.outcome().as_str_name().trim_start_matches("OUTCOME_").to_owned();
+    [outcome, verdict.reason].join(" ").trim().to_owned()
+}

@@ -1,0 +1,134 @@
+//! `rounds serve`: the server, and a worker within it.
+
+use super::{DATABASE_DEFAULT, open, with_causes};
+use axum::http::HeaderValue;
+use clap::Args;
+use rounds_server::{Clock, Config, Random, Tls, serve};
+use rounds_store::Store;
+use rounds_worker::{Options, Worker};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Serve phones and coordinators over gRPC, and do the follow-up work.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// The database: sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL", env = "ROUNDS_DATABASE", default_value = DATABASE_DEFAULT, hide_env_values = true)]
+    database: String,
+    /// The address to listen on. Port 0 takes any that is free.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8321")]
+    listen: SocketAddr,
+    /// The certificate, and those that lead from it to a root, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve other machines without encryption. Only where something in front of it encrypts.
+    #[arg(long)]
+    allow_plaintext: bool,
+    /// Do not tell services and messages to whoever asks.
+    #[arg(long)]
+    no_reflection: bool,
+    /// Web pages of this origin may call, such as https://rounds.example.org. May be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<HeaderValue>,
+    /// For how many days devices keep ops that were acknowledged. A backup that is older can lose work.
+    #[arg(long, value_name = "DAYS", default_value_t = 7)]
+    acknowledged_kept: u32,
+    /// Leave the follow-up work to other processes.
+    #[arg(long)]
+    no_worker: bool,
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let (clock, random) = (Clock::system(), Random::system());
+        let store = open(&self.database).await?;
+        let worker = match self.no_worker {
+            true => None,
+            false => Some(start_worker(&store, &clock, &random).await?),
+        };
+        let stopping = stop_signal()?;
+        let serving = serve(self.config()?, store.clone(), clock, random, stopping)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        println!("Rounds listens on {}", serving.address);
+        self.tell_first_steps(&store).await?;
+        let ended = serving.stopped().await;
+        if let Some(worker) = worker {
+            worker.stop().await;
+        }
+        store.close().await;
+        ended.map(|()| ExitCode::SUCCESS)
+    }
+
+    fn config(&self) -> Result<Config, String> {
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => {
+                Some(Tls { certificates: read(certificates)?, key: read(key)? })
+            }
+            _ => None,
+        };
+        Ok(Config {
+            listen: self.listen,
+            tls,
+            allow_plaintext: self.allow_plaintext,
+            reflection: !self.no_reflection,
+            origins: self.origin.clone(),
+            acknowledged_kept: DAY * self.acknowledged_kept,
+            ..Config::local(self.listen.port())
+        })
+    }
+
+    /// Nobody can enrol anybody yet: says how to begin.
+    async fn tell_first_steps(&self, store: &Store) -> Result<(), String> {
+        let devices = store.devices(None, None, 100).await.map_err(|error| with_causes(&error))?;
+        if devices.iter().all(|device| device.role == rounds_domain::Role::System) {
+            println!("Nobody is enrolled yet. For the first administrator, run:");
+            println!("  rounds code --role admin --database {}", without_password(&self.database));
+        }
+        Ok(())
+    }
+}
+
+async fn start_worker(store: &Store, clock: &Clock, random: &Random) -> Result<Worker, String> {
+    let boot = random.id(clock.now_ms()).map_err(|error| error.to_string())?;
+    let clock = clock.clone();
+    let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), Options::new(boot)).await;
+    worker.map_err(|error| with_causes(&error))
+}
+
+/// Ends when the process is asked to stop. Listens from now on, so that no signal is missed.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (user, rest))) => {
+            format!("{scheme}://{}@{rest}", user.split(':').next().unwrap_or_default())
+        }
+        None => url.to_owned(),
+    }
+}
