@@ -71,6 +71,8 @@ pub struct Settings {
     pub place_register: Option<String>,
     /// Fields of the place and what they say. If none, the place must be there already.
     pub place: Vec<(String, String)>,
+    /// Where positions may be; those elsewhere are rejected.
+    pub bounds: Option<Bounds>,
     /// The encoding of the file, as the web calls it: `utf-8`, `gb18030`, `windows-1252`.
     pub encoding: String,
     /// What is between two columns.
@@ -95,10 +97,30 @@ impl Settings {
             place_ref: None,
             place_register: None,
             place: Vec::new(),
+            bounds: None,
             encoding: "utf-8".to_owned(),
             delimiter: b',',
             dry_run: false,
         }
+    }
+}
+
+/// A part of the world, in degrees. It does not span the date line.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bounds {
+    /// Degrees north of its southern edge.
+    pub south: f64,
+    /// Degrees east of its western edge.
+    pub west: f64,
+    /// Degrees north of its northern edge.
+    pub north: f64,
+    /// Degrees east of its eastern edge.
+    pub east: f64,
+}
+
+impl Bounds {
+    fn hold(self, latitude: f64, longitude: f64) -> bool {
+        (self.south..=self.north).contains(&latitude) && (self.west..=self.east).contains(&longitude)
     }
 }
 
@@ -177,7 +199,7 @@ pub enum Setup {
     PlaceIncomplete,
     #[error("a {0} has no place: leave --place-ref out")]
     NoPlaces(&'static str),
-    #[error("there is no area {name}: --time-zone makes a new tree of that name; there are {known}")]
+    #[error("there is no area {name}: --time-zone ZONE makes a new tree of that name; known areas: {known}")]
     NoArea { name: String, known: String },
     #[error("there are several areas {name}: say which with its id: {ids}")]
     Areas { name: String, ids: String },

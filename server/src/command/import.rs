@@ -1,11 +1,11 @@
 //! `rounds import`: a register into the database.
 
+use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rounds_domain::Kind;
+use rounds_server::Clock;
 use rounds_server::import::{self, Bounds, Progress, Settings, Summary};
-use rounds_server::{Clock, Random};
-use rounds_store::Store;
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ pub(crate) struct Import {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// The database: sqlite:PATH or postgres://USER@HOST/DATABASE
-    #[arg(long, value_name = "URL", env = "ROUNDS_DATABASE", default_value = "sqlite:rounds.db")]
+    #[arg(long, value_name = "URL", env = "ROUNDS_DATABASE", default_value = DATABASE_DEFAULT, hide_env_values = true)]
     database: String,
 }
 
@@ -114,15 +114,14 @@ impl Import {
             None => Box::new(std::io::sink()),
         };
         let clock = Clock::system();
-        let epoch = Random::system().id(clock.now_ms()).map_err(|error| error.to_string())?;
-        let store = Store::open(&self.database, epoch).await.map_err(|error| with_cause(&error))?;
+        let store = open(&self.database).await?;
         let mut display = Display::new(length);
         let result =
             import::import(&store, &settings, file, report, &clock, |progress| display.show(progress)).await;
         display.end();
         store.close().await;
         let summary = result.map_err(|error| match &error {
-            import::Error::Store(_) => format!("{}; run the same import again", with_cause(&error)),
+            import::Error::Store(_) => format!("{}; run the same import again", with_causes(&error)),
             _ => in_file(&error),
         })?;
         print!("{}", self.tell(&summary));
@@ -227,13 +226,6 @@ fn delimiter(text: &str) -> Result<u8, String> {
         b"tab" | b"\\t" => Ok(b'\t'),
         [byte] if byte.is_ascii() => Ok(*byte),
         _ => Err("one character, or tab".to_owned()),
-    }
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_cause(cause)),
-        None => error.to_string(),
     }
 }
 

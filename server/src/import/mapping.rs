@@ -3,7 +3,7 @@
 use super::report::ADDED_COLUMNS;
 use super::template::{Template, place_of};
 use super::value::Form;
-use super::{Settings, Setup};
+use super::{Bounds, Settings, Setup};
 use rounds_domain::body::{Attribute, Fields};
 use rounds_domain::{AreaId, Body, Kind, RecordId};
 use serde_json::Value;
@@ -108,6 +108,7 @@ pub(super) struct Mapping {
     record: Shape,
     place: Option<PlaceMapping>,
     area: Option<usize>,
+    bounds: Option<Bounds>,
     header: Vec<String>,
 }
 
@@ -118,6 +119,7 @@ struct PlaceMapping {
     field: &'static str,
     /// What is said of the place; nothing where it has to be there already.
     shape: Option<Shape>,
+    bounds: Option<Bounds>,
 }
 
 struct Shape {
@@ -206,7 +208,16 @@ impl Mapping {
         if let Some(place) = &place {
             record.link(place.field);
         }
-        Ok(Self { kind, key, register, record, place, area, header: header.to_vec() })
+        Ok(Self {
+            kind,
+            key,
+            register,
+            record,
+            place,
+            area,
+            bounds: settings.bounds,
+            header: header.to_vec(),
+        })
     }
 
     /// The columns that nothing is made of.
@@ -245,7 +256,7 @@ impl Mapping {
         if self.place.is_some() {
             values.push(place.id().map_or(Value::Null, |id| id.to_string().into()));
         }
-        complete(&self.record.targets, &values)?;
+        check_position(&self.record.targets, &values, self.bounds)?;
         let targets = self.record.targets.clone();
         Ok(Reading { record: Claim { id, kind: self.kind, area, targets, values }, place })
     }
@@ -276,7 +287,7 @@ impl PlaceMapping {
         }
         let shape = (!settings.place.is_empty()).then(|| Shape::new(wanted));
         let register = settings.place_register.clone().unwrap_or_else(|| names(&key, header));
-        Ok(Some(Self { key, register, field, shape }))
+        Ok(Some(Self { key, register, field, shape, bounds: settings.bounds }))
     }
 
     fn columns(&self) -> impl Iterator<Item = usize> + '_ {
@@ -291,7 +302,7 @@ impl PlaceMapping {
         let id = derived(city, Kind::Place, &self.register, &key);
         let Some(shape) = &self.shape else { return Ok(PlaceSaid::Named(id)) };
         let values = shape.read(columns).map_err(|what| format!("place: {what}"))?;
-        complete(&shape.targets, &values).map_err(|what| format!("place: {what}"))?;
+        check_position(&shape.targets, &values, self.bounds).map_err(|what| format!("place: {what}"))?;
         let claim = Claim { id, kind: Kind::Place, area, targets: shape.targets.clone(), values };
         // It is made at the first row that names it, and has to be whole then: later rows count on it.
         let body =
@@ -331,16 +342,22 @@ impl Shape {
     }
 }
 
-/// Half a position is none.
-fn complete(targets: &[Target], values: &[Value]) -> Result<(), String> {
+/// Half a position is none, and one that is far away is a fault of the register.
+fn check_position(targets: &[Target], values: &[Value], bounds: Option<Bounds>) -> Result<(), String> {
     let value =
         |field| targets.iter().position(|target| *target == Target::Field(field)).map(|at| &values[at]);
-    match (value("latitude"), value("longitude")) {
-        (Some(Value::Null), Some(Value::Number(_))) => {
+    let number = |field| value(field).and_then(Value::as_f64);
+    match (number("latitude"), number("longitude")) {
+        (None, Some(_)) if value("latitude").is_some() => {
             Err("latitude: is missing, and there is a longitude".to_owned())
         }
-        (Some(Value::Number(_)), Some(Value::Null)) => {
+        (Some(_), None) if value("longitude").is_some() => {
             Err("longitude: is missing, and there is a latitude".to_owned())
+        }
+        (Some(latitude), Some(longitude))
+            if bounds.is_some_and(|bounds| !bounds.hold(latitude, longitude)) =>
+        {
+            Err("latitude, longitude: are outside of --bounds".to_owned())
         }
         _ => Ok(()),
     }

@@ -25,16 +25,30 @@ impl LastSaid {
                     said.fields = body.fields();
                     said.area = Some(placed.op.area);
                 }
-                Action::Edit { changes, .. } => {
-                    for change in changes {
-                        said.fields.insert(change.field.clone(), change.value.clone());
-                    }
-                }
+                Action::Edit { changes, .. } => changes.iter().for_each(|change| said.take(change)),
                 Action::Move { to } => said.area = Some(*to),
                 Action::Step(_) | Action::Delete { .. } | Action::Settle { .. } => {}
             }
         }
         said
+    }
+
+    fn take(&mut self, change: &Change) {
+        if change.field != "attributes" {
+            self.fields.insert(change.field.clone(), change.value.clone());
+            return;
+        }
+        // The list has what people added, and lacks what they removed: the register said what it changed in it.
+        let list = |value: &Value| attributes(&Fields::from_iter([("attributes".to_owned(), value.clone())]));
+        let (before, after) = (list(&change.base), list(&change.value));
+        let mut said = attributes(&self.fields);
+        for Attribute { name, .. } in before.iter().filter(|one| !after.contains(one)) {
+            set(&mut said, name, None);
+        }
+        for Attribute { name, value } in after.iter().filter(|one| !before.contains(one)) {
+            set(&mut said, name, Some(value));
+        }
+        self.fields.insert("attributes".to_owned(), list_value(&said));
     }
 }
 
@@ -54,7 +68,11 @@ pub(super) fn is_same(claim: &Claim, record: &Record) -> bool {
 
 /// Whether it takes [`LastSaid`] to tell what to do: somebody else may have changed what differs.
 pub(super) fn is_touched(claim: &Claim, record: &Record, register: DeviceId) -> bool {
-    let is_ours = |field| record.writers.get(field).unwrap_or(&record.created.op).device == register;
+    let is_ours = |field| match record.writers.get(field) {
+        None => record.created.op.device == register,
+        Some(_) if field == "attributes" => false, // our last word on the list has that of others in it
+        Some(writer) => writer.device == register,
+    };
     let mut said = claim.targets.iter().zip(&claim.values);
     claim.area != record.area
         || said.any(|(target, value)| target.of(&record.fields) != *value && !is_ours(target.field()))
@@ -66,7 +84,7 @@ pub(super) fn is_touched(claim: &Claim, record: &Record, register: DeviceId) -> 
 pub(super) fn difference(claim: &Claim, record: &Record, last: Option<&LastSaid>, moves: bool) -> Difference {
     let mut changes: Vec<Change> = Vec::new();
     let mut list = attributes(&record.fields);
-    let mut list_base = None;
+    let mut list_base = list.clone();
     let mut kept = 0;
     for (target, value) in claim.targets.iter().zip(&claim.values) {
         let current = target.of(&record.fields);
@@ -83,21 +101,14 @@ pub(super) fn difference(claim: &Claim, record: &Record, last: Option<&LastSaid>
                 changes.push(Change { field: (*field).to_owned(), base, value: value.clone() });
             }
             Target::Attribute(name) => {
-                if base != current {
-                    list_base =
-                        last.map(|last| last.fields.get("attributes").cloned().unwrap_or(Value::Null));
-                }
+                set(&mut list_base, name, base.as_str()); // not what is there: people changed it too, a conflict
                 set(&mut list, name, value.as_str());
             }
         }
     }
     if list != attributes(&record.fields) {
         let field = "attributes".to_owned();
-        let base =
-            list_base.unwrap_or_else(|| record.fields.get("attributes").cloned().unwrap_or(Value::Null));
-        let value =
-            Some(list).filter(|list| !list.is_empty()).map_or(Value::Null, |list| serde_json::json!(list));
-        changes.push(Change { field, base, value });
+        changes.push(Change { field, base: list_value(&list_base), value: list_value(&list) });
     }
     let mut actions = Vec::new();
     if !changes.is_empty() {
@@ -107,6 +118,10 @@ pub(super) fn difference(claim: &Claim, record: &Record, last: Option<&LastSaid>
         actions.push(Action::Move { to: claim.area });
     }
     Difference { actions, kept }
+}
+
+fn list_value(list: &[Attribute]) -> Value {
+    if list.is_empty() { Value::Null } else { serde_json::json!(list) }
 }
 
 fn set(list: &mut Vec<Attribute>, name: &str, value: Option<&str>) {

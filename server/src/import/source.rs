@@ -46,7 +46,7 @@ impl<R: Read> Source<R> {
         let raw = source.raw_header.clone();
         source.header = source.decode(&raw).map_err(|_| Setup::HeaderEncoding(encoding.name().to_owned()))?;
         if let [only] = &source.header[..]
-            && only.contains([';', '\t', '|'])
+            && only.contains([',', ';', '\t', '|'])
         {
             return Err(Setup::Delimiter(only.clone()).into());
         }

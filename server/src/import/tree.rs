@@ -89,7 +89,11 @@ impl Tree {
                 let mut names: Vec<&str> = areas.values().map(|area| area.name.as_str()).collect();
                 names.sort_unstable();
                 names.truncate(20);
-                Err(Setup::NoArea { name: wanted.to_owned(), known: names.join(", ") }.into())
+                Err(Setup::NoArea {
+                    name: wanted.to_owned(),
+                    known: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+                }
+                .into())
             }
             (several, _) => {
                 let ids: Vec<String> = several.iter().map(|(id, _)| id.to_string()).collect();
