@@ -59,6 +59,11 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
             _ => not_applied(Reason::UnknownRecord, "nobody created this record before"),
         };
     };
+    // An op that nobody knew the record of when it came was kept unseen: it must not write into another area's record.
+    // `through` stays, so that the record is the same whether it came before or not at all.
+    if record.area != placed.op.area && !record.former_areas.contains(&placed.op.area) {
+        return not_applied(Reason::NotInScope, "the record was never in the area that this names");
+    }
     record.through = placed.key;
     if record.deleted.is_some() {
         return not_applied(Reason::Deleted, "the record was deleted before");

@@ -596,6 +596,9 @@ impl Desk {
         let Some(working) = self.records.get_mut(&id) else {
             return Err(Error::Unreadable(format!("record {id} was not read")));
         };
+        if working.now.is_none() && working.history.is_none() && !working.taken.is_empty() {
+            working.history = Some(std::mem::take(&mut working.taken)); // ops that came before their record
+        }
         let area_before = working.now.as_ref().map(|record| record.area);
         let effect = match &mut working.history {
             Some(history) => {
@@ -651,9 +654,12 @@ impl Desk {
             if follow_up::is_source(record.kind) {
                 sources.insert(record.area);
             }
-            writes.records.push(Numbered { number, record });
+            let records = if working.before.is_some() { &mut writes.changed } else { &mut writes.created };
+            records.push(Numbered { number, record });
         }
-        writes.records.sort_by_key(|numbered| (numbered.record.area, numbered.number));
+        for records in [&mut writes.created, &mut writes.changed] {
+            records.sort_by_key(|numbered| (numbered.record.area, numbered.number));
+        }
         writes.departures =
             self.departures.into_iter().map(|((area, record), number)| (area, record, number)).collect();
         writes.tallies = tallies;

@@ -71,8 +71,9 @@ impl Error {
 
     /// Lost against another writer: the same again may work.
     fn is_contention(&self) -> bool {
-        // PostgreSQL: serialization failure, deadlock. SQLite: busy, and busy in a snapshot.
-        matches!(self.database_code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+        // PostgreSQL: serialization failure, deadlock, and the same record created twice at the same time.
+        // SQLite: busy, and busy in a snapshot.
+        matches!(self.database_code().as_deref(), Some("40001" | "40P01" | "23505" | "5" | "517"))
     }
 
     /// The database did not like what it was given, so that other batches of the same commit may do better.

@@ -5,11 +5,13 @@
 
 use crate::Error;
 use crate::feed::Numbered;
-use crate::row::{OpColumns, RecordColumns, device_row, json, ledger_row, numbered, placed_op};
+use crate::row::{
+    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op,
+};
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Writes};
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId};
 use sqlx::postgres::Postgres;
-use sqlx::{Transaction, query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, Transaction, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// A transaction at READ COMMITTED; what it changes it has locked before it read it.
@@ -165,18 +167,18 @@ impl Tx for PostgresTx {
             .execute(&mut *self.0)
             .await?;
         }
-        if !writes.records.is_empty() {
-            let records = writes.records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
-            query(
+        for (records, tail) in [(&writes.created, ""), (&writes.changed, REPLACE_RECORD)] {
+            if records.is_empty() {
+                continue;
+            }
+            let records = records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
+            // No value is ever part of the text.
+            query(AssertSqlSafe(format!(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
                  body)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::uuid[],
-                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::text[])
-                 ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number,
-                 status = excluded.status, subject = excluded.subject, code = excluded.code,
-                 external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
-                 body = excluded.body",
-            )
+                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::text[]) {tail}"
+            )))
             .bind(column(&records, |record| record.id))
             .bind(column(&records, |record| record.area))
             .bind(column(&records, |record| record.number))

@@ -62,6 +62,13 @@ impl<'a> OpColumns<'a> {
     }
 }
 
+/// Replaces a record by what it is now.
+pub(crate) const REPLACE_RECORD: &str =
+    "ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number, kind = excluded.kind,
+     status = excluded.status, subject = excluded.subject, code = excluded.code,
+     external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
+     body = excluded.body";
+
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {
     pub(crate) id: Uuid,

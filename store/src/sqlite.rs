@@ -5,7 +5,9 @@
 
 use crate::Error;
 use crate::feed::Numbered;
-use crate::row::{OpColumns, RecordColumns, device_row, json, ledger_row, numbered, placed_op};
+use crate::row::{
+    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op,
+};
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Writes};
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId};
 use sqlx::query::Query;
@@ -213,32 +215,31 @@ impl Tx for SqliteTx {
             .execute(&mut *self.0)
             .await?;
         }
-        let records = writes.records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
-        self.in_rows(
-            "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-             body) VALUES",
-            11,
-            "ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number,
-             status = excluded.status, subject = excluded.subject, code = excluded.code,
-             external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
-             body = excluded.body",
-            &records,
-            |statement, record| {
-                statement
-                    .bind(record.id)
-                    .bind(record.area)
-                    .bind(record.number)
-                    .bind(record.kind)
-                    .bind(record.status)
-                    .bind(record.subject)
-                    .bind(record.code)
-                    .bind(record.external_ref)
-                    .bind(record.disputed)
-                    .bind(record.deleted)
-                    .bind(record.body.as_str())
-            },
-        )
-        .await?;
+        for (records, tail) in [(&writes.created, ""), (&writes.changed, REPLACE_RECORD)] {
+            let records = records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
+            self.in_rows(
+                "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
+                 body) VALUES",
+                11,
+                tail,
+                &records,
+                |statement, record| {
+                    statement
+                        .bind(record.id)
+                        .bind(record.area)
+                        .bind(record.number)
+                        .bind(record.kind)
+                        .bind(record.status)
+                        .bind(record.subject)
+                        .bind(record.code)
+                        .bind(record.external_ref)
+                        .bind(record.disputed)
+                        .bind(record.deleted)
+                        .bind(record.body.as_str())
+                },
+            )
+            .await?;
+        }
         for (area, record) in &writes.arrivals {
             query("DELETE FROM departures WHERE area = $1 AND record = $2")
                 .bind(area.0)

@@ -75,7 +75,10 @@ pub(crate) struct Writes {
     pub(crate) ops: Vec<NewOp>,
     /// Ops that leave quarantine, with what they say now.
     pub(crate) released: Vec<(OpId, rounds_domain::Op)>,
-    pub(crate) records: Vec<Numbered>,
+    /// Records that are new. It is contention if somebody else creates one of them at the same time, in another area.
+    pub(crate) created: Vec<Numbered>,
+    /// Records that were there before.
+    pub(crate) changed: Vec<Numbered>,
     /// Records that left an area, and the number there.
     pub(crate) departures: Vec<(AreaId, RecordId, u64)>,
     /// Records that are in an area (again), so that no departure from it may be left.

@@ -1,12 +1,12 @@
 //! A record is the fold of its ops: it depends on which ops there are, and on nothing else.
 
 use super::history::{Arrivals, histories, kinds, runs};
-use super::sample::{body, create, edit, op, placed, step};
+use super::sample::{area, body, create, edit, op, placed, step};
 use proptest::prelude::*;
 use rounds_domain::limit::RECORD_ENTRIES_MAX;
 use rounds_domain::op::Change;
 use rounds_domain::verdict::Reason;
-use rounds_domain::{Action, Body, DeviceId, Effect, Kind, PlacedOp, Record, apply, fold};
+use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -193,6 +193,16 @@ fn a_record_that_moves_is_in_one_area_and_remembers_each_former_one_once() {
     let record = fold(&ops).0.expect("it was created");
     assert_eq!(record.area, super::sample::area(1));
     assert_eq!(record.former_areas, [super::sample::area(0), super::sample::area(2)]);
+}
+
+#[test]
+fn an_op_that_names_an_area_in_which_the_record_never_was_is_as_if_it_had_not_come() {
+    let elsewhere = Op { area: area(7), ..op(Kind::Place, Action::Delete { reason: "not yours".to_owned() }) };
+    let creation = placed(0, 1, 0, op(Kind::Place, create(Kind::Place)));
+    let ops = [creation.clone(), placed(1, 1, 1, elsewhere)];
+    let (record, effects) = fold(&ops);
+    assert_eq!(record, fold(&[creation]).0);
+    assert_eq!(reason(&effects[1].1), Some(Reason::NotInScope));
 }
 
 #[test]

@@ -4,4 +4,5 @@ mod feed;
 mod group;
 mod ledger;
 mod opening;
+mod order;
 mod sample;
