@@ -51,7 +51,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a watching device is looked at anew: whether it was revoked, and whether areas moved by commits of
 /// other server processes.
 pub const WATCH_RECHECK: Duration = Duration::from_secs(5);
-/// A contact is noted at most so often per device, in ms.
+/// A contact with which nothing changed is noted at most so often per device, in ms.
 pub const CONTACT_INTERVAL_MS: i64 = 60_000;
 /// Clients are asked to try again after this when the store is not available.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -5,12 +5,14 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, PAGE_BYTES_MAX};
 use crate::shared::Shared;
-use rounds_domain::Refusal;
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
+use rounds_domain::{Outcome, Refusal};
 use rounds_proto::v1::sync_service_server::SyncService;
 use rounds_proto::{clock_from_wire, decode_op, record_to_wire, v1, verdict_to_wire};
-use rounds_store::{Arrival, Batch, Caller, Contact, Content, FeedItem, Position, Receipt, content_hash};
+use rounds_store::{
+    Arrival, Batch, Caller, Contact, Content, Device, FeedItem, Position, Receipt, content_hash,
+};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -49,7 +51,6 @@ impl Shared {
         may_sync(&caller)?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
-        self.note_contact(&caller, request.unsent_ops, now_ms);
 
         let mut receipt = None;
         if !request.ops.is_empty() {
@@ -64,6 +65,7 @@ impl Shared {
             forked_at: None,
             lost: 0,
         });
+        self.note_contact(&caller, &request, &receipt, now_ms);
         let pulled = match caller.device.revoked_ms {
             Some(_) => Pulled::default(),
             None => self.pull(&caller, cursor, &request, &receipt, now_ms).await?,
@@ -83,9 +85,14 @@ impl Shared {
         })
     }
 
-    fn note_contact(&self, caller: &Caller, unsent_ops: u64, now_ms: i64) {
-        if now_ms.saturating_sub(caller.device.seen_ms).abs() >= CONTACT_INTERVAL_MS {
-            self.store.note_contact(Contact { device: caller.device.id, seen_ms: now_ms, unsent_ops });
+    /// Notes that the device called, and how many ops it still holds after this call, where that is news.
+    fn note_contact(&self, caller: &Caller, request: &v1::SyncRequest, receipt: &Receipt, now_ms: i64) {
+        let settled =
+            receipt.verdicts.iter().filter(|(_, verdict)| verdict.outcome != Outcome::Retry).count();
+        let unsent_ops = request.unsent_ops.saturating_sub(settled as u64);
+        let Device { id, seen_ms, unsent_ops: known, .. } = caller.device;
+        if now_ms.saturating_sub(seen_ms).abs() >= CONTACT_INTERVAL_MS || unsent_ops != known {
+            self.store.note_contact(Contact { device: id, seen_ms: now_ms, unsent_ops });
         }
     }
 

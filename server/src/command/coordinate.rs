@@ -4,10 +4,12 @@ use super::device::op_id;
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Identity};
+use rounds_domain::{Op, OpId};
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
-use rounds_proto::{decode_op, id_from_wire, op_from_wire, v1};
-use std::path::PathBuf;
+use rounds_proto::{decode_op, id_from_wire, op_from_wire, op_to_wire, v1};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -22,6 +24,9 @@ struct SignIn {
     /// The file of an enrolled device, see `rounds device enrol`.
     #[arg(long, value_name = "FILE", env = "ROUNDS_DEVICE", default_value = "device.rounds", global = true)]
     store: PathBuf,
+    /// Print JSON, one object a line, for scripts.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 /// See devices, revoke them, give them other areas.
@@ -65,10 +70,18 @@ pub(crate) struct Quarantine {
 enum QuarantineAct {
     /// List the ops in quarantine.
     List,
-    /// Take an op in after all, as it is.
+    /// Show an op in quarantine whole, as JSON.
+    Show {
+        /// The op: DEVICE/NUMBER.
+        op: String,
+    },
+    /// Take an op in after all, as it is or as mended.
     Release {
         /// The op: DEVICE/NUMBER.
         op: String,
+        /// What to take in instead: the JSON that `show` prints, mended.
+        #[arg(long, value_name = "FILE")]
+        mended: Option<PathBuf>,
     },
     /// Lay an op aside; it stays on record.
     Dismiss {
@@ -141,7 +154,7 @@ impl Devices {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
         match self.act {
-            DevicesAct::List => list_devices(&line).await?,
+            DevicesAct::List => list_devices(&line, self.sign_in.json).await?,
             DevicesAct::Revoke { device } => {
                 line.devices().revoke(line.signed(v1::RevokeRequest { device })).await.map_err(said)?;
                 println!("revoked");
@@ -156,12 +169,16 @@ impl Devices {
     }
 }
 
-async fn list_devices(line: &Line) -> Result<(), String> {
+async fn list_devices(line: &Line, as_json: bool) -> Result<(), String> {
     let mut page_token = String::new();
     loop {
         let request = line.signed(v1::ListDevicesRequest { page_size: PAGE_ROWS, page_token });
         let answer = line.devices().list_devices(request).await.map_err(said)?.into_inner();
         for device in answer.devices {
+            if as_json {
+                println!("{}", device_json(&device));
+                continue;
+            }
             let seen = device.last_contact.map_or("never".to_owned(), |at| moment(at.seconds * 1_000));
             let mut notes = Vec::new();
             if let Some(at) = device.revoked {
@@ -173,7 +190,7 @@ async fn list_devices(line: &Line) -> Result<(), String> {
             if device.lost_ops > 0 {
                 notes.push(format!("{} ops were lost with a restore", device.lost_ops));
             }
-            let role = device.role().as_str_name().trim_start_matches("ROLE_").to_lowercase();
+            let role = role_name(&device);
             println!(
                 "{}\t{role}\t{}\tlast contact {seen}\t{} ops, {} unsent\t{}",
                 device.id,
@@ -190,18 +207,66 @@ async fn list_devices(line: &Line) -> Result<(), String> {
     }
 }
 
+fn role_name(device: &v1::Device) -> String {
+    device.role().as_str_name().trim_start_matches("ROLE_").to_lowercase()
+}
+
+fn device_json(device: &v1::Device) -> Value {
+    let seconds = |at: &Option<_>| at.as_ref().map(|at: &rounds_proto::prost_types::Timestamp| at.seconds);
+    json!({
+        "device": device.id,
+        "label": device.label,
+        "role": role_name(device),
+        "areas": device.areas,
+        "worker": device.worker,
+        "organization": device.organization,
+        "enrolled_seconds": seconds(&device.enrolled),
+        "last_contact_seconds": seconds(&device.last_contact),
+        "revoked_seconds": seconds(&device.revoked),
+        "acknowledged_through": device.acknowledged_through,
+        "unsent_ops": device.unsent_ops,
+        "forked_at_seq": device.forked_at_seq,
+        "lost_ops": device.lost_ops,
+    })
+}
+
 impl Quarantine {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
         match self.act {
-            QuarantineAct::List => list_quarantine(&line).await?,
-            QuarantineAct::Release { op } => {
-                let verdict = release(&line, &op, false).await?.unwrap_or_default();
+            QuarantineAct::List => {
+                for kept in quarantine(&line).await? {
+                    if self.sign_in.json {
+                        println!("{}", kept_json(&kept));
+                        continue;
+                    }
+                    let what = match decode_op(&kept.op) {
+                        Ok(op) => format!("{} {}", op.kind.name(), op.record),
+                        Err(_) => format!("{} bytes that are no op", kept.op.len()),
+                    };
+                    let (device, seq, at) = (&kept.device, kept.seq, moment(kept.received_at_ms));
+                    println!("{device}/{seq}\t{at}\t{what}\t{} {}", kept.reason, kept.detail);
+                }
+            }
+            QuarantineAct::Show { op } => {
+                let op = op_id(&op)?;
+                let all = quarantine(&line).await?;
+                let kept = all.iter().find(|kept| kept.device == op.device.to_string() && kept.seq == op.seq);
+                let kept = kept.ok_or_else(|| format!("there is no op {op} in quarantine in your areas"))?;
+                match decode_op(&kept.op) {
+                    Ok(op) => println!("{}", serde_json::to_string_pretty(&op).unwrap_or_default()), // texts and numbers
+                    Err(refusal) => println!("{} ({refusal})", hexadecimal(&kept.op)),
+                }
+                eprintln!("{}: {}", kept.reason, kept.detail);
+            }
+            QuarantineAct::Release { op, mended } => {
+                let mended = mended.as_deref().map(read_op).transpose()?;
+                let verdict = release(&line, op_id(&op)?, mended, false).await?.unwrap_or_default();
                 let outcome = verdict.outcome().as_str_name().trim_start_matches("OUTCOME_").to_owned();
-                println!("{} {} {}", outcome, verdict.reason, verdict.detail);
+                println!("{}", format!("{outcome} {} {}", verdict.reason, verdict.detail).trim_end());
             }
             QuarantineAct::Dismiss { op } => {
-                release(&line, &op, true).await?;
+                release(&line, op_id(&op)?, None, true).await?;
                 println!("dismissed");
             }
         }
@@ -209,30 +274,53 @@ impl Quarantine {
     }
 }
 
-async fn release(line: &Line, op: &str, dismiss: bool) -> Result<Option<v1::Verdict>, String> {
-    let op = op_id(op)?;
-    let request = v1::ReleaseRequest { device: op.device.to_string(), seq: op.seq, mended: None, dismiss };
+async fn release(
+    line: &Line,
+    op: OpId,
+    mended: Option<v1::Op>,
+    dismiss: bool,
+) -> Result<Option<v1::Verdict>, String> {
+    let request = v1::ReleaseRequest { device: op.device.to_string(), seq: op.seq, mended, dismiss };
     Ok(line.history().release(line.signed(request)).await.map_err(said)?.into_inner().verdict)
 }
 
-async fn list_quarantine(line: &Line) -> Result<(), String> {
+/// Reads an op as `show` prints it.
+fn read_op(path: &Path) -> Result<v1::Op, String> {
+    let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| in_file(&error))?;
+    let op: Op = serde_json::from_str(&text).map_err(|error| in_file(&error))?;
+    op_to_wire(&op).map_err(|refusal| in_file(&refusal.detail))
+}
+
+/// All ops in quarantine that the caller sees.
+async fn quarantine(line: &Line) -> Result<Vec<v1::QuarantinedOp>, String> {
+    let mut ops = Vec::new();
     let mut page_token = String::new();
     loop {
         let request = line.signed(v1::ListQuarantineRequest { page_size: PAGE_ROWS, page_token });
         let answer = line.history().list_quarantine(request).await.map_err(said)?.into_inner();
-        for kept in answer.ops {
-            let what = match decode_op(&kept.op) {
-                Ok(op) => format!("{} {}", op.kind.name(), op.record),
-                Err(_) => format!("{} bytes that are no op", kept.op.len()),
-            };
-            let (device, seq, at) = (kept.device, kept.seq, moment(kept.received_at_ms));
-            println!("{device}/{seq}\t{at}\t{what}\t{} {}", kept.reason, kept.detail);
-        }
+        ops.extend(answer.ops);
         if answer.next_page_token.is_empty() {
-            return Ok(());
+            return Ok(ops);
         }
         page_token = answer.next_page_token;
     }
+}
+
+fn kept_json(kept: &v1::QuarantinedOp) -> Value {
+    json!({
+        "device": kept.device,
+        "seq": kept.seq,
+        "area": kept.area,
+        "received_at_ms": kept.received_at_ms,
+        "reason": kept.reason,
+        "detail": kept.detail,
+        "op": decode_op(&kept.op).map_or_else(|_| json!(hexadecimal(&kept.op)), |op| json!(op)),
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Disputes {
@@ -244,6 +332,10 @@ impl Disputes {
             let answer = line.history().list_disputes(line.signed(message)).await.map_err(said)?.into_inner();
             for record in answer.records {
                 for dispute in record.disputes {
+                    if self.sign_in.json {
+                        println!("{}", dispute_json(&record.id, &dispute));
+                        continue;
+                    }
                     let matter = match dispute.matter {
                         Some(v1::dispute::Matter::Field(field)) => format!(
                             "{} is {} and was {} (op {}/{})",
@@ -269,6 +361,22 @@ impl Disputes {
     }
 }
 
+fn dispute_json(record: &str, dispute: &v1::Dispute) -> Value {
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default(); // the server sends JSON
+    let matter = match &dispute.matter {
+        Some(v1::dispute::Matter::Field(field)) => json!({
+            "field": field.field,
+            "kept": value(&field.kept_json),
+            "other": value(&field.other_json),
+            "other_device": field.other_device,
+            "other_seq": field.other_seq,
+        }),
+        Some(v1::dispute::Matter::Step(step)) => json!({ "from": step.from, "to": step.to }),
+        None => Value::Null,
+    };
+    json!({ "record": record, "device": dispute.device, "seq": dispute.seq, "matter": matter })
+}
+
 impl History {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
@@ -276,9 +384,14 @@ impl History {
         let request = line.signed(v1::ListOpsRequest { record: self.record });
         let answer = line.history().list_ops(request).await.map_err(said)?.into_inner();
         for entry in answer.entries {
+            if self.sign_in.json {
+                println!("{}", entry_json(entry));
+                continue;
+            }
             let what = match entry.op.map(op_from_wire) {
                 Some(Ok(op)) => serde_json::to_string(&op.action).unwrap_or_default(), // texts, numbers and lists
-                _ => "an op that this program cannot read".to_owned(),
+                Some(Err(_)) => "an op that this program cannot read".to_owned(),
+                None => "what it said is not told any more: the record was deleted".to_owned(),
             };
             let doubt = if entry.time_doubtful { " (clock in doubt)" } else { "" };
             println!("{}/{}\t{}{doubt}\t{what}", entry.device, entry.seq, moment(entry.at_ms));
@@ -291,6 +404,20 @@ impl History {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn entry_json(entry: v1::HistoryEntry) -> Value {
+    json!({
+        "device": entry.device,
+        "seq": entry.seq,
+        "at_ms": entry.at_ms,
+        "received_at_ms": entry.received_at_ms,
+        "time_doubtful": entry.time_doubtful,
+        "worker": entry.worker,
+        "op": entry.op.and_then(|op| op_from_wire(op).ok()),
+        "on_arrival": in_words(entry.verdict),
+        "today": in_words(entry.today),
+    })
 }
 
 fn in_words(verdict: Option<v1::Verdict>) -> String {
