@@ -197,7 +197,8 @@ fn a_record_that_moves_is_in_one_area_and_remembers_each_former_one_once() {
 
 #[test]
 fn an_op_that_names_an_area_in_which_the_record_never_was_is_as_if_it_had_not_come() {
-    let elsewhere = Op { area: area(7), ..op(Kind::Place, Action::Delete { reason: "not yours".to_owned() }) };
+    let elsewhere =
+        Op { area: area(7), ..op(Kind::Place, Action::Delete { reason: "not yours".to_owned() }) };
     let creation = placed(0, 1, 0, op(Kind::Place, create(Kind::Place)));
     let ops = [creation.clone(), placed(1, 1, 1, elsewhere)];
     let (record, effects) = fold(&ops);
