@@ -7,6 +7,7 @@ mod rounds {
     mod access;
     mod enrolment;
     mod history;
+    mod import;
     mod input;
     mod port;
     mod sync;
