@@ -46,7 +46,8 @@ CREATE TABLE ops (
 CREATE UNIQUE INDEX ops_name ON ops (device, seq);
 CREATE INDEX ops_record ON ops (record) WHERE record IS NOT NULL;
 CREATE INDEX ops_quarantine ON ops (device, seq) WHERE state = 1;
-CREATE INDEX ops_orphan ON ops (record) WHERE reason = 'UNKNOWN_RECORD';
+-- Finds ops that came, or left quarantine, before their record: few have a reason.
+CREATE INDEX ops_orphan ON ops (record) WHERE reason IS NOT NULL;
 
 -- One row per thing: the fold of its ops, and the columns that are searched.
 CREATE TABLE records (

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::device::Contact;
 use crate::feed::Numbered;
-use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Writes};
+use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes};
 use rounds_domain::clock::{correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
 use rounds_domain::tally::{Tallies, tally};
@@ -16,7 +16,7 @@ use rounds_domain::{
     Action, AreaId, Body, DeviceId, Effect, Op, OpId, OrderKey, Outcome, PlacedOp, Record, RecordId, Refusal,
     Verdict, apply, fold, follow_up,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// A device that claims to have let go of more ops than anybody can record is not believed.
 const HOLDS_FROM_MAX: u64 = 1 << 62;
@@ -126,46 +126,112 @@ pub(crate) async fn take_in<T: Tx>(
     Ok(Attempt::Done(Committed { receipts, moved: moved(&writes) }))
 }
 
-/// Takes ops out of quarantine, each with what it is to say. The receipt has what became of the first.
+/// Takes an op out of quarantine as `op`, and then what went there because of it. The receipt has the op's verdict, or
+/// none if it is not in quarantine.
 pub(crate) async fn release<T: Tx>(
     tx: &mut T,
-    ops: &[(PlacedOpRow, Op)],
+    id: OpId,
+    op: &Op,
     extra_areas: &BTreeSet<AreaId>,
 ) -> Result<Attempt<Committed>, Error> {
-    let units = ops
-        .iter()
-        .map(|(row, op)| {
-            vec![Incoming {
-                id: row.id,
-                stamp: row.stamp,
-                at_ms: row.at_ms,
-                worker: row.worker,
-                doubtful: false,
-                received_ms: row.at_ms,
-                group_first: row.id.seq,
-                hash: [0; 32],
-                content: Content::Admitted(op.clone()),
-                released: true,
-            }]
-        })
-        .collect();
-    let mut writes = Writes::default();
-    match apply_units(tx, units, extra_areas, &mut writes).await? {
-        Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
-        Attempt::Done(()) => {}
+    let mut receipt = Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 };
+    let mut all_moved = BTreeSet::new();
+    let Some(mut first) = tx.claim(Waiting::Op(id)).await?.pop() else {
+        return Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: Vec::new() }));
+    };
+    first.placed.op = Some(op.clone());
+    let mut seen = BTreeSet::from([id]);
+    let mut waiting = VecDeque::from(with_group(tx, first, &mut seen).await?);
+    let mut locked = extra_areas.clone();
+    while let Some(unit) = waiting.pop_front() {
+        let is_first = receipt.verdicts.is_empty();
+        let named = named_areas(&unit);
+        if is_first {
+            locked.extend(named);
+        } else if !named.is_subset(&locked) {
+            return Ok(Attempt::NeedsAreas(&locked | &named)); // locked later it would be out of order
+        }
+        let mut writes = Writes::default();
+        match apply_units(tx, vec![unit], &locked, &mut writes).await? {
+            Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
+            Attempt::Done(()) => {}
+        }
+        let ops = std::mem::take(&mut writes.ops);
+        if is_first {
+            let verdict = ops.iter().find(|new| new.placed.id == id).map(|new| new.verdict.clone());
+            receipt.verdicts.extend(verdict.map(|verdict| (id.seq, verdict)));
+        }
+        if ops.iter().any(|new| new.verdict.outcome == Outcome::Quarantined) {
+            if is_first {
+                break; // as before, and so does what waits for it
+            }
+            continue;
+        }
+        writes.released = ops.into_iter().filter_map(|new| Some((new.placed.id, new.placed.op?))).collect();
+        tx.write(&writes).await?;
+        all_moved.extend(moved(&writes));
+        let records: BTreeSet<RecordId> = writes.released.iter().map(|(_, op)| op.record).collect();
+        for record in records {
+            for follower in tx.claim(Waiting::DependingOn(record)).await? {
+                if seen.insert(follower.placed.id) {
+                    waiting.extend(with_group(tx, follower, &mut seen).await?);
+                }
+            }
+        }
     }
-    let verdicts: HashMap<OpId, Verdict> =
-        writes.ops.iter().map(|op| (op.placed.id, op.verdict.clone())).collect();
-    let verdict = ops.first().and_then(|(row, _)| verdicts.get(&row.id)).cloned();
-    writes.released = std::mem::take(&mut writes.ops)
-        .into_iter()
-        .filter(|new| new.verdict.outcome != Outcome::Quarantined)
-        .filter_map(|new| Some((new.placed.id, new.placed.op?)))
-        .collect();
-    tx.write(&writes).await?;
-    let verdicts = ops.first().map(|(row, _)| row.id.seq).zip(verdict).into_iter().collect();
-    let receipt = Receipt { verdicts, acknowledged_through: 0, forked_at: None, lost: 0 };
-    Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: moved(&writes) }))
+    Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: all_moved.into_iter().collect() }))
+}
+
+/// The units in which an op leaves quarantine: with the rest of its group, unless another op of the group was refused
+/// for a reason of its own, for which the rest then waits.
+async fn with_group<T: Tx>(
+    tx: &mut T,
+    op: WaitingOp,
+    seen: &mut BTreeSet<OpId>,
+) -> Result<Vec<Vec<Incoming>>, Error> {
+    let group_first = OpId { device: op.placed.id.device, seq: op.group_first };
+    let group = tx.claim(Waiting::Group(group_first)).await?;
+    let mut others: Vec<WaitingOp> =
+        group.into_iter().filter(|other| other.placed.id != op.placed.id).collect();
+    if let Some(refused) = others.iter().find(|other| other.reason != Reason::GroupRefused) {
+        let waits = op.reason == Reason::GroupRefused;
+        let mut alone = leaving(op);
+        if waits {
+            let detail = format!("release op {} of its group first: this one follows", refused.placed.id.seq);
+            alone.refuse(Refusal::new(Reason::GroupRefused, detail));
+        }
+        return Ok(vec![vec![alone]]);
+    }
+    others.push(op);
+    others.sort_by_key(|other| other.placed.id);
+    seen.extend(others.iter().map(|other| other.placed.id));
+    let unit: Vec<Incoming> = others.into_iter().map(leaving).collect();
+    // One that was refused for its size has no place under one number.
+    Ok(if unit.len() > GROUP_OPS_MAX { unit.into_iter().map(|one| vec![one]).collect() } else { vec![unit] })
+}
+
+fn leaving(waiting: WaitingOp) -> Incoming {
+    let WaitingOp { placed, group_first, .. } = waiting;
+    let content = match placed.op {
+        Some(op) => Content::Admitted(op),
+        None => Content::Refused {
+            refusal: Refusal::new(Reason::Malformed, "it cannot be read"),
+            raw: Vec::new(),
+            op: None,
+        },
+    };
+    Incoming {
+        id: placed.id,
+        stamp: placed.stamp,
+        at_ms: placed.at_ms,
+        worker: placed.worker,
+        doubtful: false,
+        received_ms: placed.at_ms,
+        group_first,
+        hash: [0; 32],
+        content,
+        released: true,
+    }
 }
 
 fn moved(writes: &Writes) -> Vec<AreaId> {
@@ -345,12 +411,7 @@ async fn apply_units<T: Tx>(
     writes: &mut Writes,
 ) -> Result<Attempt<()>, Error> {
     let mut wanted = extra_areas.clone();
-    for op in units.iter().flatten().filter_map(Incoming::admitted) {
-        wanted.insert(op.area);
-        if let Action::Move { to } = op.action {
-            wanted.insert(to);
-        }
-    }
+    wanted.extend(units.iter().flat_map(|unit| named_areas(unit)));
     let wanted: Vec<AreaId> = wanted.into_iter().collect();
     let mut areas: BTreeMap<AreaId, AreaRow> = match wanted.is_empty() {
         true => BTreeMap::new(),
@@ -410,6 +471,18 @@ async fn apply_units<T: Tx>(
     }
     desk.close(&areas, &heads, writes)?;
     Ok(Attempt::Done(()))
+}
+
+/// The areas that the ops of a unit name.
+fn named_areas(unit: &[Incoming]) -> BTreeSet<AreaId> {
+    let mut named = BTreeSet::new();
+    for op in unit.iter().filter_map(Incoming::admitted) {
+        named.insert(op.area);
+        if let Action::Move { to } = op.action {
+            named.insert(to);
+        }
+    }
+    named
 }
 
 /// Puts the areas that a unit creates into the tree, unless the unit has to be refused because of them. Answers an area

@@ -8,9 +8,9 @@ use crate::batch::{Batch, Content, Receipt};
 use crate::commit::{Attempt, Committed, release, take_in};
 use crate::database::Begin;
 use crate::device::Contact;
-use crate::tx::{PlacedOpRow, Tx};
+use crate::tx::Tx;
 use crate::{Error, Hints};
-use rounds_domain::Op;
+use rounds_domain::{Op, OpId};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio::sync::{mpsc, oneshot};
@@ -27,7 +27,7 @@ type Answer = oneshot::Sender<Result<Receipt, Error>>;
 
 enum Work {
     TakeIn(Batch, Answer),
-    Release(Vec<(PlacedOpRow, Op)>, Answer),
+    Release(OpId, Op, Answer),
     Contact(Contact),
 }
 
@@ -58,9 +58,9 @@ impl Committer {
         Self::ask(lane, |answer| Work::TakeIn(batch, answer)).await
     }
 
-    pub(crate) async fn release(&self, ops: Vec<(PlacedOpRow, Op)>) -> Result<Receipt, Error> {
-        let lane = self.lane(&ops.first().map(|(_, op)| op.area));
-        Self::ask(lane, |answer| Work::Release(ops, answer)).await
+    pub(crate) async fn release(&self, id: OpId, op: Op) -> Result<Receipt, Error> {
+        let lane = self.lane(&Some(op.area));
+        Self::ask(lane, |answer| Work::Release(id, op, answer)).await
     }
 
     pub(crate) fn note(&self, contact: Contact) {
@@ -111,7 +111,7 @@ async fn run_lane(database: impl Begin, mut waiting: mpsc::Receiver<Work>, hints
                     batches.push(batch);
                     answers.push(answer);
                 }
-                Work::Release(ops, answer) => releases.push((ops, answer)),
+                Work::Release(id, op, answer) => releases.push((id, op, answer)),
                 Work::Contact(contact) => contacts.push(contact),
             }
             if ops < COMMIT_OPS_MAX {
@@ -124,8 +124,8 @@ async fn run_lane(database: impl Begin, mut waiting: mpsc::Receiver<Work>, hints
                 let _ = answer.send(receipt); // the caller may have gone; the commit stands
             }
         }
-        for (ops, answer) in releases {
-            let committed = try_commit(&database, &Task::Release(&ops), &hints).await;
+        for (id, op, answer) in releases {
+            let committed = try_commit(&database, &Task::Release(id, &op), &hints).await;
             let receipt = committed.and_then(|mut receipts| receipts.pop().ok_or(Error::Closed));
             let _ = answer.send(receipt);
         }
@@ -160,7 +160,7 @@ async fn commit_together(
 
 enum Task<'a> {
     TakeIn(&'a [Batch], &'a [Contact]),
-    Release(&'a [(PlacedOpRow, Op)]),
+    Release(OpId, &'a Op),
 }
 
 async fn try_commit(database: &impl Begin, task: &Task<'_>, hints: &Hints) -> Result<Vec<Receipt>, Error> {
@@ -195,7 +195,7 @@ async fn commit_once(
     let mut tx = database.begin_write().await?;
     let attempt = match task {
         Task::TakeIn(batches, contacts) => take_in(&mut tx, batches, contacts, extra_areas).await?,
-        Task::Release(ops) => release(&mut tx, ops, extra_areas).await?,
+        Task::Release(id, op) => release(&mut tx, *id, op, extra_areas).await?,
     };
     if let Attempt::Done(_) = attempt {
         tx.commit().await?;

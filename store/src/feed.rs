@@ -106,7 +106,7 @@ pub struct StoredOp {
 pub struct QuarantinedOp {
     /// Its name.
     pub id: OpId,
-    /// Its bytes as sent.
+    /// Its bytes as sent if [`Content::Refused`](crate::Content::Refused) brought it; else its content as JSON.
     pub raw: Vec<u8>,
     /// Why it is there.
     pub refusal: Refusal,

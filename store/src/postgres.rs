@@ -6,9 +6,9 @@
 use crate::Error;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op,
+    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op, waiting_op,
 };
-use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Writes};
+use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes};
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId};
 use sqlx::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Transaction, query, query_as, query_scalar};
@@ -117,12 +117,22 @@ impl Tx for PostgresTx {
     async fn orphaned(&mut self, records: &[RecordId]) -> Result<Vec<RecordId>, Error> {
         let ids: Vec<Uuid> = query_scalar(
             "SELECT DISTINCT record FROM ops
-             WHERE reason = 'UNKNOWN_RECORD' AND state = 0 AND record = ANY($1)",
+             WHERE reason IS NOT NULL AND state = 0 AND record = ANY($1)",
         )
         .bind(column(records, |id| id.0))
         .fetch_all(&mut *self.0)
         .await?;
         Ok(ids.into_iter().map(RecordId).collect())
+    }
+
+    async fn claim(&mut self, which: Waiting) -> Result<Vec<WaitingOp>, Error> {
+        let (sql, id, number) = which.select();
+        let mut statement = query_as(AssertSqlSafe(format!("{sql} FOR UPDATE"))).bind(id);
+        if let Some(number) = number {
+            statement = statement.bind(number);
+        }
+        let rows = statement.fetch_all(&mut *self.0).await?;
+        rows.into_iter().map(waiting_op).collect()
     }
 
     async fn write(&mut self, writes: &Writes) -> Result<(), Error> {

@@ -4,15 +4,13 @@ use crate::batch::Job;
 use crate::database::{read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
-use crate::row::{STATE_QUARANTINED, numbered, parse, placed_op, verdict};
-use crate::tx::PlacedOpRow;
+use crate::row::{STATE_QUARANTINED, numbered, parse, placed_op, quarantine_reason, verdict};
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
 use rounds_domain::limit::GROUP_OPS_MAX;
 use rounds_domain::tally::{Tallies, TallyKey, tally};
-use rounds_domain::verdict::Reason;
 use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, PlacedOp, RecordId, Refusal, Verdict, fold};
-use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -350,56 +348,19 @@ impl Store {
         row.map(quarantined_op).transpose()
     }
 
-    /// Takes an op out of quarantine, as `op`, at its own place in the order; what went there because of it follows.
+    /// Takes an op out of quarantine, as `op`, at its own place in the order; what went there because of it follows:
+    /// ops about the record that it creates, and the rest of its group, under one number. Where several ops of a group
+    /// were refused, the rest follows the last of them.
     ///
-    /// The verdict says what became of it: it stays where it is if that is again [`Outcome::Quarantined`]. `None`: it
-    /// is not in quarantine.
+    /// The verdict says what became of it: it stays where it is, and what waits for it too, if that is again
+    /// [`Outcome::Quarantined`]. `None`: it is not in quarantine (any more).
     ///
     /// [`Outcome::Quarantined`]: rounds_domain::Outcome::Quarantined
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn release(&self, id: OpId, op: Op) -> Result<Option<Verdict>, Error> {
-        type Row = (Uuid, i64, i64, i64, Option<Uuid>, Option<String>, i64);
-        const COLUMNS: &str =
-            "SELECT device, seq, stamp, at_ms, worker, body, group_first FROM ops WHERE state = 1";
-        let first: Option<Row> = read_on!(&self.shared.database, pool => {
-            query_as(AssertSqlSafe(format!("{COLUMNS} AND device = $1 AND seq = $2")))
-                .bind(id.device.0)
-                .bind(id.seq as i64)
-                .fetch_optional(pool)
-                .await?
-        });
-        let Some(first) = first else { return Ok(None) };
-        let followers: Vec<Row> = read_on!(&self.shared.database, pool => {
-            query_as(AssertSqlSafe(format!(
-                "{COLUMNS} AND (device <> $1 OR seq <> $2)
-                 AND ((record = $3 AND reason = $4) OR (device = $1 AND group_first = $5 AND reason = $6))
-                 ORDER BY stamp, device, seq"
-            )))
-            .bind(id.device.0)
-            .bind(id.seq as i64)
-            .bind(op.record.0)
-            .bind(Reason::DependsOnQuarantined.as_str())
-            .bind(first.6)
-            .bind(Reason::GroupRefused.as_str())
-            .fetch_all(pool)
-            .await?
-        });
-        let place = |row: &Row| PlacedOpRow {
-            id: OpId { device: DeviceId(row.0), seq: row.1 as u64 },
-            stamp: row.2 as u64,
-            at_ms: row.3,
-            worker: row.4.map(RecordId),
-            op: None,
-        };
-        let mut ops = vec![(place(&first), op)];
-        for row in &followers {
-            if let Some(body) = &row.5 {
-                ops.push((place(row), parse(body)?));
-            }
-        }
-        let receipt = self.committer().await.release(ops).await?;
+        let receipt = self.committer().await.release(id, op).await?;
         Ok(receipt.verdicts.into_iter().next().map(|(_, verdict)| verdict))
     }
 
@@ -594,11 +555,10 @@ fn departures_sql(access: Access) -> &'static str {
 
 fn quarantined_op(row: QuarantineTuple) -> Result<QuarantinedOp, Error> {
     let (device, seq, raw, reason, detail, received_ms, body) = row;
-    let reason = reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::Malformed);
     Ok(QuarantinedOp {
         id: OpId { device: DeviceId(device), seq: seq as u64 },
         raw: raw.unwrap_or_default(),
-        refusal: Refusal::new(reason, detail),
+        refusal: Refusal::new(quarantine_reason(reason.as_deref()), detail),
         received_ms,
         op: body.as_deref().map(parse).transpose()?,
     })

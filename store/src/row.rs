@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::feed::Numbered;
-use crate::tx::{DeviceRow, LedgerRow, NewOp};
+use crate::tx::{DeviceRow, LedgerRow, NewOp, PlacedOpRow, Waiting, WaitingOp};
 use rounds_domain::clock::OrderKey;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{DeviceId, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
@@ -152,6 +152,51 @@ pub(crate) fn placed_op(row: PlacedOpTuple) -> Result<PlacedOp, Error> {
         worker: worker.map(RecordId),
         op: parse::<Op>(&body)?,
     })
+}
+
+impl Waiting {
+    /// The statement that reads them, and what is bound to it.
+    pub(crate) fn select(self) -> (&'static str, Uuid, Option<i64>) {
+        match self {
+            Self::Op(id) => (
+                "SELECT device, seq, stamp, at_ms, worker, body, group_first, reason FROM ops
+                 WHERE state = 1 AND device = $1 AND seq = $2",
+                id.device.0,
+                Some(id.seq as i64),
+            ),
+            Self::Group(first) => (
+                "SELECT device, seq, stamp, at_ms, worker, body, group_first, reason FROM ops
+                 WHERE state = 1 AND device = $1 AND seq >= $2 AND group_first = $2 ORDER BY seq",
+                first.device.0,
+                Some(first.seq as i64),
+            ),
+            Self::DependingOn(record) => (
+                "SELECT device, seq, stamp, at_ms, worker, body, group_first, reason FROM ops
+                 WHERE state = 1 AND record = $1 AND reason = 'DEPENDS_ON_QUARANTINED' ORDER BY stamp, device, seq",
+                record.0,
+                None,
+            ),
+        }
+    }
+}
+
+pub(crate) type WaitingTuple = (Uuid, i64, i64, i64, Option<Uuid>, Option<String>, i64, Option<String>);
+
+pub(crate) fn waiting_op(row: WaitingTuple) -> Result<WaitingOp, Error> {
+    let (device, seq, stamp, at_ms, worker, body, group_first, reason) = row;
+    let placed = PlacedOpRow {
+        id: OpId { device: DeviceId(device), seq: seq as u64 },
+        stamp: stamp as u64,
+        at_ms,
+        worker: worker.map(RecordId),
+        op: body.as_deref().map(parse::<Op>).transpose()?,
+    };
+    Ok(WaitingOp { placed, group_first: group_first as u64, reason: quarantine_reason(reason.as_deref()) })
+}
+
+/// Why an op is in quarantine.
+pub(crate) fn quarantine_reason(reason: Option<&str>) -> Reason {
+    reason.and_then(Reason::parse).unwrap_or(Reason::Malformed)
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {

@@ -8,6 +8,7 @@ use crate::batch::Job;
 use crate::device::Contact;
 use crate::feed::Numbered;
 use rounds_domain::tally::Tallies;
+use rounds_domain::verdict::Reason;
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId, Verdict};
 
 /// What a device has done so far.
@@ -69,6 +70,25 @@ pub(crate) struct PlacedOpRow {
     pub(crate) op: Option<rounds_domain::Op>,
 }
 
+/// An op that waits in quarantine.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingOp {
+    pub(crate) placed: PlacedOpRow,
+    pub(crate) group_first: u64,
+    pub(crate) reason: Reason,
+}
+
+/// Which ops in quarantine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waiting {
+    /// This one.
+    Op(OpId),
+    /// All of the group whose first op this is.
+    Group(OpId),
+    /// Those that went there because the creation of this record did.
+    DependingOn(RecordId),
+}
+
 /// Everything that a commit writes.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
@@ -117,6 +137,9 @@ pub(crate) trait Tx: Send {
     /// Those of these records which had ops before they were created.
     fn orphaned(&mut self, records: &[RecordId])
     -> impl Future<Output = Result<Vec<RecordId>, Error>> + Send;
+    /// Locks ops in quarantine against other releases and dismissals, and reads them. Those that are not there (any
+    /// more) are left out.
+    fn claim(&mut self, which: Waiting) -> impl Future<Output = Result<Vec<WaitingOp>, Error>> + Send;
     /// Writes everything.
     fn write(&mut self, writes: &Writes) -> impl Future<Output = Result<(), Error>> + Send;
     /// Makes it last. After an error the commit may or may not have happened; a retry finds out.

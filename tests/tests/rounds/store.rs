@@ -6,4 +6,5 @@ mod group;
 mod ledger;
 mod opening;
 mod order;
+mod quarantine;
 mod sample;
