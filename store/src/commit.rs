@@ -105,7 +105,7 @@ pub(crate) async fn take_in<T: Tx>(
         sorted.push(batch_sorted);
         units.extend(new);
     }
-    let mut writes = Writes { contacts: contacts.to_vec(), ..Writes::default() };
+    let mut writes = Writes { contacts: latest(contacts), ..Writes::default() };
     match apply_units(tx, units, extra_areas, &mut writes).await? {
         Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
         Attempt::Done(()) => {}
@@ -124,6 +124,18 @@ pub(crate) async fn take_in<T: Tx>(
     writes.devices = devices.into_values().collect();
     tx.write(&writes).await?;
     Ok(Attempt::Done(Committed { receipts, moved: moved(&writes) }))
+}
+
+/// The last contact of each device.
+fn latest(contacts: &[Contact]) -> Vec<Contact> {
+    let mut latest: BTreeMap<DeviceId, Contact> = BTreeMap::new();
+    for contact in contacts {
+        let kept = latest.entry(contact.device).or_insert(*contact);
+        if contact.seen_ms > kept.seen_ms {
+            *kept = *contact;
+        }
+    }
+    latest.into_values().collect()
 }
 
 /// Takes an op out of quarantine as `op`, and then what went there because of it. The receipt has the op's verdict, or

@@ -38,7 +38,6 @@ struct CallerColumns {
     area: Option<Uuid>,
     head: Option<i64>,
     is_full: Option<bool>,
-    is_root: Option<bool>,
 }
 
 impl DeviceColumns {
@@ -177,17 +176,18 @@ impl Store {
         // One statement, because it is the whole cost of a sync that has nothing new.
         let sql = format!(
             "WITH d AS (SELECT * FROM devices WHERE token_hash = $1)
-             SELECT {DEVICE_COLUMNS}, a.id AS area, a.head, true AS is_full, (l.ancestor = l.descendant) AS is_root
+             SELECT {DEVICE_COLUMNS}, a.id AS area, a.head, true AS is_full
                FROM d JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL
                JOIN area_lines l ON l.ancestor = r.area JOIN areas a ON a.id = l.descendant
              UNION ALL
-             SELECT {DEVICE_COLUMNS}, a.id, a.head, false, false
+             SELECT {DEVICE_COLUMNS}, a.id, a.head, false
                FROM d JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL
                JOIN area_lines l ON l.descendant = r.area AND l.ancestor <> r.area JOIN areas a ON a.id = l.ancestor
              UNION ALL
-             SELECT {DEVICE_COLUMNS}, a.id, a.head, true, false FROM d JOIN areas a ON d.role IN (5, 6)
+             SELECT {DEVICE_COLUMNS}, a.id, a.head, true FROM d JOIN areas a ON d.role IN (5, 6)
              UNION ALL
-             SELECT {DEVICE_COLUMNS}, NULL, NULL, NULL, NULL FROM d"
+             SELECT {DEVICE_COLUMNS}, r.area, NULL, NULL
+               FROM d LEFT JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL"
         );
         let rows: Vec<CallerColumns> = read_on!(&self.shared.database, pool => {
             query_as(sqlx::AssertSqlSafe(sql)).bind(&token_hash[..]).fetch_all(pool).await?
@@ -196,17 +196,19 @@ impl Store {
         let mut roots = Vec::new();
         let mut device = None;
         for row in rows {
-            if let (Some(area), Some(head), Some(is_full)) = (row.area.map(AreaId), row.head, row.is_full) {
-                let access = if is_full { Access::Full } else { Access::Reference };
-                let scoped = ScopedArea { area, access, head: head as u64 };
-                let entry = scope.entry(area).or_insert(scoped);
-                entry.access = entry.access.max(access);
-                if row.is_root == Some(true) {
-                    roots.push(area);
+            match (row.area.map(AreaId), row.head, row.is_full) {
+                (Some(area), Some(head), Some(is_full)) => {
+                    let access = if is_full { Access::Full } else { Access::Reference };
+                    let scoped = ScopedArea { area, access, head: head as u64 };
+                    let entry = scope.entry(area).or_insert(scoped);
+                    entry.access = entry.access.max(access);
                 }
+                (Some(root), ..) => roots.push(root), // perhaps there is no such area yet
+                (None, ..) => {}
             }
             device = Some(row.device);
         }
+        roots.sort();
         let Some(device) = device else { return Ok(None) };
         Ok(Some(Caller { device: device.device(roots)?, scope: scope.into_values().collect() }))
     }
@@ -396,14 +398,16 @@ impl Store {
             .execute(&mut *tx)
             .await?
             .rows_affected();
-            query(
-                "INSERT INTO device_areas (device, area, since_version, left_version)
-                 SELECT $2, area, since_version, left_version FROM device_areas WHERE device = $1",
-            )
-            .bind(id.0)
-            .bind(new.0)
-            .execute(&mut *tx)
-            .await?;
+            if made == 1 {
+                query(
+                    "INSERT INTO device_areas (device, area, since_version, left_version)
+                     SELECT $2, area, since_version, left_version FROM device_areas WHERE device = $1",
+                )
+                .bind(id.0)
+                .bind(new.0)
+                .execute(&mut *tx)
+                .await?;
+            }
             made
         });
         if made == 1 { self.device(new).await } else { Ok(None) }

@@ -1,6 +1,7 @@
 //! The conformance suite of the store: what `rounds_store` promises, on both databases.
 
 mod any_order;
+mod device;
 mod feed;
 mod group;
 mod ledger;
