@@ -30,21 +30,19 @@ pub struct Corrected {
 /// `recorded` is the device's clocks then, `now` the same clocks at the call that brings the op, `received_ms`
 /// the server's clock at that call. Within one start of the device its monotonic clock tells the age of the op;
 /// otherwise the wall clock has to. The result is never after `received_ms`, and never before `previous_ms`, the
-/// corrected time of the device's op before this one (0 if there is none): one device acts in order. Where the wall
-/// clock had lost its battery and has been set since, nothing tells the age: then the op before is the best guess,
-/// as it leaves room for those behind, and without one the receipt.
+/// corrected time of the device's op before this one, or of its enrolment: one device acts in order. Where the wall
+/// clock had lost its battery and has been set since, nothing tells the age: then `previous_ms` is the best guess, as
+/// it leaves room for the ops behind.
 pub fn correct(recorded: ClockReading, now: ClockReading, received_ms: i64, previous_ms: i64) -> Corrected {
     let same_boot =
         recorded.boot != 0 && recorded.boot == now.boot && recorded.monotonic_ms <= now.monotonic_ms;
     let reset = recorded.wall_ms < CLOCK_RESET_BELOW_MS && now.wall_ms >= CLOCK_RESET_BELOW_MS;
     let estimate_ms = if same_boot {
         received_ms.saturating_sub(now.monotonic_ms.saturating_sub(recorded.monotonic_ms))
-    } else if !reset {
-        received_ms.saturating_sub(now.wall_ms.saturating_sub(recorded.wall_ms))
-    } else if previous_ms > 0 {
+    } else if reset {
         previous_ms
     } else {
-        received_ms
+        received_ms.saturating_sub(now.wall_ms.saturating_sub(recorded.wall_ms))
     };
     let at_ms = estimate_ms.min(received_ms).max(previous_ms.min(received_ms));
     let wall_is_wrong = now.wall_ms.abs_diff(received_ms) > CLOCK_DOUBT_MS;
