@@ -124,11 +124,10 @@ impl Queue {
         ending: &Ending,
     ) -> Result<bool, Error> {
         let starts = i32::try_from(starts).unwrap_or(i32::MAX);
-        let pause_s = ending.pause().as_secs_f64();
+        let pause_s = ending.pause().as_secs_f64().ceil(); // whole seconds are all that apalis keeps on SQLite
         let touched = execute!(
             self,
-            // Whole seconds are all that apalis keeps here.
-            sqlite: "UPDATE Jobs SET status = $3, attempts = $4, last_result = $5, run_at = unixepoch() + ceil($6),
+            sqlite: "UPDATE Jobs SET status = $3, attempts = $4, last_result = $5, run_at = unixepoch() + $6,
                          done_at = CASE WHEN $3 = 'Pending' THEN NULL ELSE unixepoch() END, lock_by = NULL, lock_at = NULL
                      WHERE id = $1 AND lock_by = $2 AND status IN ('Queued', 'Running')",
             postgres: "UPDATE apalis.jobs SET status = $3, attempts = $4, last_result = $5::jsonb,

@@ -104,13 +104,14 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// Makes the tables of the job runner if they are not there, and begins to work.
+    /// Makes the tables of the job runner if they are not there, forgets what was done long ago, and begins to work.
     ///
     /// # Errors
     /// [`Error::Unsuitable`] says what the database lacks; [`Error::Unavailable`] and [`Error::Store`].
     pub async fn start(store: Store, clock: Clock, options: Options) -> Result<Self, Error> {
         let queue = Queue { pool: store.pool() };
         queue.set_up().await?;
+        queue.purge(options.done_kept).await?;
         reconcile::enrol(&store, clock()).await?;
         let (stopping, _) = watch::channel(false);
         let (progress, _) = watch::channel(());
@@ -256,10 +257,10 @@ async fn run(shared: &Arc<Shared>, context: &WorkerContext) -> Result<(), Worker
 async fn keep_alive(shared: Arc<Shared>, worker: String) {
     let mut tick = interval(shared.options.heartbeat);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for beat in 0_u64.. {
+    for beat in 1_u64.. {
         tick.tick().await;
         let mut done = shared.queue.beat(&worker).await;
-        if beat % PURGE_BEATS == 0 {
+        if beat.is_multiple_of(PURGE_BEATS) {
             done = done.and(shared.queue.purge(shared.options.done_kept).await);
         }
         if let Err(error) = done {
