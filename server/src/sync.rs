@@ -3,21 +3,16 @@
 use crate::access::{self, Inspector};
 use crate::cursor::Cursor;
 use crate::error::Error;
-use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, PAGE_BYTES_MAX};
+use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
 use crate::shared::Shared;
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Outcome, Refusal};
 use rounds_proto::v1::sync_service_server::SyncService;
 use rounds_proto::{clock_from_wire, decode_op, record_to_wire, v1, verdict_to_wire};
-use rounds_store::{
-    Arrival, Batch, Caller, Contact, Content, Device, FeedItem, Position, Receipt, content_hash,
-};
+use rounds_store::{Arrival, Batch, Caller, Contact, Content, Device, FeedItem, Page, Receipt, content_hash};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
-
-/// A page of the feed is not cut below so many records.
-const GROUP_OPS_MAX: u32 = rounds_domain::limit::GROUP_OPS_MAX as u32;
 
 /// The service.
 pub(crate) struct Sync(pub(crate) Arc<Shared>);
@@ -144,32 +139,16 @@ impl Shared {
             wanted => wanted.min(FEED_RECORDS_MAX),
         };
         let page = match plan.wanted.is_empty() {
-            true => Page::default(),
-            false => self.page(&plan.wanted, limit).await?,
+            true => Page { items: Vec::new(), positions: Vec::new(), more: false },
+            false => self.store.pull(&plan.wanted, limit).await?,
         };
-        let left = plan.left.into_iter().map(|area| item(v1::feed_item::Item::LeftArea(area.to_string())));
+        let left =
+            plan.left.into_iter().map(|area| Ok(item(v1::feed_item::Item::LeftArea(area.to_string()))));
+        let feed = left.chain(page.items.iter().map(feed_item_to_wire)).collect::<Result<Vec<_>, Error>>()?;
         let mut next = cursor.after(&caller.scope, &page.positions);
         let kept_ms = i64::try_from(self.acknowledged_kept.as_millis()).unwrap_or(i64::MAX);
         let safe_to_forget_through = next.safe_to_forget(receipt.acknowledged_through, now_ms, kept_ms);
-        Ok(Pulled {
-            feed: left.chain(page.items).collect(),
-            cursor: next.write(self.store.epoch()),
-            more: page.more,
-            safe_to_forget_through,
-        })
-    }
-
-    /// The next page of these feeds, of at most `limit` records and about [`PAGE_BYTES_MAX`] bytes.
-    async fn page(&self, wanted: &[Position], mut limit: u32) -> Result<Page, Error> {
-        loop {
-            let page = self.store.pull(wanted, limit).await?;
-            let items = page.items.iter().map(feed_item_to_wire).collect::<Result<Vec<_>, _>>()?;
-            let bytes: usize = items.iter().map(prost::Message::encoded_len).sum();
-            if bytes <= PAGE_BYTES_MAX || limit <= GROUP_OPS_MAX {
-                return Ok(Page { items, positions: page.positions, more: page.more });
-            }
-            limit = (limit / 2).max(GROUP_OPS_MAX); // less than a group is never cut
-        }
+        Ok(Pulled { feed, cursor: next.write(self.store.epoch()), more: page.more, safe_to_forget_through })
     }
 }
 
@@ -180,13 +159,6 @@ struct Pulled {
     cursor: Vec<u8>,
     more: bool,
     safe_to_forget_through: u64,
-}
-
-#[derive(Default)]
-struct Page {
-    items: Vec<v1::FeedItem>,
-    positions: Vec<Position>,
-    more: bool,
 }
 
 /// The envelopes are the client's own making: a fault in them is answered, not kept.

@@ -14,8 +14,9 @@ use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// A page of a feed ends after about so many bytes of records.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A page of a feed ends after about so many bytes of records, as JSON. On the wire they are smaller, so that an
+/// answer stays below the 4 MiB that gRPC clients take by default.
+const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 type QuarantineTuple = (Uuid, i64, Option<Vec<u8>>, Option<String>, String, i64, Option<String>);
 

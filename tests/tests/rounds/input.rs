@@ -6,6 +6,7 @@ use rounds_domain::{Action, AreaId, Body, Kind, RecordId, Role, body};
 use rounds_proto::op_to_wire;
 use rounds_proto::v1::{self, Outcome};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, reason, visit};
+use std::time::Duration;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -241,6 +242,22 @@ async fn a_change_that_is_repeated_is_merged() {
     assert_eq!(street.server.admin.change(vec![op.clone()]).await[0].outcome(), Outcome::Applied);
     assert_eq!(street.server.admin.change(vec![op]).await[0].outcome(), Outcome::Merged);
     street.server.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_say_what_it_saw_knows_the_record_as_it_is() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let coordinator = server.enrol(Role::Coordinator, &[area]).await; // the older name comes first in the order
+    server.clock.advance(Duration::from_secs(1));
+    let place = body::Place { name: "4-2-301".into(), sort: "dwelling".into(), ..Default::default() };
+    let created = Act::create(area, Body::Place(place));
+    let id = created.record();
+    let mut phone = server.enrol(Role::Coordinator, &[area]).await;
+    phone.act(vec![created]).await;
+    let edit = Act::edit(id, area, Kind::Place, "name", "4-2-301".into(), "A".into()).op(&server.clock);
+    assert_eq!(coordinator.change(vec![edit]).await[0].outcome(), Outcome::Applied, "within the same millisecond");
+    server.stop().await;
 }
 
 #[tokio::test]

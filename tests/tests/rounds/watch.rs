@@ -4,6 +4,13 @@ use rounds_domain::Role;
 use rounds_proto::v1;
 use rounds_tests::{TestServer, on_both_databases, reason, visit};
 use std::time::Duration;
+use tonic::{Status, Streaming};
+
+/// The next hint. A broken promise shows as a failure, not as a test that never ends.
+async fn next(hints: &mut Streaming<v1::WatchResponse>) -> Result<v1::WatchResponse, Status> {
+    let hint = tokio::time::timeout(Duration::from_secs(30), hints.message()).await.expect("a hint");
+    Ok(hint?.expect("a stream that goes on"))
+}
 
 on_both_databases! {
     async fn a_watcher_hears_at_once_and_then_when_its_areas_move(database: &TestDatabase) {
@@ -16,10 +23,10 @@ on_both_databases! {
         let mut other = server.enrol(Role::Field, &[south]).await;
         let mut author = server.enrol(Role::Field, &[north]).await;
         let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
-        assert_eq!(hints.message().await.unwrap().unwrap().areas, Vec::<String>::new());
+        assert_eq!(next(&mut hints).await.unwrap().areas, Vec::<String>::new());
         other.act(vec![visit(south, there)]).await;
         author.act(vec![visit(north, here)]).await;
-        assert_eq!(hints.message().await.unwrap().unwrap().areas, [north.to_string()]);
+        assert_eq!(next(&mut hints).await.unwrap().areas, [north.to_string()]);
         drop(hints);
         server.stop().await;
     }
@@ -29,9 +36,9 @@ on_both_databases! {
         let north = server.area("North", None).await;
         let watcher = server.enrol(Role::Field, &[north]).await;
         let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
-        assert!(hints.message().await.unwrap().is_some());
+        next(&mut hints).await.unwrap();
         server.admin.devices().revoke(v1::RevokeRequest { device: watcher.id.to_string() }).await.unwrap();
-        assert_eq!(reason(&hints.message().await.unwrap_err()), "DEVICE_REVOKED");
+        assert_eq!(reason(&next(&mut hints).await.unwrap_err()), "DEVICE_REVOKED");
         server.stop().await;
     }
 
@@ -41,12 +48,12 @@ on_both_databases! {
         let south = server.area("South", None).await;
         let watcher = server.enrol(Role::Field, &[north]).await;
         let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
-        assert!(hints.message().await.unwrap().is_some());
+        next(&mut hints).await.unwrap();
         let areas = vec![south.to_string()];
         server.admin.devices().assign(v1::AssignRequest { device: watcher.id.to_string(), areas }).await.unwrap();
         let mut both = [north.to_string(), south.to_string()];
         both.sort();
-        assert_eq!(hints.message().await.unwrap().unwrap().areas, both);
+        assert_eq!(next(&mut hints).await.unwrap().areas, both);
         drop(hints);
         server.stop().await;
     }
@@ -56,8 +63,8 @@ on_both_databases! {
         let north = server.area("North", None).await;
         let watcher = server.enrol(Role::Field, &[north]).await;
         let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
-        assert!(hints.message().await.unwrap().is_some());
-        let (ended, ()) = tokio::join!(hints.message(), server.stop());
+        next(&mut hints).await.unwrap();
+        let (ended, ()) = tokio::join!(next(&mut hints), server.stop());
         assert_eq!(reason(&ended.unwrap_err()), "STOPPING");
     }
 }
