@@ -97,7 +97,7 @@ on_both_databases! {
         assert_eq!((dispute.kept_json.as_str(), dispute.other_json.as_str()), ("\"4-2-301 B\"", "\"4-2-301 A\""));
         let coordinator = street.server.enrol(Role::Coordinator, &[street.area]).await;
         let listed = coordinator.history().list_disputes(v1::ListDisputesRequest::default()).await.unwrap();
-        assert_eq!(listed.into_inner().records, [record.clone()]);
+        assert_eq!(listed.into_inner().records, std::slice::from_ref(record));
         street.server.stop().await;
     }
 

@@ -122,7 +122,7 @@ on_both_databases! {
 
         assert_eq!(release(&store, phone.op_id(1), op_of(&group[0])).await, Outcome::Applied);
         assert_eq!(in_quarantine(&store).await, []);
-        let numbers = [1, 2, 3].map(|n| record(n));
+        let numbers = [1, 2, 3].map(record);
         let mut reader = Reader::of([area(1)]);
         reader.finish(&store, 64).await;
         for id in numbers {
