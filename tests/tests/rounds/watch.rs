@@ -4,6 +4,7 @@ use rounds_domain::Role;
 use rounds_proto::v1;
 use rounds_tests::{TestServer, on_both_databases, reason, visit};
 use std::time::Duration;
+use tonic::transport::Endpoint;
 use tonic::{Status, Streaming};
 
 /// The next hint. A broken promise shows as a failure, not as a test that never ends.
@@ -67,4 +68,31 @@ on_both_databases! {
         let (ended, ()) = tokio::join!(next(&mut hints), server.stop());
         assert_eq!(reason(&ended.unwrap_err()), "STOPPING");
     }
+}
+
+/// 13
+#[tokio::test]
+async fn hints_that_a_slow_reader_has_not_fetched_become_one() {
+    let server = TestServer::start_on_sqlite().await;
+    let north = server.area("North", None).await;
+    let south = server.area("South", None).await;
+    let (here, there) = (server.dwelling(north, "4-2-301").await, server.dwelling(south, "1-1-101").await);
+    let mut watcher = server.enrol(Role::Field, &[north, south]).await;
+    // The line holds a few hints and no more.
+    let narrow = Endpoint::from_shared(server.url()).unwrap().initial_stream_window_size(1024);
+    watcher.reconnect(narrow.connect().await.unwrap());
+    let mut author = server.enrol(Role::Field, &[north, south]).await;
+    let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+    next(&mut hints).await.unwrap();
+    for _ in 0..300 {
+        author.act(vec![visit(north, here)]).await;
+    }
+    author.act(vec![visit(south, there)]).await;
+    let mut fetched = 0;
+    while !next(&mut hints).await.unwrap().areas.contains(&south.to_string()) {
+        fetched += 1;
+    }
+    assert!(fetched < 100, "{fetched} hints waited for the reader");
+    drop(hints);
+    server.stop().await;
 }
