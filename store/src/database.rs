@@ -4,10 +4,11 @@ use crate::Error;
 use crate::postgres::PostgresTx;
 use crate::sqlite::SqliteTx;
 use crate::tx::Tx;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgPool, SqlitePool};
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -106,6 +107,13 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(unsuitable)?;
     }
+    // Two processes may start at once; SQLite itself has no lock that spans the change to WAL and several migrations.
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).open(lock_path).map_err(unsuitable)?;
+    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+    let lock = locked.await.map_err(|error| Error::Unsuitable(error.to_string()))?.map_err(unsuitable)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -118,18 +126,14 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options.clone().pragma("cache_size", SQLITE_WRITER_CACHE))
-        .await?;
+        .await
+        .map_err(|error| connect_error(error, &path.display().to_string()))?;
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&writer).await?;
     if !is_recent(&version) {
         return Err(Error::Unsuitable(format!(
             "SQLite {version} is older than 3.51.3, which mends a corruption"
         )));
     }
-    // Two processes may start at once; SQLite itself has no lock that spans several migrations.
-    let lock_path = path.with_extension("lock");
-    let lock = std::fs::File::create(&lock_path).map_err(unsuitable)?;
-    let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
-    let lock = locked.await.map_err(|error| Error::Unsuitable(error.to_string()))?.map_err(unsuitable)?;
     SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
     lock.unlock().map_err(unsuitable)?;
     let jobs = SqlitePoolOptions::new()
@@ -157,7 +161,8 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options)
-        .await?;
+        .await
+        .map_err(|error| connect_error(error, "PostgreSQL"))?;
     let mut connection = pool.acquire().await?;
     let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
         .fetch_one(&mut *connection)
@@ -174,12 +179,25 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     Ok(Database::Postgres(pool))
 }
 
-fn migration_error(error: sqlx::migrate::MigrateError) -> Error {
+/// Why the first connection failed: trying again helps only where the database itself had nothing against it.
+fn connect_error(error: sqlx::Error, name: &str) -> Error {
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+    match code.as_ref() {
+        // SQLite: read-only, no file that can be opened, no database.
+        "8" | "14" | "26" => Error::Unsuitable(format!("{name}: {error}")),
+        // PostgreSQL: no such database; not allowed.
+        "3D000" | "28000" | "28P01" => Error::Unsuitable(format!("{name}: {error}")),
+        _ => error.into(),
+    }
+}
+
+fn migration_error(error: MigrateError) -> Error {
     match error {
-        sqlx::migrate::MigrateError::VersionMissing(version) => Error::Unsuitable(format!(
+        MigrateError::VersionMissing(version) => Error::Unsuitable(format!(
             "the database has migration {version}, which this program does not know: it is older than the database; \
              install the newer release"
         )),
+        MigrateError::Execute(error) => error.into(),
         other => Error::Unsuitable(other.to_string()),
     }
 }

@@ -14,24 +14,23 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs until it is aborted. Without anybody watching it does not touch the database.
 pub(crate) async fn watch(database: Database, hints: Hints) {
-    let mut known: Option<HashMap<Uuid, i64>> = None;
+    // Empty while nobody watches: what moved since the first one came cannot be told, so that one hears of all areas.
+    let mut known: HashMap<Uuid, i64> = HashMap::new();
     let mut listener = None;
     loop {
         wait(&database, &mut listener).await;
         if hints.receiver_count() == 0 {
-            known = None;
+            known.clear();
             continue;
         }
         match heads(&database).await {
             Ok(heads) => {
-                if let Some(known) = &known {
-                    let is_new = |(id, head): &(&Uuid, &i64)| known.get(id) != Some(head);
-                    let moved: Vec<AreaId> = heads.iter().filter(is_new).map(|(id, _)| AreaId(*id)).collect();
-                    if !moved.is_empty() {
-                        let _ = hints.send(moved.into()); // they may all have gone
-                    }
+                let is_new = |(id, head): &(&Uuid, &i64)| known.get(id) != Some(head);
+                let moved: Vec<AreaId> = heads.iter().filter(is_new).map(|(id, _)| AreaId(*id)).collect();
+                if !moved.is_empty() {
+                    let _ = hints.send(moved.into()); // they may all have gone
                 }
-                known = Some(heads);
+                known = heads;
             }
             Err(error) => tracing::warn!(%error, "cannot look for commits of others"),
         }

@@ -265,9 +265,9 @@ impl Tx for PostgresTx {
         }
         if !writes.contacts.is_empty() {
             query(
-                "UPDATE devices SET seen_ms = greatest(devices.seen_ms, seen.seen_ms), unsent_ops = seen.unsent_ops
+                "UPDATE devices SET seen_ms = seen.seen_ms, unsent_ops = seen.unsent_ops
                  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS seen (id, seen_ms, unsent_ops)
-                 WHERE devices.id = seen.id",
+                 WHERE devices.id = seen.id AND devices.seen_ms <= seen.seen_ms",
             )
             .bind(column(&writes.contacts, |contact| contact.device.0))
             .bind(column(&writes.contacts, |contact| contact.seen_ms))

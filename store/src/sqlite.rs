@@ -307,8 +307,8 @@ impl Tx for SqliteTx {
         self.in_rows(
             "WITH seen (id, seen_ms, unsent_ops) AS (VALUES",
             3,
-            ") UPDATE devices SET seen_ms = max(devices.seen_ms, seen.seen_ms), unsent_ops = seen.unsent_ops
-             FROM seen WHERE devices.id = seen.id",
+            ") UPDATE devices SET seen_ms = seen.seen_ms, unsent_ops = seen.unsent_ops
+             FROM seen WHERE devices.id = seen.id AND devices.seen_ms <= seen.seen_ms",
             &writes.contacts,
             |statement, contact| {
                 statement.bind(contact.device.0).bind(contact.seen_ms).bind(contact.unsent_ops as i64)

@@ -1,0 +1,82 @@
+//! Jobs wait from the commit that causes them on.
+
+use super::sample::*;
+use rounds_domain::Kind;
+use rounds_store::Job;
+use rounds_tests::on_both_databases;
+
+on_both_databases! {
+    async fn a_commit_of_what_follow_ups_can_follow_from_leaves_a_job(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        assert_eq!(store.waiting_jobs(10).await.unwrap(), []);
+        phone.send(&store, [create_place(record(1), area(1), "a place")]).await;
+        assert_eq!(store.waiting_jobs(10).await.unwrap(), [], "nothing follows from a place");
+
+        phone
+            .send(&store, [
+                at(1, create_place(record(2), area(2), "a place")),
+                at(2, create_violation(record(3), area(2))),
+                at(3, create_violation(record(4), area(2))),
+            ])
+            .await;
+        let jobs = store.waiting_jobs(10).await.unwrap();
+        let [job] = jobs.as_slice() else { panic!("one job per area and commit: {jobs:?}") };
+        assert_eq!((job.area, job.after, job.through), (area(2), 1, 4));
+        let changed = store.changed(job.area, job.after, job.through).await.unwrap();
+        assert!(changed.iter().any(|it| it.record.id == record(3)));
+    }
+
+    async fn a_job_waits_until_it_was_handed_over(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        for n in 1..=3 {
+            phone.send(&store, [at(n as i64, create_violation(record(n), area(1)))]).await;
+        }
+        let jobs: Vec<Job> = store.waiting_jobs(10).await.unwrap();
+        assert_eq!(jobs.len(), 3);
+        assert_eq!(store.waiting_jobs(2).await.unwrap().len(), 2);
+        store.jobs_handed_over(&[jobs[1].id, record(99)]).await.unwrap();
+        assert_eq!(store.waiting_jobs(10).await.unwrap(), [jobs[0].clone(), jobs[2].clone()]);
+        store.jobs_handed_over(&[jobs[1].id]).await.unwrap();
+        store.jobs_handed_over(&[]).await.unwrap();
+        store.close().await;
+        let store = database.open().await;
+        assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 2);
+    }
+
+    async fn a_duplicate_leaves_no_job(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let arrivals = vec![phone.one(create_violation(record(1), area(1)))];
+        for _ in 0..3 {
+            phone.submit(&store, arrivals.clone()).await;
+        }
+        assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 1);
+    }
+
+    async fn a_late_op_and_a_release_leave_jobs_too(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [
+            at(1, create_violation(record(1), area(1))),
+            at(9, step(record(1), area(1), Kind::Violation, "removed")),
+        ]).await;
+        let taken = |jobs: &[Job]| jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+        store.jobs_handed_over(&taken(&store.waiting_jobs(10).await.unwrap())).await.unwrap();
+        let mut late = Phone::enrol(&store, 2).await;
+        late.send(&store, [at(5, step(record(1), area(1), Kind::Violation, "removed"))]).await;
+        assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 1);
+
+        let op = at(6, step(record(1), area(1), Kind::Violation, "restored"));
+        let arrival = refused(late.one(op.clone()));
+        late.submit(&store, vec![arrival]).await;
+        assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 1, "nothing happened yet");
+        store.release(late.op_id(2), op).await.unwrap().unwrap();
+        assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 2);
+    }
+}

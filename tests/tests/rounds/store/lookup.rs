@@ -1,0 +1,251 @@
+//! Records by what is asked of them, areas, and what changed.
+
+use super::sample::*;
+use rounds_domain::body::{Asset, Place};
+use rounds_domain::{AreaId, Body, Kind, RecordId};
+use rounds_store::{Numbered, RecordFilter, Store};
+use rounds_tests::on_both_databases;
+use std::collections::BTreeSet;
+
+fn ids(found: &[Numbered]) -> Vec<RecordId> {
+    found.iter().map(|numbered| numbered.record.id).collect()
+}
+
+fn place(id: u128, in_area: u128, code: &str, external_ref: &str) -> rounds_domain::Op {
+    let body = Place {
+        name: "4-2-301".into(),
+        sort: "dwelling".into(),
+        code: code.into(),
+        external_ref: external_ref.into(),
+        ..Place::default()
+    };
+    create(record(id), area(in_area), Body::Place(body))
+}
+
+fn elevator(id: u128, in_area: u128, at_place: u128) -> rounds_domain::Op {
+    let body = Asset {
+        name: "Elevator 1".into(),
+        sort: "elevator".into(),
+        place: Some(record(at_place)),
+        code: "QR-7".into(),
+        ..Asset::default()
+    };
+    create(record(id), area(in_area), Body::Asset(body))
+}
+
+/// Any kind in any of these areas.
+fn anything(areas: &[u128]) -> RecordFilter {
+    RecordFilter {
+        kind: None,
+        ..RecordFilter::of(Kind::Place, areas.iter().map(|n| area(*n)).collect(), 100)
+    }
+}
+
+/// All pages of a list.
+async fn all(store: &Store, filter: &RecordFilter) -> Vec<Numbered> {
+    let mut filter = filter.clone();
+    let mut found: Vec<Numbered> = Vec::new();
+    loop {
+        let page = store.records(&filter).await.unwrap();
+        assert!(page.len() <= filter.limit as usize);
+        let Some(last) = page.last() else { return found };
+        filter.after = Some((last.record.area, last.number, last.record.id));
+        found.extend(page);
+    }
+}
+
+on_both_databases! {
+    async fn records_are_found_by_what_is_asked_of_them(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone
+            .send(&store, [
+                at(1, place(1, 1, "QR-7", "register/1")),
+                at(2, place(2, 1, "QR-8", "register/2")),
+                at(3, place(3, 2, "QR-7", "register/1")),
+                at(4, elevator(4, 1, 1)),
+                at(5, elevator(5, 1, 2)),
+                at(6, create_request(record(6), area(1))),
+                at(7, create_request(record(7), area(1))),
+                at(8, step(record(7), area(1), Kind::Request, "triaged")),
+                at(9, step(record(6), area(1), Kind::Request, "verified")), // not allowed: a dispute
+            ])
+            .await;
+        let found = async |filter: RecordFilter| ids(&store.records(&filter).await.unwrap());
+        let of = |kind, areas: &[u128]| RecordFilter { kind: Some(kind), ..anything(areas) };
+        let code = |filter: RecordFilter, code: &str| RecordFilter { code: Some(code.into()), ..filter };
+
+        assert_eq!(found(of(Kind::Place, &[1])).await, [record(1), record(2)]);
+        assert_eq!(found(of(Kind::Place, &[1, 2])).await, [record(1), record(2), record(3)]);
+        assert_eq!(found(of(Kind::Place, &[2, 1, 2])).await, [record(1), record(2), record(3)]);
+        assert_eq!(found(of(Kind::Place, &[])).await, []);
+        assert_eq!(found(of(Kind::Place, &[99])).await, []);
+        assert_eq!(found(code(anything(&[1, 2]), "QR-7")).await, [record(1), record(4), record(5), record(3)]);
+        assert_eq!(found(code(of(Kind::Place, &[1, 2]), "QR-7")).await, [record(1), record(3)]);
+        assert_eq!(found(code(of(Kind::Place, &[2]), "QR-7")).await, [record(3)]);
+        assert_eq!(found(code(anything(&[1]), "qr-7")).await, [], "a code is exact");
+        let external = RecordFilter { external_ref: Some("register/1".into()), ..anything(&[1]) };
+        assert_eq!(found(external).await, [record(1)]);
+        let subject = RecordFilter { subject: Some(record(1)), ..anything(&[1]) };
+        assert_eq!(found(subject.clone()).await, [record(4)]);
+        assert_eq!(found(code(subject, "QR-8")).await, [], "all conditions hold together");
+        let status = |status: &str| RecordFilter { status: Some(status.into()), ..of(Kind::Request, &[1]) };
+        assert_eq!(found(status("triaged")).await, [record(7)]);
+        assert_eq!(found(status("open")).await, [record(6)]);
+        assert_eq!(found(status("closed")).await, []);
+        let disputed = RecordFilter { disputed: true, ..anything(&[1, 2]) };
+        assert_eq!(found(disputed.clone()).await, [record(6)]);
+        assert_eq!(found(RecordFilter { status: Some("triaged".into()), ..disputed }).await, []);
+    }
+
+    async fn what_is_searched_follows_the_record(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [at(1, place(1, 1, "QR-7", ""))]).await;
+        let by_code = |areas: &[u128]| RecordFilter { code: Some("QR-7".into()), ..anything(areas) };
+        phone.send(&store, [at(2, move_to(record(1), area(1), Kind::Place, area(2)))]).await;
+        assert_eq!(store.records(&by_code(&[1])).await.unwrap(), []);
+        assert_eq!(ids(&store.records(&by_code(&[2])).await.unwrap()), [record(1)]);
+        // An earlier creation under the same name turns up, of another kind: it is what the record is.
+        let mut late = Phone::enrol(&store, 2).await;
+        late.send(&store, [at(0, create_visit(record(1), area(1), "met"))]).await;
+        assert_eq!(store.records(&by_code(&[1, 2])).await.unwrap(), []);
+        let visits = RecordFilter { kind: Some(Kind::Visit), ..anything(&[1, 2]) };
+        assert_eq!(ids(&store.records(&visits).await.unwrap()), [record(1)]);
+        assert_eq!(store.records(&RecordFilter { kind: Some(Kind::Place), ..visits }).await.unwrap(), []);
+    }
+
+    async fn deleted_records_are_in_no_list(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone
+            .send(&store, [
+                at(1, place(1, 1, "QR-7", "")),
+                at(2, elevator(2, 1, 1)),
+                at(3, delete(record(1), area(1), Kind::Place)),
+                at(4, delete(record(2), area(1), Kind::Asset)),
+            ])
+            .await;
+        assert_eq!(ids(&store.records(&anything(&[1])).await.unwrap()), [RecordId::from(area(1))]);
+        let by_code = RecordFilter { code: Some("QR-7".into()), ..anything(&[1]) };
+        assert_eq!(store.records(&by_code).await.unwrap(), []);
+        assert!(read(&store, record(1)).await.deleted.is_some(), "by its name it is still found");
+    }
+
+    async fn pages_of_a_list_hold_each_record_once_in_one_order(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None), (area(3), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        for n in 0..40_u128 {
+            let home = 1 + n % 3;
+            phone.send_group(&store, [place(2 * n, home, "QR-7", ""), elevator(2 * n + 1, home, 0)]).await;
+        }
+        let filters = [
+            anything(&[1, 2, 3]),
+            anything(&[2, 3]),
+            RecordFilter { kind: Some(Kind::Asset), ..anything(&[1, 2, 3]) },
+            RecordFilter { code: Some("QR-7".into()), ..anything(&[1, 3]) },
+            RecordFilter { subject: Some(record(0)), ..anything(&[1, 2, 3]) },
+        ];
+        for filter in filters {
+            let whole = store.records(&RecordFilter { limit: 1_000, ..filter.clone() }).await.unwrap();
+            assert!(whole.len() >= 26);
+            assert!(whole.is_sorted_by_key(|it| (it.record.area, it.number, it.record.id)));
+            for limit in [1, 2, 7, 50] {
+                assert_eq!(all(&store, &RecordFilter { limit, ..filter.clone() }).await, whole);
+            }
+            assert_eq!(store.records(&RecordFilter { limit: 0, ..filter }).await.unwrap(), []);
+        }
+    }
+
+    async fn a_record_that_is_written_while_pages_are_read_is_never_left_out(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, (0..60).map(|n| place(n, 1, "", ""))).await;
+        let mut filter = RecordFilter { limit: 5, ..RecordFilter::of(Kind::Place, vec![area(1)], 5) };
+        let mut seen = BTreeSet::new();
+        let mut round = 0;
+        loop {
+            let page = store.records(&filter).await.unwrap();
+            let Some(last) = page.last() else { break };
+            filter.after = Some((last.record.area, last.number, last.record.id));
+            seen.extend(ids(&page));
+            if round < 10 {
+                let touched = [round, 59 - round].map(|n| rename(record(n), area(1), "4-2-301", "renamed"));
+                phone.send(&store, touched).await;
+            }
+            round += 1;
+        }
+        assert_eq!(seen.len(), 60);
+    }
+
+    async fn the_tree_is_told_below_any_area(database: &TestDatabase) {
+        let store = database.open().await;
+        let areas = [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(1)), (5, None)];
+        plant(&store, areas.map(|(id, parent)| (area(id), parent.map(area)))).await;
+        let below = async |n| store.subtree(area(n)).await.unwrap();
+        let areas = |numbers: &[u128]| numbers.iter().map(|n| area(*n)).collect::<Vec<AreaId>>();
+        assert_eq!(below(1).await, areas(&[1, 2, 3, 4]));
+        assert_eq!(below(2).await, areas(&[2, 3]));
+        assert_eq!(below(5).await, areas(&[5]));
+        assert_eq!(below(99).await, []);
+        assert_eq!(store.areas().await.unwrap(), areas(&[1, 2, 3, 4, 5]));
+    }
+
+    async fn the_tree_has_eight_levels_and_no_more(database: &TestDatabase) {
+        let store = database.open().await;
+        let depth = rounds_domain::limit::AREA_DEPTH_MAX as u128;
+        plant(&store, (1..=depth).map(|n| (area(n), (n > 1).then(|| area(n - 1))))).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let receipt = {
+            let arrival = phone.one(create_area(area(90), Some(area(depth))));
+            phone.submit(&store, vec![arrival]).await
+        };
+        assert_eq!(reasons(&receipt), [Some(rounds_domain::verdict::Reason::Invalid)]);
+        assert_eq!(store.areas().await.unwrap().len() as u128, depth);
+    }
+
+    async fn an_area_created_by_many_at_the_same_time_is_one(database: &TestDatabase) {
+        let stores = [database.open().await, database.open().await];
+        plant(&stores[0], [(area(1), None)]).await;
+        for round in 10..20_u128 {
+            let mut tasks = Vec::new();
+            for n in 0..6_u128 {
+                let store = stores[n as usize % 2].clone();
+                let mut phone = Phone::enrol(&store, round * 10 + n).await;
+                tasks.push(tokio::spawn(async move {
+                    phone
+                        .send(&store, [
+                            at(n as i64, create_area(area(round), Some(area(1)))),
+                            at(n as i64, create_place(record(round * 10 + n), area(round), "a place")),
+                        ])
+                        .await
+                }));
+            }
+            for task in tasks {
+                let outcomes = task.await.unwrap();
+                assert_eq!(outcomes[1], rounds_domain::Outcome::Applied, "{outcomes:?}");
+            }
+            let places = RecordFilter::of(Kind::Place, vec![area(round)], 100);
+            assert_eq!(stores[0].records(&places).await.unwrap().len(), 6);
+        }
+        assert_eq!(stores[0].subtree(area(1)).await.unwrap().len(), 11);
+    }
+
+    async fn what_changed_between_two_numbers_is_told(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, (1..=6).map(|n| at(n as i64, place(n, 1, "", "")))).await; // numbers 2 to 7
+        let changed = async |after, through| ids(&store.changed(area(1), after, through).await.unwrap());
+        assert_eq!(changed(2, 4).await, [record(2), record(3)]);
+        phone.send(&store, [at(9, rename(record(2), area(1), "4-2-301", "a name"))]).await;
+        assert_eq!(changed(2, 4).await, [record(3)], "it is at a later number now");
+        assert_eq!(changed(7, 8).await, [record(2)]);
+        assert_eq!(changed(8, 100).await, []);
+    }
+}
