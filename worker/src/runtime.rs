@@ -8,8 +8,10 @@ use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Attempt, BackendExt, Codec, TaskId, WorkerBuilder, WorkerContext, WorkerError};
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
+use futures_util::FutureExt;
 use rounds_store::{Pool, Store};
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -167,7 +169,11 @@ async fn keep_running(shared: Arc<Shared>) {
         let mut beats = JoinSet::new();
         beats.spawn(keep_alive(shared.clone(), name.clone()));
         {
-            let running = run(&shared, &context);
+            // A panic would take this loop along, and with it all jobs from then on.
+            let running = AssertUnwindSafe(run(&shared, &context)).catch_unwind().map(|ended| match ended {
+                Ok(ended) => ended.map_err(|error| error.to_string()),
+                Err(_) => Err("it panicked".to_owned()),
+            });
             tokio::pin!(running);
             tokio::select! {
                 ended = &mut running => {
@@ -176,7 +182,7 @@ async fn keep_running(shared: Arc<Shared>) {
                 () = shared.stopped() => {
                     // Not started yet: then it has taken up nothing.
                     if context.stop().is_ok() && let Err(error) = running.await {
-                        tracing::warn!(%error, "the job runner did not end well");
+                        tracing::warn!(error, "the job runner did not end well");
                     }
                 }
             }
