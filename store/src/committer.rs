@@ -10,9 +10,11 @@ use crate::database::Begin;
 use crate::device::Contact;
 use crate::tx::Tx;
 use crate::{Error, Hints};
+use futures_util::FutureExt;
 use rounds_domain::{Op, OpId};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -167,7 +169,9 @@ async fn try_commit(database: &impl Begin, task: &Task<'_>, hints: &Hints) -> Re
     let mut extra_areas = BTreeSet::new();
     let mut lost = 0;
     loop {
-        match commit_once(database, task, &extra_areas).await {
+        // A fault that some content brings to light must end neither the lane nor what waits beside it.
+        let attempt = AssertUnwindSafe(commit_once(database, task, &extra_areas)).catch_unwind().await;
+        match attempt.unwrap_or_else(|_| Err(Error::Unreadable("a commit panicked".to_owned()))) {
             Ok(Attempt::Done(committed)) => {
                 if !committed.moved.is_empty() {
                     let _ = hints.send(committed.moved.into()); // nobody may be listening
@@ -201,4 +205,42 @@ async fn commit_once(
         tx.commit().await?;
     }
     Ok(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteTx;
+    use rounds_domain::{ClockReading, DeviceId};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::sync::broadcast;
+
+    /// A database at which the first commit panics.
+    #[derive(Clone)]
+    struct Faulty(Arc<AtomicBool>);
+
+    impl Begin for Faulty {
+        type Tx = SqliteTx;
+
+        async fn begin_write(&self) -> Result<SqliteTx, Error> {
+            assert!(self.0.swap(true, Ordering::SeqCst), "a fault in this program");
+            Err(Error::Unsuitable("the second is tried".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_panics_does_not_end_the_lane() {
+        let (hints, _) = broadcast::channel(1);
+        let committer = Committer::start(Faulty(Arc::default()), 1, &hints);
+        let batch = Batch {
+            device: DeviceId(uuid::Uuid::nil()),
+            arrivals: Vec::new(),
+            clock: ClockReading { wall_ms: 0, boot: 0, monotonic_ms: 0 },
+            received_ms: 0,
+            holds_from: 0,
+        };
+        assert!(matches!(committer.submit(batch.clone()).await, Err(Error::Unreadable(_))));
+        assert!(matches!(committer.submit(batch).await, Err(Error::Unsuitable(_))));
+    }
 }

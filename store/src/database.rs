@@ -122,9 +122,7 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .pragma("mmap_size", SQLITE_MMAP_BYTES)
         .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+    let writer = sqlite_pool(1)
         .connect_with(options.clone().pragma("cache_size", SQLITE_WRITER_CACHE))
         .await
         .map_err(|error| connect_error(error, &path.display().to_string()))?;
@@ -136,17 +134,29 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     }
     SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
     lock.unlock().map_err(unsuitable)?;
-    let jobs = SqlitePoolOptions::new()
-        .max_connections(SQLITE_JOB_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+    let jobs = sqlite_pool(SQLITE_JOB_CONNECTIONS)
         // Not a sync per job: the sync with which the committer deletes a waiting job covers the job's row here, which
         // is before it in the same log. What a power cut takes is that a job was done, and doing it again is harmless.
         .connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
-    let readers = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options.read_only(true).create_if_missing(false));
+    let readers =
+        sqlite_pool(SQLITE_READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
     Ok(Database::Sqlite { writer, readers, jobs })
+}
+
+fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_TIMEOUT).after_release(
+        |connection, _| {
+            Box::pin(async move {
+                if !connection.is_in_transaction() {
+                    return Ok(true);
+                }
+                // Where the disk is full, SQLite undoes the transaction by itself. The driver's own ROLLBACK, which is
+                // on its way, then fails, and it would refuse to begin another transaction for ever.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        },
+    )
 }
 
 fn is_recent(version: &str) -> bool {
@@ -223,5 +233,43 @@ impl Begin for PgPool {
 
     async fn begin_write(&self) -> Result<PostgresTx, Error> {
         Ok(PostgresTx(self.begin().await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_to_again() {
+        let folder = std::env::temp_dir().join(format!("rounds_full_{}", std::process::id()));
+        let Database::Sqlite { writer, .. } = open_sqlite(&folder.join("rounds.db")).await.unwrap() else {
+            panic!("it is SQLite");
+        };
+        let fill = "INSERT INTO meta (key, value) VALUES ($1, hex(randomblob(1000)))";
+        // The limit is the connection's: as long as it is this one, the disk is full.
+        sqlx::query("PRAGMA max_page_count = 100").execute(&writer).await.unwrap();
+        let mut tx = writer.begin_write().await.unwrap();
+        let mut rows = 0;
+        let full = loop {
+            match sqlx::query(fill).bind(rows).execute(&mut *tx.0).await {
+                Ok(_) => rows += 1,
+                Err(error) => break Error::from(error),
+            }
+        };
+        assert_eq!(full.database_code().as_deref(), Some("13"));
+        assert!(!full.is_about_content() && !full.is_contention());
+        drop(tx);
+
+        let mut tx = writer.begin_write().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1000000").execute(&mut *tx.0).await.unwrap();
+        for row in 0..2 * rows {
+            sqlx::query(fill).bind(row).execute(&mut *tx.0).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM meta").fetch_one(&writer).await.unwrap();
+        assert_eq!(kept, 2 * rows);
+        writer.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

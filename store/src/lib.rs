@@ -24,6 +24,7 @@ pub use feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, 
 use committer::Committer;
 use database::{Database, read_on, write_on};
 use rounds_domain::AreaId;
+use sqlx::sqlite::SqliteError;
 use sqlx::{query, query_scalar};
 use std::sync::Arc;
 use tokio::sync::{RwLock, RwLockReadGuard, broadcast};
@@ -79,14 +80,17 @@ impl Error {
     /// The database did not like what it was given, so that other batches of the same commit may do better.
     fn is_about_content(&self) -> bool {
         match self {
-            // SQLite says so for a full disk (13) and for faults of input and output (10 and its extensions) too.
-            Self::Unavailable(_) => self.database_code().is_some_and(|code| {
-                let number: u32 = code.parse().unwrap_or(0);
-                number & 0xff != 13
-                    && number & 0xff != 10
-                    && !code.starts_with("53")
-                    && !code.starts_with("57")
-            }),
+            Self::Unavailable(error) => match error.as_ref() {
+                sqlx::Error::Database(error) => {
+                    let code = error.code().unwrap_or_default();
+                    let is_sqlite = error.try_downcast_ref::<SqliteError>().is_some();
+                    !(if is_sqlite { sqlite_is_unable(&code) } else { postgres_is_unable(&code) })
+                }
+                other => matches!(
+                    other,
+                    sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_)
+                ),
+            },
             Self::Unreadable(_) => true,
             Self::Unsuitable(_) | Self::Closed => false,
         }
@@ -101,6 +105,18 @@ impl Error {
             Self::Closed => Self::Closed,
         }
     }
+}
+
+/// Whether SQLite would refuse other content as well: busy, locked, no memory, read-only, interrupted, input or output,
+/// full, cannot open, protocol, no database. The upper bits of its codes only say more.
+fn sqlite_is_unable(code: &str) -> bool {
+    matches!(code.parse::<u32>().unwrap_or_default() & 0xff, 5..=10 | 13..=15 | 26)
+}
+
+/// The same for PostgreSQL: no connection, read-only, contention, no resources, not in the right state, an operator's
+/// intervention, a fault of the system.
+fn postgres_is_unable(code: &str) -> bool {
+    matches!(code.get(..2), Some("08" | "25" | "40" | "53" | "55" | "57" | "58"))
 }
 
 /// The connections behind a store, for the job runner, which brings its own statements.

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod device;
+mod fault;
 mod feed;
 mod group;
 mod job;

@@ -108,7 +108,12 @@ impl Names {
     }
 
     /// What a device sends, and where each op must come to stand, worked out without the store.
-    async fn outbox(&self, store: &Store, device: usize, acts: &[Act]) -> (Phone, Vec<Arrival>, Vec<PlacedOp>) {
+    async fn outbox(
+        &self,
+        store: &Store,
+        device: usize,
+        acts: &[Act],
+    ) -> (Phone, Vec<Arrival>, Vec<PlacedOp>) {
         let mut phone = Phone::enrol(store, self.device(device)).await;
         let now = ClockReading { wall_ms: RECEIVED_MS, boot: 0, monotonic_ms: 0 };
         let (mut minute, mut last_at_ms, mut last_stamp) = (0, 1, 0);
@@ -196,7 +201,11 @@ async fn in_turn(store: &Store, names: &Names, case: &Case) -> Outcomes {
     let (records, feeds) = look(store, names).await;
     assert_eq!(records, expected, "the records are the folds of all ops");
     for (n, record) in records.iter().enumerate() {
-        assert_eq!(reader.get(names.record(n)), record.as_ref(), "a reader that was there all the time has them");
+        assert_eq!(
+            reader.get(names.record(n)),
+            record.as_ref(),
+            "a reader that was there all the time has them"
+        );
     }
     Outcomes { verdicts, records, feeds }
 }
@@ -241,15 +250,14 @@ fn expected(names: &Names, ops: impl Iterator<Item = PlacedOp>) -> Vec<Option<Re
     for placed in ops {
         by_record.entry(placed.op.record).or_default().push(placed);
     }
-    (0..RECORDS)
-        .map(|n| by_record.get(&names.record(n)).and_then(|ops| fold(ops).0))
-        .collect()
+    (0..RECORDS).map(|n| by_record.get(&names.record(n)).and_then(|ops| fold(ops).0)).collect()
 }
 
 #[test]
 fn any_arrival_gives_the_folds_of_all_ops_and_the_same_on_both_databases() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let databases = runtime.block_on(async { [TestDatabase::sqlite().await, TestDatabase::postgres().await] });
+    let databases =
+        runtime.block_on(async { [TestDatabase::sqlite().await, TestDatabase::postgres().await] });
     let stores = runtime.block_on(async { [databases[0].open().await, databases[1].open().await] });
     let config = ProptestConfig {
         cases: 40,
