@@ -2,6 +2,7 @@
 
 pub(crate) mod code;
 pub(crate) mod coordinate;
+pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod import;
 pub(crate) mod phone;

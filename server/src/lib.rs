@@ -5,6 +5,7 @@
 mod access;
 pub mod clock;
 mod cursor;
+pub mod demo;
 mod device_service;
 mod directory_service;
 pub mod error;

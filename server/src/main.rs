@@ -25,6 +25,8 @@ enum Command {
     Code(command::code::Code),
     /// Import a register.
     Import(Box<command::import::Import>),
+    /// Make a neighbourhood with a year behind it, to look at.
+    Demo(command::demo::Demo),
     /// Be a phone: record, list, sync, and see what is pending.
     Device(Box<command::device::DeviceCommand>),
     /// See devices, revoke them, give them other areas, as a coordinator.
@@ -41,13 +43,18 @@ enum Command {
 async fn main() -> ExitCode {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_writer(std::io::stderr)
+        .init();
 
     let rounds = Rounds::parse();
     let done = match rounds.command.unwrap_or(Command::Serve(Box::new(rounds.serve))) {
         Command::Serve(serve) => serve.run().await,
         Command::Code(code) => code.run().await,
         Command::Import(import) => import.run().await,
+        Command::Demo(demo) => demo.run().await,
         Command::Device(device) => device.run().await,
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,

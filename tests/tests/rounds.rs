@@ -5,6 +5,7 @@
 
 mod rounds {
     mod access;
+    mod demo;
     mod enrolment;
     mod history;
     mod import;

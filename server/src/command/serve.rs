@@ -1,6 +1,6 @@
 //! `rounds serve`: the server, and a worker within it.
 
-use super::{DATABASE_DEFAULT, open, with_causes};
+use super::{DATABASE_DEFAULT, demo, open, with_causes};
 use axum::http::HeaderValue;
 use clap::Args;
 use rounds_server::{Clock, Config, Random, Tls, serve};
@@ -45,6 +45,9 @@ pub(crate) struct Serve {
     /// Leave the follow-up work to other processes.
     #[arg(long)]
     no_worker: bool,
+    /// Make a neighbourhood with a year behind it first, if the database is empty; see `rounds demo`.
+    #[arg(long)]
+    demo: bool,
 }
 
 impl Serve {
@@ -52,17 +55,25 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let (clock, random) = (Clock::system(), Random::system());
         let store = open(&self.database).await?;
+        let stopping = stop_signal()?;
+        let serving = serve(self.config()?, store.clone(), clock.clone(), random.clone(), stopping)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        println!("Rounds listens on {}", serving.address);
+        let stopped = serving.stopped();
+        tokio::pin!(stopped);
+        if self.demo {
+            tokio::select! {
+                made = demo::make_once(&store) => made?,
+                ended = &mut stopped => return ended.map(|()| ExitCode::SUCCESS),
+            }
+        }
         let worker = match self.no_worker {
             true => None,
             false => Some(start_worker(&store, &clock, &random).await?),
         };
-        let stopping = stop_signal()?;
-        let serving = serve(self.config()?, store.clone(), clock, random, stopping)
-            .await
-            .map_err(|error| with_causes(&error))?;
-        println!("Rounds listens on {}", serving.address);
         self.tell_first_steps(&store).await?;
-        let ended = serving.stopped().await;
+        let ended = stopped.await;
         if let Some(worker) = worker {
             worker.stop().await;
         }
