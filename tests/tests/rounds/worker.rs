@@ -263,6 +263,29 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn what_the_worker_does_comes_after_what_it_saw_though_no_time_passed(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker().await;
+        let violation = field.removed_violation().await;
+        worker.drained().await.unwrap();
+        let recheck = field.follow_ups_of(violation).await[0].id;
+
+        for _ in 0..10 {
+            field.found_violation().await; // so that the phone's stamps are ahead of the worker's
+        }
+        let missed = Step { to: "missed".to_owned(), ..Step::default() };
+        field.act([Act::step(recheck, field.area, Kind::FollowUp, missed)]).await;
+        let gone = Action::Delete { reason: "entered twice".to_owned() };
+        field.act([Act::on(violation, field.area, Kind::Violation, gone)]).await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+
+        let recheck = field.store.record(recheck).await.unwrap().unwrap().record;
+        let steps: Vec<_> = recheck.steps.iter().map(|taken| taken.step.to.as_str()).collect();
+        assert_eq!(steps, ["missed", "cancelled"]);
+        assert_eq!(recheck.disputes, []);
+        field.close(worker).await;
+    }
+
     async fn what_happened_while_no_worker_ran_is_done_when_one_starts(database: &TestDatabase) {
         let field = Field::on(database).await;
         let violations = [field.removed_violation().await, field.removed_violation().await];
