@@ -11,7 +11,8 @@ mod rounds {
     mod import;
     mod input;
     mod port;
+    mod store;
     mod sync;
     mod watch;
-    mod store;
+    mod worker;
 }
