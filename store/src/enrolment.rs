@@ -5,7 +5,7 @@ use crate::device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 use crate::row::{json, parse};
 use crate::{Error, Store};
 use rounds_domain::{AreaId, DeviceId, RecordId, Role};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -13,6 +13,13 @@ use uuid::Uuid;
 const DEVICE_COLUMNS: &str =
     "d.id, d.label, d.role, d.worker, d.organization, d.scope_version, d.enrolled_ms,
     d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops";
+
+const ROOTS_SQL: &str =
+    "SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area";
+
+fn device_sql() -> String {
+    format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id = $1")
+}
 
 #[derive(sqlx::FromRow)]
 struct DeviceColumns {
@@ -101,7 +108,7 @@ impl Store {
         token_hash: [u8; 32],
         now_ms: i64,
     ) -> Result<Option<Device>, Error> {
-        let is_enrolled = write_on!(&self.shared.database, tx => {
+        let enrolled = write_on!(&self.shared.database, tx => {
             let code: Option<(i16, Option<Uuid>, Option<Uuid>, String)> = query_as(
                 "UPDATE codes SET used_by = $2 WHERE hash = $1 AND used_by IS NULL AND expires_ms > $3
                  RETURNING role, worker, organization, areas",
@@ -134,12 +141,18 @@ impl Store {
                             .execute(&mut *tx)
                             .await?;
                     }
-                    true
+                    // Read here: once the code is used, an error would leave a device that nobody has the token of.
+                    let columns: DeviceColumns = query_as(AssertSqlSafe(device_sql()))
+                        .bind(id.0)
+                        .fetch_one(&mut *tx)
+                        .await?;
+                    let roots: Vec<Uuid> = query_scalar(ROOTS_SQL).bind(id.0).fetch_all(&mut *tx).await?;
+                    Some(columns.device(roots.into_iter().map(AreaId).collect())?)
                 }
-                None => false,
+                None => None,
             }
         });
-        if is_enrolled { self.device(id).await } else { Ok(None) }
+        Ok(enrolled)
     }
 
     /// A device of this process itself (the worker, an import), without a token. The same id gives the same device.
@@ -190,7 +203,7 @@ impl Store {
                FROM d LEFT JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL"
         );
         let rows: Vec<CallerColumns> = read_on!(&self.shared.database, pool => {
-            query_as(sqlx::AssertSqlSafe(sql)).bind(&token_hash[..]).fetch_all(pool).await?
+            query_as(AssertSqlSafe(sql)).bind(&token_hash[..]).fetch_all(pool).await?
         });
         let mut scope: BTreeMap<AreaId, ScopedArea> = BTreeMap::new();
         let mut roots = Vec::new();
@@ -246,10 +259,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn device(&self, id: DeviceId) -> Result<Option<Device>, Error> {
         let columns: Option<DeviceColumns> = read_on!(&self.shared.database, pool => {
-            query_as(sqlx::AssertSqlSafe(format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id = $1")))
-                .bind(id.0)
-                .fetch_optional(pool)
-                .await?
+            query_as(AssertSqlSafe(device_sql())).bind(id.0).fetch_optional(pool).await?
         });
         match columns {
             Some(columns) => Ok(Some(columns.device(self.roots(id).await?)?)),
@@ -273,7 +283,7 @@ impl Store {
             let sql =
                 format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id > $1 ORDER BY d.id LIMIT $2");
             let page: Vec<DeviceColumns> = read_on!(&self.shared.database, pool => {
-                query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit)).fetch_all(pool).await?
+                query_as(AssertSqlSafe(sql)).bind(after).bind(i64::from(limit)).fetch_all(pool).await?
             });
             let Some(last) = page.last() else { break };
             after = last.id;
@@ -290,10 +300,7 @@ impl Store {
 
     async fn roots(&self, id: DeviceId) -> Result<Vec<AreaId>, Error> {
         let roots: Vec<Uuid> = read_on!(&self.shared.database, pool => {
-            query_scalar("SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area")
-                .bind(id.0)
-                .fetch_all(pool)
-                .await?
+            query_scalar(ROOTS_SQL).bind(id.0).fetch_all(pool).await?
         });
         Ok(roots.into_iter().map(AreaId).collect())
     }

@@ -59,6 +59,8 @@ async fn wait(database: &Database, listener: &mut Option<PgListener>) {
             heard = open.recv() => {
                 if heard.is_err() {
                     *listener = None;
+                } else {
+                    while open.next_buffered().is_some() {} // one look is enough for all of them
                 }
             }
         },

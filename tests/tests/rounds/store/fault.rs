@@ -206,7 +206,7 @@ on_both_databases! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ops_take_effect_once_while_postgresql_drops_the_connections() {
-    const OPS: i64 = 40;
+    const OPS: i64 = 25;
     let database = TestDatabase::postgres().await;
     let store = database.open().await;
     plant(&store, [(area(1), None)]).await;

@@ -1,9 +1,10 @@
 //! Jobs wait from the commit that causes them on.
 
 use super::sample::*;
-use rounds_domain::Kind;
+use rounds_domain::{Kind, RecordId};
 use rounds_store::Job;
 use rounds_tests::on_both_databases;
+use std::collections::BTreeSet;
 
 on_both_databases! {
     async fn a_commit_of_what_follow_ups_can_follow_from_leaves_a_job(database: &TestDatabase) {
@@ -39,7 +40,8 @@ on_both_databases! {
         assert_eq!(jobs.len(), 3);
         assert_eq!(store.waiting_jobs(2).await.unwrap().len(), 2);
         store.jobs_handed_over(&[jobs[1].id, record(99)]).await.unwrap();
-        assert_eq!(store.waiting_jobs(10).await.unwrap(), [jobs[0].clone(), jobs[2].clone()]);
+        let left: BTreeSet<RecordId> = store.waiting_jobs(10).await.unwrap().iter().map(|job| job.id).collect();
+        assert_eq!(left, BTreeSet::from([jobs[0].id, jobs[2].id]));
         store.jobs_handed_over(&[jobs[1].id]).await.unwrap();
         store.jobs_handed_over(&[]).await.unwrap();
         store.close().await;

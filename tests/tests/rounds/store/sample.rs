@@ -5,7 +5,7 @@ use rounds_domain::op::Step;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{
     Action, AreaId, Body, Change, ClockReading, DeviceId, Kind, Op, OpId, Outcome, Record, RecordId, Refusal,
-    Role, Verdict,
+    Role,
 };
 use rounds_store::{
     Access, Arrival, Batch, Content, FeedItem, Numbered, Position, Receipt, Store, content_hash,
@@ -203,10 +203,6 @@ pub(super) fn outcomes(receipt: &Receipt) -> Vec<Outcome> {
 
 pub(super) fn reasons(receipt: &Receipt) -> Vec<Option<Reason>> {
     receipt.verdicts.iter().map(|(_, verdict)| verdict.reason).collect()
-}
-
-pub(super) fn verdicts(receipt: &Receipt) -> Vec<Verdict> {
-    receipt.verdicts.iter().map(|(_, verdict)| verdict.clone()).collect()
 }
 
 /// Creates areas, each below its parent.
