@@ -8,7 +8,7 @@ use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::device::Contact;
 use crate::feed::Numbered;
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes};
-use rounds_domain::clock::{correct, stamp, stamp_limit};
+use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
 use rounds_domain::tally::{Tallies, tally};
 use rounds_domain::verdict::Reason;
@@ -368,9 +368,12 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 Content::Admitted(op) => Some(op),
                 Content::Refused { op, .. } => op.as_ref(),
             };
-            let recorded = op.map_or(batch.clock, |op| op.clock);
             let observed = op.map_or(0, |op| op.observed).min(stamp_limit(batch.received_ms));
-            let time = correct(recorded, batch.clock, batch.received_ms, device.last_at_ms);
+            let time = match op {
+                Some(op) => correct(op.clock, batch.clock, batch.received_ms, device.last_at_ms),
+                // Nothing tells when: at the time of the op before, so that those behind keep theirs.
+                None => Corrected { at_ms: device.last_at_ms.min(batch.received_ms), doubtful: true },
+            };
             device.last_at_ms = time.at_ms;
             device.last_stamp = stamp(time.at_ms, observed, device.last_stamp);
             device.acknowledged_through += 1;

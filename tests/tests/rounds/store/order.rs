@@ -3,7 +3,7 @@
 use super::sample::*;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Kind, Op, Outcome, PlacedOp, RecordId, fold};
-use rounds_store::{Arrival, Batch, Receipt, Store};
+use rounds_store::{Arrival, Batch, Content, Receipt, Store};
 use rounds_tests::on_both_databases;
 
 /// The record is what its ops fold to.
@@ -177,6 +177,24 @@ on_both_databases! {
         assert_eq!(reasons(&receipt)[2], Some(Reason::NotInScope));
         let mut later = Phone::enrol(&store, 2).await;
         assert_eq!(later.send(&store, [at(9, rename(record(1), area(1), "a name", "x"))]).await, [Outcome::Applied]);
+    }
+
+    async fn an_op_that_cannot_be_read_leaves_the_times_of_those_behind_it_as_they_were(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let mut arrivals: Vec<Arrival> =
+            (1..4).map(|n| phone.one(at(n as i64, create_visit(record(n), area(1), "met")))).collect();
+        arrivals[1] = refused(arrivals[1].clone());
+        if let Content::Refused { op, .. } = &mut arrivals[1].content {
+            *op = None;
+        }
+        phone.submit(&store, arrivals).await;
+        for n in [1, 3] {
+            let stored = &store.ops_of(record(n)).await.unwrap()[0];
+            assert_eq!(stored.placed.at_ms, START_MS + n as i64 * MINUTE_MS);
+            assert!(!stored.doubtful);
+        }
     }
 
     async fn an_edit_under_a_former_area_is_taken_in(database: &TestDatabase) {
