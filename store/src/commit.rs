@@ -549,7 +549,16 @@ fn refuse_unit(unit: &mut [Incoming], desk: &Desk, areas: &BTreeMap<AreaId, Area
             Some(Refusal::new(Reason::NotInScope, "move.to: there is no such area among yours"))
         } else if let Some(record) = desk.record(op.record) {
             let lives_there = record.area == op.area || record.former_areas.contains(&op.area);
-            (!lives_there).then(|| Refusal::new(Reason::NotInScope, "there is no such record in this area"))
+            if !lives_there {
+                Some(Refusal::new(Reason::NotInScope, "there is no such record in this area"))
+            } else if desk.is_taken(op, incoming.key()) {
+                Some(Refusal::new(
+                    Reason::AlreadyExists,
+                    "another op created this record, later than this one",
+                ))
+            } else {
+                None
+            }
         } else if matches!(op.action, Action::Create(_)) {
             created.insert(op.record);
             None
@@ -672,6 +681,17 @@ impl Desk {
 
     fn record(&self, id: RecordId) -> Option<&Record> {
         self.records.get(&id)?.now.as_ref()
+    }
+
+    /// Whether a create comes before the one that the record has, and says something else. Folded in, it would put
+    /// another thing in the record's place, and what was deleted could be there again.
+    fn is_taken(&self, op: &Op, key: OrderKey) -> bool {
+        let Some(working) = self.records.get(&op.record) else { return false };
+        let Some(record) = &working.now else { return false };
+        let mut known = working.history.iter().flatten().chain(&working.taken);
+        let created = known.find(|placed| placed.id() == record.created.op);
+        matches!(op.action, Action::Create(_))
+            && created.is_some_and(|created| key < created.key && created.op.action != op.action)
     }
 
     /// Takes an op in. Answers its effect, and the areas that moved because of it.

@@ -256,7 +256,11 @@ async fn who_does_not_say_what_it_saw_knows_the_record_as_it_is() {
     let mut phone = server.enrol(Role::Coordinator, &[area]).await;
     phone.act(vec![created]).await;
     let edit = Act::edit(id, area, Kind::Place, "name", "4-2-301".into(), "A".into()).op(&server.clock);
-    assert_eq!(coordinator.change(vec![edit]).await[0].outcome(), Outcome::Applied, "within the same millisecond");
+    assert_eq!(
+        coordinator.change(vec![edit]).await[0].outcome(),
+        Outcome::Applied,
+        "within the same millisecond"
+    );
     server.stop().await;
 }
 

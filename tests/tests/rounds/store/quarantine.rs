@@ -31,6 +31,23 @@ async fn equals_the_fold(store: &Store, id: RecordId) {
 }
 
 on_both_databases! {
+    async fn nothing_brings_a_deleted_record_back_or_takes_its_place(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut ours, mut theirs) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let gone = [at(10, create_place(record(1), area(1), "Gate")), at(11, delete(record(1), area(1), Kind::Place))];
+        ours.send(&store, gone).await;
+
+        // Recorded before, by its clock: folded in, it would come first, and the deletion would be of another kind.
+        let usurpers = [at(1, create_request(record(1), area(1))), at(2, create_place(record(1), area(1), "Wall"))];
+        assert_eq!(theirs.send(&store, usurpers).await, [Outcome::Quarantined, Outcome::Quarantined]);
+        assert_eq!(in_quarantine(&store).await.len(), 2);
+        let same = [at(3, create_place(record(1), area(1), "Gate"))];
+        assert_eq!(theirs.send(&store, same).await, [Outcome::Applied]);
+        assert!(read(&store, record(1)).await.deleted.is_some());
+        equals_the_fold(&store, record(1)).await;
+    }
+
     async fn an_op_in_quarantine_is_kept_whole(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
