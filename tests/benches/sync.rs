@@ -1,7 +1,7 @@
 //! `scripts/bench sync`: how fast devices and server agree, beside a yardstick measured in the same run.
 //!
 //! One line per row and database, the columns separated by tabs. The rows and what they are held against are in
-//! docs/BENCHMARKS.md.
+//! `scripts/bench`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a benchmark that cannot go on says where and ends
 #![allow(clippy::disallowed_methods)] // it measures time, makes ids, and has a main that reads its arguments

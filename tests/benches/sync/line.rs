@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What a row of docs/BENCHMARKS.md came to on one database.
+/// What a row of `scripts/bench` came to on one database.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) id: &'static str,
