@@ -133,12 +133,10 @@ on_both_databases! {
                 writing.store(0, Ordering::SeqCst);
             })
         };
-        let mut pulls = 0;
         let mut reader = Reader::of([area(1)]);
         loop {
             let last = writing.load(Ordering::SeqCst) == 0;
             reader.finish(&store, 64).await;
-            pulls += 1;
             for pair in 0..PAIRS {
                 let twins = [left(pair), right(pair)].map(|id| reader.get(id).unwrap().text("name").to_owned());
                 assert_eq!(twins[0], twins[1], "a pull saw half of a group");
@@ -155,7 +153,6 @@ on_both_databases! {
             }
         }
         writer.await.unwrap();
-        assert!(pulls > 3, "it read while others wrote");
     }
 
     async fn a_record_is_in_one_area_at_a_time_at_every_checkpoint(database: &TestDatabase) {
