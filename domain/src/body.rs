@@ -276,6 +276,8 @@ bodies! {
         findings: String = text_rule,
         /// The follow-up that it does.
         follow_up: Option<RecordId> = any,
+        /// What was done with it, in the words of plans: `maintenance`, `watering`; empty for a check only.
+        sort: String = name_rule,
     }
 
     /// Something residents ask for or complain of.
@@ -319,7 +321,7 @@ bodies! {
         /// What is due: `maintenance`, `statutory_inspection`, `watering`, ...
         sort: String = need_name,
         /// RFC 5545 RRULE, in the area's time zone.
-        rule: String = need_name,
+        rule: String = rule,
         /// First day, as an ISO date.
         from: String = date,
         /// Last day, as an ISO date; empty if it has none.
@@ -342,6 +344,12 @@ bodies! {
         organization: Option<RecordId> = any,
         /// Required by law: cannot be switched off in silence.
         mandated: bool = any,
+        /// Other rules while it is young: the first whose age it has not reached. `rule` is that of the time after.
+        phases: Vec<Phase> = phases,
+        /// What happens to those that fell due while no worker ran: `latest` (or empty), `all` or `skip`.
+        catch_up: String = catch_up,
+        /// Switched off by a coordinator until it is switched on again.
+        resting: bool = any,
     }
 
     /// One thing due.
@@ -362,6 +370,14 @@ bodies! {
         worker: Option<RecordId> = any,
         /// Or which group.
         group: Option<RecordId> = any,
+        /// Or which partner.
+        organization: Option<RecordId> = any,
+        /// Or the household or group that adopted the planting, until it is due.
+        adoption: Option<RecordId> = any,
+        /// The op that called for it, as device/number: of a plan, the version that it follows.
+        cause: String = name_rule,
+        /// The rule that called for it: a plan's RRULE, or words such as `30 days after removal`.
+        rule: String = text_rule,
     }
 
     /// A resident household or a group takes on a planting.
@@ -416,7 +432,65 @@ bodies! {
         label_zh_hant: String = name_rule,
         /// No longer offered.
         retired: bool = any,
+        /// Of a category of requests: how long a partner may take, in hours.
+        due_hours: Option<u32> = any,
     }
+
+    /// Something that somebody should know: a reminder, an alert. The inbox of a phone is a list of these.
+    Notice {
+        /// The follow-up, plan, contract or request that it is about.
+        subject: Option<RecordId> = need,
+        /// `reminder`, `overdue`, `gap`, `plan_off`, `referral`, `digest`, ...
+        sort: String = need_name,
+        /// When it was called for, in ms since 1970 UTC.
+        at_ms: Option<i64> = need,
+        /// When what it is about is or was due, in ms since 1970 UTC.
+        due_at_ms: Option<i64> = any,
+        /// Who should know: this worker,
+        worker: Option<RecordId> = any,
+        /// or this group,
+        group: Option<RecordId> = any,
+        /// or this partner,
+        organization: Option<RecordId> = any,
+        /// or those with this role in the area: `coordinator`, `supervisor`.
+        role: String = name_rule,
+    }
+
+    /// Who is told when, in an area and those below it that have none of their own.
+    Policy {
+        /// The sort of follow-ups that it is for; empty for all that have none of their own.
+        sort: String = name_rule,
+        /// Who is told when.
+        steps: Vec<ReminderStep> = steps,
+        /// Nobody is told from this local time on, such as `21:00`,
+        quiet_from: String = time_of_day,
+        /// until this one, such as `07:00`.
+        quiet_until: String = time_of_day,
+        /// The coordinators' mailbox: of the function, not of a person.
+        coordinator_email: String = name_rule,
+        /// The supervisors' mailbox: of the function, not of a person.
+        supervisor_email: String = name_rule,
+        /// `daily`, `weekly` or empty: how often coordinators and supervisors get a digest.
+        digest: String = digest,
+    }
+}
+
+/// Another rule while something is young.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Phase {
+    /// It holds until this age, in days since the plan began.
+    pub until_day: u32,
+    /// RFC 5545 RRULE, in the area's time zone.
+    pub rule: String,
+}
+
+/// Somebody is told at some time before or after something is due.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ReminderStep {
+    /// Minutes after it is due; negative before.
+    pub offset_minutes: i32,
+    /// `responsible`, `coordinator` or `supervisor`.
+    pub to: String,
 }
 
 /// A piece of technical data.
@@ -588,6 +662,51 @@ fn months(field: &str, value: &Vec<u32>) -> Checked {
         return Err(Refusal::invalid(field, "months are 1 to 12"));
     }
     Ok(())
+}
+
+fn phases(field: &str, value: &Vec<Phase>) -> Checked {
+    list(field, value)?;
+    if !value.is_sorted_by_key(|phase| phase.until_day) {
+        return Err(Refusal::invalid(field, "give the phases in the order of their ages"));
+    }
+    value.iter().try_for_each(|phase| rule(field, &phase.rule))
+}
+
+fn rule(field: &str, value: &String) -> Checked {
+    need_name(field, value)?;
+    crate::recurrence::Rule::parse(value).map(drop).map_err(|what| Refusal::invalid(field, &what))
+}
+
+fn catch_up(field: &str, value: &String) -> Checked {
+    one_of(field, value, &["", "latest", "all", "skip"])
+}
+
+fn digest(field: &str, value: &String) -> Checked {
+    one_of(field, value, &["", "daily", "weekly"])
+}
+
+fn one_of(field: &str, value: &str, words: &[&str]) -> Checked {
+    if words.contains(&value) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, &format!("use one of {}, or leave it empty", words[1..].join(", "))))
+}
+
+fn steps(field: &str, value: &Vec<ReminderStep>) -> Checked {
+    list(field, value)?;
+    value.iter().try_for_each(|step| {
+        one_of(field, &step.to, &["responsible", "coordinator", "supervisor"]).map_err(|_| {
+            Refusal::invalid(field, "tell one of responsible, coordinator, supervisor")
+        })
+    })
+}
+
+fn time_of_day(field: &str, value: &String) -> Checked {
+    // The length shuts out the other forms that the parser knows.
+    if value.is_empty() || (value.len() == 5 && value.parse::<jiff::civil::Time>().is_ok()) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(field, "is no time of day: write it as 21:00"))
 }
 
 fn date(field: &str, value: &String) -> Checked {

@@ -141,8 +141,7 @@ fn rechecks(violation: &Record) -> Vec<(RecordId, FollowUp)> {
                 opens_at_ms: Some(due_at_ms - RECHECK_OPENS_MS),
                 due_at_ms: Some(due_at_ms),
                 expires_at_ms: Some(due_at_ms + RECHECK_EXPIRES_MS),
-                worker: None,
-                group: None,
+                ..FollowUp::default()
             };
             called_for
                 .push((violation.id.derived(&format!("recheck/{}/{days}", removal.trace.op)), follow_up));
@@ -162,7 +161,7 @@ fn second_call(visit: &Record) -> (RecordId, FollowUp) {
         due_at_ms: Some(due_at_ms),
         expires_at_ms: Some(due_at_ms + SECOND_CALL_EXPIRES_MS),
         worker: visit.created.worker,
-        group: None,
+        ..FollowUp::default()
     };
     (visit.id.derived("second_call"), follow_up)
 }

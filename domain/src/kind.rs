@@ -89,6 +89,10 @@ kinds! {
     Checklist = 17 "checklist" Fixed,
     /// A word of a vocabulary: a category, a kind of violation, an outcome.
     Term = 18 "term" Described,
+    /// Something that somebody should know: a reminder, an alert.
+    Notice = 19 "notice" Described,
+    /// Who is told when, in an area.
+    Policy = 20 "policy" Described,
 }
 
 impl Kind {

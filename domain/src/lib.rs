@@ -13,6 +13,7 @@ pub mod kind;
 pub mod limit;
 pub mod op;
 pub mod record;
+pub mod recurrence;
 pub mod status;
 pub mod tally;
 pub mod verdict;

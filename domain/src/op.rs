@@ -97,6 +97,9 @@ pub struct Step {
     /// What came of it, for a follow-up that is done.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub outcome: String,
+    /// When the work was done, in ms since 1970 UTC, if that was before the step was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_at_ms: Option<i64>,
 }
 
 /// An op with its place in the one total order and the times that were worked out for it.

@@ -61,6 +61,7 @@ const FOLLOW_UP: Stages = Stages {
     all: &["open", "done", "missed", "cancelled"],
     steps: &[
         ("open", "done"),
+        ("done", "open"), // what was taken for its completion did not happen
         ("open", "missed"),
         ("open", "cancelled"),
         ("missed", "done"),
@@ -82,6 +83,18 @@ const ADOPTION: Stages = Stages {
     ],
 };
 
+/// A withdrawn one comes back when its cause does.
+const NOTICE: Stages = Stages {
+    all: &["raised", "seen", "withdrawn"],
+    steps: &[
+        ("raised", "seen"),
+        ("raised", "withdrawn"),
+        ("seen", "withdrawn"),
+        ("withdrawn", "raised"),
+        ("withdrawn", "seen"), // it was seen before anybody withdrew it
+    ],
+};
+
 /// The stages of a kind of record, if it has any.
 pub fn stages(kind: Kind) -> Option<&'static Stages> {
     match kind {
@@ -89,6 +102,7 @@ pub fn stages(kind: Kind) -> Option<&'static Stages> {
         Kind::Violation => Some(&VIOLATION),
         Kind::FollowUp => Some(&FOLLOW_UP),
         Kind::Adoption => Some(&ADOPTION),
+        Kind::Notice => Some(&NOTICE),
         _ => None,
     }
 }

@@ -74,6 +74,8 @@ entries! {
     Attribute { name, value }
     Question { key, text, required }
     Answer { key, value }
+    Phase { until_day, rule }
+    ReminderStep { offset_minutes, to }
 }
 
 macro_rules! bodies {
@@ -115,18 +117,23 @@ bodies! {
     Worker { name, external_ref, left }
     Group { name, skill, members }
     Visit { subject, purpose, outcome, note, follow_up, violation }
-    Inspection { subject, checklist, answers, result, findings, follow_up }
+    Inspection { subject, checklist, answers, result, findings, follow_up, sort }
     Request { subject, category, channel, description, visit, referred_to, due_at_ms }
     Violation { subject, sort, description, visit, latitude, longitude }
     Plan {
         subject, sort, rule, from, until, resting_months, after_completion, gap_days_max, opens_days, expires_days,
-        worker, group, organization, mandated,
+        worker, group, organization, mandated, phases, catch_up, resting,
     }
-    FollowUp { subject, source, sort, opens_at_ms, due_at_ms, expires_at_ms, worker, group }
+    FollowUp {
+        subject, source, sort, opens_at_ms, due_at_ms, expires_at_ms, worker, group, organization, adoption, cause,
+        rule,
+    }
     Adoption { asset, place, group, confirm_by }
     Attachment { subject, media_type, size_bytes, sha256, stage }
     Checklist { name, series, version, questions }
-    Term { vocabulary, word, label_en, label_zh_hans, label_zh_hant, retired }
+    Term { vocabulary, word, label_en, label_zh_hans, label_zh_hant, retired, due_hours }
+    Notice { subject, sort, at_ms, due_at_ms, worker, group, organization, role }
+    Policy { sort, steps, quiet_from, quiet_until, coordinator_email, supervisor_email, digest }
 }
 
 /// Reads a body that has to be of this kind.

@@ -171,6 +171,7 @@ pub(crate) fn step_from_wire(step: v1::Step) -> Result<Step, Refusal> {
         due_at_ms: step.due_at_ms,
         evidence: optional_id_from_wire("step.evidence", &step.evidence)?,
         outcome: step.outcome,
+        done_at_ms: step.done_at_ms,
     })
 }
 
@@ -182,6 +183,7 @@ pub(crate) fn step_to_wire(step: &Step) -> v1::Step {
         due_at_ms: step.due_at_ms,
         evidence: optional_id_to_wire(step.evidence),
         outcome: step.outcome.clone(),
+        done_at_ms: step.done_at_ms,
     }
 }
 
