@@ -695,9 +695,8 @@ fn one_of(field: &str, value: &str, words: &[&str]) -> Checked {
 fn steps(field: &str, value: &Vec<ReminderStep>) -> Checked {
     list(field, value)?;
     value.iter().try_for_each(|step| {
-        one_of(field, &step.to, &["responsible", "coordinator", "supervisor"]).map_err(|_| {
-            Refusal::invalid(field, "tell one of responsible, coordinator, supervisor")
-        })
+        one_of(field, &step.to, &["responsible", "coordinator", "supervisor"])
+            .map_err(|_| Refusal::invalid(field, "tell one of responsible, coordinator, supervisor"))
     })
 }
 

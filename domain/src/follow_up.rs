@@ -1,167 +1,233 @@
-//! What has to be done because of what happened: a pure function from a record to the follow-ups it calls for.
+//! What has to be done because of what happened: a pure function from a record, and what is around it, to the
+//! follow-ups and notices that should exist now.
 //!
-//! Ids derive from the cause, so asking twice asks for the same follow-ups.
+//! Ids derive from the cause, so asking twice asks for the same ones. Asking late, or again after a crash, changes
+//! nothing that was right.
 
-use crate::body::{Body, FollowUp};
-use crate::id::{AreaId, DeviceId, RecordId};
+mod event;
+mod mend;
+mod plan;
+
+pub use event::RECHECK_DAYS;
+pub(crate) use mend::Standing;
+pub use mend::{Mend, mend};
+pub use plan::{HORIZON_DAYS, Preview, preview};
+
+use crate::body::FollowUp;
+use crate::id::{DeviceId, RecordId};
 use crate::kind::Kind;
-use crate::op::{Action, Change, Step};
-use crate::record::{Record, Standing};
-use serde_json::Value;
-use std::collections::BTreeMap;
+use crate::notice::{WantedNotice, mend_notices};
+use crate::record::{Record, StepTaken};
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+/// How far back follow-ups are looked at, in days: what fell due before, and is over, stays as it is.
+pub const LOOK_BACK_DAYS: i64 = 100;
 
-/// Days after its removal at which a violation is looked at again.
-pub const RECHECK_DAYS: [i64; 3] = [7, 30, 90];
-/// A recheck may be done this long before it is due.
-const RECHECK_OPENS_MS: i64 = 2 * DAY_MS;
-/// A recheck counts as missed this long after it was due.
-const RECHECK_EXPIRES_MS: i64 = 7 * DAY_MS;
-/// A second call opens this long after nobody answered: at another time of day.
-const SECOND_CALL_OPENS_MS: i64 = 18 * HOUR_MS;
-/// A second call is due this long after nobody answered.
-const SECOND_CALL_DUE_MS: i64 = 3 * DAY_MS;
-/// A second call counts as missed this long after it was due.
-const SECOND_CALL_EXPIRES_MS: i64 = 4 * DAY_MS;
-
-/// Whether follow-ups can ever follow from records of this kind.
-pub fn is_source(kind: Kind) -> bool {
-    matches!(kind, Kind::Violation | Kind::Visit)
+/// What is around a record when it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The time, in ms since 1970 UTC.
+    pub now_ms: i64,
+    /// The time zone of the record's area.
+    pub zone: &'a TimeZone,
+    /// The device that creates and mends follow-ups and notices.
+    pub system: DeviceId,
+    /// The follow-ups whose source is the record, deleted ones too; those that fell due before
+    /// [`LOOK_BACK_DAYS`] and are over may be missing.
+    pub follow_ups: &'a [Record],
+    /// The notices about the record and its follow-ups.
+    pub notices: &'a [Record],
+    /// What is known about the same place or asset: the thing itself, visits, inspections, plans, contracts, adoptions.
+    pub nearby: &'a [Record],
+    /// The policies of the area, then of the areas above it, nearest first.
+    pub policies: &'a [&'a Record],
 }
 
-/// The follow-ups that should exist because of this record, with their ids.
-pub fn called_for(record: &Record) -> Vec<(RecordId, FollowUp)> {
-    if record.deleted.is_some() {
-        return Vec::new();
-    }
-    match record.kind {
-        Kind::Violation => rechecks(record),
-        Kind::Visit if record.text("outcome") == "no_answer" => vec![second_call(record)],
-        _ => Vec::new(),
-    }
+/// What should be done now, and when to look again.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Outlook {
+    /// What it takes, in this order.
+    pub mends: Vec<Mend>,
+    /// When something changes by itself, in ms since 1970 UTC. It is after the time that was looked at.
+    pub next_ms: Option<i64>,
 }
 
-/// What it takes to make the follow-ups that exist those that the record calls for; nothing if they are.
-///
-/// `existing` are the follow-ups whose source is the record, deleted ones too. `system` is the device that creates
-/// and mends follow-ups: those that somebody else made are left alone, and so is what somebody else did to one,
-/// be it a cancellation, a deletion, or a field that was given another value.
-pub fn mend(source: &Record, existing: &[Record], system: DeviceId) -> Vec<Mend> {
-    let mut called_for: BTreeMap<RecordId, FollowUp> = called_for(source).into_iter().collect();
-    let mut mends = Vec::new();
-    for follow_up in existing {
-        let wanted = called_for.remove(&follow_up.id);
-        if follow_up.deleted.is_some() || follow_up.created.op.device != system {
-            continue;
-        }
-        let mut act = |action| mends.push(Mend { record: follow_up.id, area: follow_up.area, action });
-        let open = follow_up.status == "open";
-        let cancelled_by_us = follow_up.status == "cancelled" && cancelled_by(follow_up) == Some(system);
-        match wanted {
-            None if open || follow_up.status == "missed" => act(Action::Step(Step {
-                to: "cancelled".to_owned(),
-                reason: "what called for it no longer counts".to_owned(),
-                ..Step::default()
-            })),
-            Some(wanted) if open || cancelled_by_us => {
-                if cancelled_by_us {
-                    act(Action::Step(Step { to: "open".to_owned(), ..Step::default() }));
-                }
-                let changes = changes(follow_up, wanted, system);
-                if !changes.is_empty() {
-                    act(Action::Edit { changes, reason: String::new() });
-                }
-                if source.former_areas.contains(&follow_up.area) {
-                    act(Action::Move { to: source.area });
-                }
-            }
-            _ => {}
-        }
-    }
-    mends.extend(called_for.into_iter().map(|(record, follow_up)| Mend {
-        record,
-        area: source.area,
-        action: Action::Create(Box::new(Body::FollowUp(follow_up))),
-    }));
-    mends
-}
-
-/// Something to do to a follow-up.
+/// A follow-up that should exist.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Mend {
-    /// The follow-up.
-    pub record: RecordId,
-    /// The area that it is in.
-    pub area: AreaId,
-    /// What to do.
-    pub action: Action,
+pub struct Wanted {
+    /// Its id, derived from its cause.
+    pub id: RecordId,
+    /// What it should say.
+    pub follow_up: FollowUp,
+    /// The work, if it was done.
+    pub done: Option<Done>,
 }
 
-/// The device that cancelled it last.
-fn cancelled_by(follow_up: &Record) -> Option<DeviceId> {
-    let last = follow_up.steps.iter().rev().find(|taken| taken.standing == Standing::Applied)?;
-    Some(last.trace.op.device)
+/// Work that was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// When, in ms since 1970 UTC.
+    pub at_ms: i64,
+    /// The visit or inspection that shows it.
+    pub evidence: Option<RecordId>,
 }
 
-/// The fields that should say something else, without those that somebody else wrote.
-fn changes(follow_up: &Record, wanted: FollowUp, system: DeviceId) -> Vec<Change> {
-    let wanted = Body::FollowUp(wanted).fields();
-    Body::field_names(Kind::FollowUp)
-        .iter()
-        .filter(|&&field| follow_up.writers.get(field).is_none_or(|writer| writer.device == system))
-        .map(|&field| Change {
-            field: field.to_owned(),
-            base: follow_up.fields.get(field).cloned().unwrap_or(Value::Null),
-            value: wanted.get(field).cloned().unwrap_or(Value::Null),
-        })
-        .filter(|change| change.base != change.value)
-        .collect()
+/// What a record calls for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct CalledFor {
+    pub(crate) follow_ups: Vec<Wanted>,
+    pub(crate) notices: Vec<WantedNotice>,
+    /// Moments at which it may call for something else.
+    pub(crate) moments: Vec<i64>,
 }
 
-/// After each removal that counts, the violation is looked at again, until it is found again.
-fn rechecks(violation: &Record) -> Vec<(RecordId, FollowUp)> {
-    let taken: Vec<_> = violation.steps.iter().filter(|taken| taken.standing == Standing::Applied).collect();
-    let mut called_for = Vec::new();
-    for (at, removal) in taken.iter().enumerate().filter(|(_, taken)| taken.step.to == "removed") {
-        let found_again_ms = taken[at..]
-            .iter()
-            .find(|later| later.step.to == "found")
-            .map_or(i64::MAX, |found| found.trace.at_ms);
-        for days in RECHECK_DAYS {
-            let due_at_ms = removal.trace.at_ms + days * DAY_MS;
-            if due_at_ms > found_again_ms {
-                break; // the next removal starts anew
-            }
-            let follow_up = FollowUp {
-                subject: violation.subject(),
-                source: Some(violation.id),
-                sort: "recheck".to_owned(),
-                opens_at_ms: Some(due_at_ms - RECHECK_OPENS_MS),
-                due_at_ms: Some(due_at_ms),
-                expires_at_ms: Some(due_at_ms + RECHECK_EXPIRES_MS),
-                ..FollowUp::default()
-            };
-            called_for
-                .push((violation.id.derived(&format!("recheck/{}/{days}", removal.trace.op)), follow_up));
+/// Whether a change of this record may change what should be done about it or about what is near it.
+pub fn is_cause(record: &Record) -> bool {
+    match record.kind {
+        Kind::Asset | Kind::Place => record.deleted.is_some(),
+        kind => is_source(kind) || matches!(kind, Kind::Inspection | Kind::FollowUp),
+    }
+}
+
+/// Whether follow-ups and notices can follow from records of this kind.
+pub fn is_source(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Violation
+            | Kind::Visit
+            | Kind::Plan
+            | Kind::Request
+            | Kind::Contract
+            | Kind::Adoption
+            | Kind::Policy
+    )
+}
+
+/// The follow-ups that should exist because of this record.
+pub fn called_for(source: &Record, around: &Around) -> Vec<Wanted> {
+    call(source, around).follow_ups
+}
+
+/// What should be done now about a record, its follow-ups and notices.
+pub fn look(source: &Record, around: &Around) -> Outlook {
+    let called = call(source, around);
+    let mut mends = event::own_mends(source, around);
+    mends.extend(mend(source, &called.follow_ups, around));
+    let standing = mend::after(&called.follow_ups, around);
+    let (notice_mends, mut moments) = mend_notices(source, called.notices, &standing, around);
+    mends.extend(notice_mends);
+    moments.extend(called.moments);
+    for state in &standing {
+        if state.is_open() {
+            moments.extend(state.follow_up.expires_at_ms.map(|expires_ms| expires_ms + 1));
+            moments.extend(state.follow_up.adoption.and(state.follow_up.due_at_ms).map(|due_ms| due_ms + 1));
         }
     }
-    called_for
+    let next_ms = moments.into_iter().filter(|moment| *moment > around.now_ms && *moment < i64::MAX).min();
+    Outlook { mends, next_ms }
 }
 
-fn second_call(visit: &Record) -> (RecordId, FollowUp) {
-    let at_ms = visit.created.at_ms;
-    let due_at_ms = at_ms + SECOND_CALL_DUE_MS;
-    let follow_up = FollowUp {
-        subject: visit.subject(),
-        source: Some(visit.id),
-        sort: "second_call".to_owned(),
-        opens_at_ms: Some(at_ms + SECOND_CALL_OPENS_MS),
-        due_at_ms: Some(due_at_ms),
-        expires_at_ms: Some(due_at_ms + SECOND_CALL_EXPIRES_MS),
-        worker: visit.created.worker,
-        ..FollowUp::default()
-    };
-    (visit.id.derived("second_call"), follow_up)
+fn call(source: &Record, around: &Around) -> CalledFor {
+    if source.deleted.is_some() {
+        return CalledFor::default();
+    }
+    match source.kind {
+        Kind::Plan => plan::called_for(source, around),
+        Kind::Violation => event::rechecks(source, around),
+        Kind::Visit if source.text("outcome") == "no_answer" => event::second_call(source, around),
+        Kind::Request => event::referral(source, around),
+        Kind::Contract => event::contract_expiry(source, around),
+        Kind::Adoption => event::confirmation(source, around),
+        Kind::Policy => crate::notice::digests(source, around),
+        _ => CalledFor::default(),
+    }
+}
+
+impl Around<'_> {
+    /// The visits and inspections here, as they are now.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &Record> {
+        let is_fact = |record: &&Record| matches!(record.kind, Kind::Visit | Kind::Inspection);
+        self.nearby.iter().filter(is_fact).filter(|record| record.deleted.is_none())
+    }
+
+    /// The records of a kind here, as they are now.
+    pub(crate) fn near(&self, kind: Kind) -> impl Iterator<Item = &Record> {
+        self.nearby.iter().filter(move |record| record.kind == kind && record.deleted.is_none())
+    }
+
+    /// The first work that does a follow-up: a fact that names it, or one that fits while its window is open.
+    pub(crate) fn done_by(
+        &self,
+        id: RecordId,
+        follow_up: &FollowUp,
+        fits: impl Fn(&Record) -> bool,
+    ) -> Option<Done> {
+        let opens_ms = follow_up.opens_at_ms.unwrap_or(i64::MIN);
+        let expires_ms = follow_up.expires_at_ms.unwrap_or(i64::MAX);
+        let does = |fact: &&Record| match fact.reference("follow_up") {
+            Some(named) => named == id,
+            None => (opens_ms..=expires_ms).contains(&fact.created.at_ms) && fits(fact),
+        };
+        let first = self.facts().filter(does).min_by_key(|fact| (fact.created.at_ms, fact.id))?;
+        Some(Done { at_ms: first.created.at_ms, evidence: Some(first.id) })
+    }
+
+    /// The work that people themselves called done on this follow-up.
+    pub(crate) fn said_done(&self, follow_up: &Record) -> Option<Done> {
+        let taken = last_step(follow_up).filter(|taken| taken.step.to == "done")?;
+        if taken.trace.op.device == self.system {
+            return None;
+        }
+        let evidence = taken.step.evidence;
+        let shown = evidence.and_then(|id| self.nearby.iter().find(|record| record.id == id));
+        let at_ms = taken.step.done_at_ms.or(shown.map(|fact| fact.created.at_ms));
+        Some(Done { at_ms: at_ms.unwrap_or(taken.trace.at_ms), evidence })
+    }
+}
+
+/// The step that brought a record to the stage that it is in.
+pub(crate) fn last_step(record: &Record) -> Option<&StepTaken> {
+    record.steps.iter().rev().find(|taken| taken.standing == crate::record::Standing::Applied)
+}
+
+/// The records that may call for something else because this one changed. `near` is what is known about the same
+/// place or asset, see [`Around::nearby`].
+pub fn sources_of<'a>(cause: &'a Record, near: &'a [Record]) -> BTreeSet<RecordId> {
+    let mut sources: BTreeSet<RecordId> = BTreeSet::new();
+    if is_source(cause.kind) {
+        sources.insert(cause.id);
+    }
+    if cause.kind == Kind::FollowUp {
+        sources.extend(cause.subject());
+    }
+    if matches!(
+        cause.kind,
+        Kind::Visit
+            | Kind::Inspection
+            | Kind::Plan
+            | Kind::Contract
+            | Kind::Adoption
+            | Kind::Asset
+            | Kind::Place
+    ) {
+        let touched = |record: &&Record| match record.kind {
+            Kind::Plan | Kind::Violation => true,
+            Kind::Visit => record.text("outcome") == "no_answer",
+            Kind::Contract => cause.kind == Kind::Contract,
+            _ => false,
+        };
+        sources.extend(near.iter().filter(touched).map(|record| record.id));
+    }
+    sources
+}
+
+/// The place or asset around which a cause or source has to be looked at.
+pub fn site(record: &Record) -> Option<RecordId> {
+    match record.kind {
+        Kind::Asset | Kind::Place => Some(record.id),
+        Kind::Adoption => record.reference("asset"),
+        Kind::FollowUp | Kind::Policy => None,
+        _ => record.reference("subject"),
+    }
 }

@@ -11,6 +11,7 @@ pub mod follow_up;
 pub mod id;
 pub mod kind;
 pub mod limit;
+mod notice;
 pub mod op;
 pub mod record;
 pub mod recurrence;

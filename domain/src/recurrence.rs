@@ -1,64 +1,93 @@
 //! When something recurs: RFC 5545 rules in local time.
 //!
 //! Rules are counted in local time without a zone, and each local time is then looked up in the area's zone. So eight
-//! o'clock stays eight o'clock through a change of the clocks, a time that is skipped in spring is taken an hour later,
-//! and of one that comes twice in autumn the first is taken.
+//! o'clock stays eight o'clock through a change of the clocks, a time that is skipped in spring is taken later by what
+//! the clocks are put forward, and of one that comes twice in autumn the first is taken.
 
+use crate::limit::NAME_CHARS_MAX;
+use jiff::Span;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use rrule::RRuleSet;
+use rrule::{Frequency, RRuleSet};
+use std::collections::BTreeMap;
 
 /// A rule that can be counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
+    /// All of it but the interval.
     text: String,
+    frequency: Frequency,
+    /// Every how many days, weeks, months or years.
+    interval: u16,
     /// It says the hours; else things are due at the end of the day.
     has_hours: bool,
 }
 
 /// Most times that are counted at once.
 pub const TIMES_MAX: usize = 1_000;
+/// Most times on one day.
+pub const TIMES_A_DAY_MAX: usize = 24;
 /// Rarer than this is no recurrence: 30 years, in days.
 const DAYS_MAX: i64 = 30 * 366;
+/// What a rule may say besides FREQ and INTERVAL, as numbers.
+const NUMBERS: [&str; 7] =
+    ["BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYHOUR", "BYMINUTE", "BYSETPOS"];
+/// The same, as days of the week.
+const WEEKDAYS: [&str; 2] = ["BYDAY", "WKST"];
 
 impl Rule {
     /// Reads a rule, such as `FREQ=DAILY;INTERVAL=15`.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
+    /// What is wrong with it, and what to do. Of the rule's own words it repeats numbers alone.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let upper = text.to_ascii_uppercase();
-        if upper.contains('\n') || upper.contains('\r') || upper.contains(':') {
-            return Err("write the rule alone, without RRULE: and DTSTART".to_owned());
+        if text.len() > NAME_CHARS_MAX {
+            return Err(format!("longer than {NAME_CHARS_MAX} characters: shorten it"));
         }
-        for part in ["FREQ=HOURLY", "FREQ=MINUTELY", "FREQ=SECONDLY"] {
-            if upper.contains(part) {
-                return Err(format!("{part}: plans recur by days or longer; name hours with BYHOUR"));
-            }
+        let text = text.to_ascii_uppercase();
+        let parts = parts(&text)?;
+        let values = |name: &str| parts.get(name).map_or(0, |value| value.split(',').count());
+        if values("BYMINUTE") > 0 && values("BYHOUR") == 0 {
+            return Err("BYMINUTE: name the hours as well, with BYHOUR".to_owned());
         }
-        if upper.contains("UNTIL=") || upper.contains("COUNT=") {
-            return Err("UNTIL and COUNT: give the plan a last day instead".to_owned());
+        if values("BYHOUR") * values("BYMINUTE").max(1) > TIMES_A_DAY_MAX {
+            return Err(format!("more than {TIMES_A_DAY_MAX} times a day: name fewer hours and minutes"));
         }
-        let rule = Self { has_hours: upper.contains("BYHOUR="), text: upper };
-        let start = DateTime::constant(2024, 1, 1, 0, 0, 0, 0);
-        let set = rule.set(start)?;
+        let all_but_interval = parts.iter().filter(|(name, _)| **name != "INTERVAL");
+        let rule = Self {
+            text: all_but_interval.map(|(name, value)| format!("{name}={value};")).collect(),
+            frequency: frequency(parts.get("FREQ"))?,
+            interval: interval(parts.get("INTERVAL"))?,
+            has_hours: values("BYHOUR") > 0,
+        };
+        if i64::from(rule.interval) * longest_days(rule.frequency) > DAYS_MAX {
+            return Err("INTERVAL: rarer than once in 30 years".to_owned());
+        }
+        if parts.get("BYDAY").is_some_and(|days| days.contains(|letter: char| letter.is_ascii_digit()))
+            && !matches!(rule.frequency, Frequency::Monthly | Frequency::Yearly)
+        {
+            return Err("BYDAY: days are numbered in MONTHLY and YEARLY rules only".to_owned());
+        }
+        // Whether there is such a day at all does not hang on the interval, nor on the day on which a plan begins.
+        let set = Self { interval: 1, ..rule.clone() }.set(Date::constant(2024, 1, 1))?;
         match set.into_iter().next() {
             Some(_) => Ok(rule),
             None => Err("no day is like that".to_owned()),
         }
     }
 
-    fn set(&self, start: DateTime) -> Result<RRuleSet, String> {
-        let start = start.strftime("%Y%m%dT%H%M%SZ");
-        format!("DTSTART:{start}\nRRULE:{}", self.text)
+    fn set(&self, start: Date) -> Result<RRuleSet, String> {
+        let (start, text, interval) = (start.strftime("%Y%m%dT000000Z"), &self.text, self.interval);
+        let set: RRuleSet = format!("DTSTART:{start}\nRRULE:{text}INTERVAL={interval}")
             .parse()
-            .map_err(|error| format!("is no recurrence rule of RFC 5545: {error}"))
+            .map_err(|error| format!("is no recurrence rule of RFC 5545: {error}"))?;
+        Ok(set.limit())
     }
 
     /// The times on days from `from` up to and including `until`, counted from `start`, in their order; at most
     /// [`TIMES_MAX`].
     pub fn between(&self, start: Date, from: Date, until: Date) -> Vec<Occurrence> {
-        let Ok(set) = self.set(start.to_datetime(Time::midnight())) else { return Vec::new() }; // it was parsed before
+        let Ok(set) = self.set(self.shifted(start, from)) else { return Vec::new() }; // it was parsed before
         self.times(&set)
             .skip_while(|occurrence| occurrence.day() < from)
             .take_while(|occurrence| occurrence.day() <= until)
@@ -68,11 +97,25 @@ impl Rule {
 
     /// The first time on a day that is not before `from`, counted from `start`. None: not within 30 years.
     pub fn next(&self, start: Date, from: Date) -> Option<Occurrence> {
-        let set = self.set(start.to_datetime(Time::midnight())).ok()?; // it was parsed before
-        let last = days_later(from, DAYS_MAX);
+        let set = self.set(self.shifted(start, from)).ok()?; // it was parsed before
+        let last = days_later(from.max(start), DAYS_MAX);
         self.times(&set)
             .take_while(|occurrence| occurrence.day() <= last)
             .find(|occurrence| occurrence.day() >= from)
+    }
+
+    /// A later start that gives the same times from `from` on: what began 20 years ago is not counted from there.
+    fn shifted(&self, start: Date, from: Date) -> Date {
+        let interval = i64::from(self.interval);
+        let (months, days) = step(self.frequency);
+        let steps = i64::from((from - start).get_days()) / (longest_days(self.frequency) * interval);
+        // From the 31st or from 29 February on, not every step ends on such a day: an earlier one does.
+        (1..=steps)
+            .rev()
+            .map(|steps| steps * interval)
+            .filter_map(|by| start.checked_add(Span::new().months(months * by).days(days * by)).ok())
+            .find(|later| months == 0 || later.day() == start.day())
+            .unwrap_or(start)
     }
 
     fn times<'a>(&self, set: &'a RRuleSet) -> impl Iterator<Item = Occurrence> + use<'a> {
@@ -80,6 +123,89 @@ impl Rule {
         set.into_iter()
             .map_while(|time| jiff::Timestamp::from_second(time.timestamp()).ok())
             .map(move |time| Occurrence { at: TimeZone::UTC.to_datetime(time), has_hours })
+    }
+}
+
+/// The parts of a rule by their names.
+fn parts(text: &str) -> Result<BTreeMap<&str, &str>, String> {
+    if text.contains([':', '\n', '\r']) || text.starts_with("DTSTART") {
+        return Err("write the rule alone, without RRULE: and DTSTART".to_owned());
+    }
+    let mut parts = BTreeMap::new();
+    for part in text.split(';') {
+        let Some((name, value)) = part.split_once('=') else {
+            return Err("write its parts with =, and ; between them: FREQ=DAILY;INTERVAL=15".to_owned());
+        };
+        match name {
+            "FREQ" | "INTERVAL" => {}
+            "UNTIL" | "COUNT" => return Err(format!("{name}: give the plan a last day instead")),
+            "BYSECOND" => {
+                return Err(format!("{name}: nothing is due by the second; name hours and minutes"));
+            }
+            _ if NUMBERS.contains(&name) && value.split(',').all(is_number) => {}
+            _ if NUMBERS.contains(&name) => {
+                return Err(format!("{name}: write numbers, with , between them"));
+            }
+            _ if WEEKDAYS.contains(&name) && value.split(',').all(is_weekday) => {}
+            _ if WEEKDAYS.contains(&name) => {
+                return Err(format!(
+                    "{name}: write days as MO, TU, WE, TH, FR, SA, SU; the last Friday is -1FR"
+                ));
+            }
+            _ => return Err("it has a part that RFC 5545 does not know".to_owned()),
+        }
+        if parts.insert(name, value).is_some() {
+            return Err(format!("{name} is there twice"));
+        }
+    }
+    Ok(parts)
+}
+
+fn frequency(value: Option<&&str>) -> Result<Frequency, String> {
+    match value {
+        Some(&"DAILY") => Ok(Frequency::Daily),
+        Some(&"WEEKLY") => Ok(Frequency::Weekly),
+        Some(&"MONTHLY") => Ok(Frequency::Monthly),
+        Some(&"YEARLY") => Ok(Frequency::Yearly),
+        Some(_) => {
+            Err("FREQ: use one of DAILY, WEEKLY, MONTHLY, YEARLY; hours are named with BYHOUR".to_owned())
+        }
+        None => Err("FREQ is missing: say how often, such as FREQ=DAILY".to_owned()),
+    }
+}
+
+fn interval(value: Option<&&str>) -> Result<u16, String> {
+    let Some(value) = value else { return Ok(1) };
+    let interval = value.parse().ok().filter(|interval| *interval > 0);
+    interval.ok_or_else(|| "INTERVAL: write a whole number from 1 on".to_owned())
+}
+
+fn is_number(value: &str) -> bool {
+    value.parse::<i16>().is_ok()
+}
+
+fn is_weekday(value: &str) -> bool {
+    let number = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"].iter().find_map(|day| value.strip_suffix(day));
+    // Without a number every one of them is meant, and none is the zeroth.
+    number.is_some_and(|number| number.is_empty() || number.parse::<i16>().is_ok_and(|number| number != 0))
+}
+
+/// How far one step goes, in months and in days.
+fn step(frequency: Frequency) -> (i64, i64) {
+    match frequency {
+        Frequency::Yearly => (12, 0),
+        Frequency::Monthly => (1, 0),
+        Frequency::Weekly => (0, 7),
+        _ => (0, 1), // hours and less are refused
+    }
+}
+
+/// How long one step is at most, in days.
+fn longest_days(frequency: Frequency) -> i64 {
+    match step(frequency) {
+        (12, _) => 366,
+        (1, _) => 31,
+        (_, days) => days,
     }
 }
 
@@ -135,7 +261,8 @@ pub fn day_end_ms(day: Date, zone: &TimeZone) -> i64 {
 
 /// The local day of a moment.
 pub fn local_day(at_ms: i64, zone: &TimeZone) -> Date {
-    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let beyond = if at_ms < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or(beyond);
     zone.to_datetime(at).date()
 }
 

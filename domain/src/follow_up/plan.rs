@@ -1,0 +1,507 @@
+//! Follow-ups of plans: what recurs.
+//!
+//! By the calendar, each time that the rule names has a window, and work within it does it. After completion, the rule
+//! counts from the last completion, or from the day on which one was missed.
+
+use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted};
+use crate::body::{Body, FollowUp, Plan};
+use crate::id::RecordId;
+use crate::kind::Kind;
+use crate::notice::{Addressee, WantedNotice};
+use crate::record::Record;
+use crate::recurrence::{Occurrence, Rule, day_end_ms, day_start_ms, days_later, local_day};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+
+/// Follow-ups exist so many days before they are due; the next one always.
+pub const HORIZON_DAYS: i64 = 14;
+/// A rule that names no day outside the resting months for so many tries has none.
+const TRIES_MAX: usize = 400;
+/// Most follow-ups of one plan that are looked at together.
+const CANDIDATES_MAX: usize = 1_000;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// A time at which a plan's work is due, and its window.
+#[derive(Clone, PartialEq, Debug)]
+struct Candidate {
+    name: String,
+    due_ms: i64,
+    opens_ms: i64,
+    expires_ms: Option<i64>,
+    rule: String,
+    done: Option<Done>,
+}
+
+/// Work that counts for a plan.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Completion {
+    done: Done,
+    /// The follow-up that it names.
+    names: Option<RecordId>,
+}
+
+pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
+    let Ok(Body::Plan(said)) = plan.body() else { return CalledFor::default() };
+    let mut called = CalledFor::default();
+    let is_gone = |id| around.nearby.iter().any(|near| near.id == id && near.deleted.is_some());
+    if said.subject.is_some_and(is_gone) {
+        return called;
+    }
+    let completions = completions(plan, &said, around);
+    let calendar = Calendar::of(&said, local_day(plan.created.at_ms, around.zone), around.zone);
+
+    // What fell due under an earlier version of the plan stays as that said.
+    let since_ms = plan.changed.at_ms.max(around.now_ms - LOOK_BACK_DAYS * DAY_MS);
+    let ours =
+        |follow_up: &&Record| follow_up.created.op.device == around.system && follow_up.deleted.is_none();
+    let mut known: BTreeSet<RecordId> = BTreeSet::new();
+    let mut newest_ms = i64::MIN;
+    for follow_up in around.follow_ups.iter().filter(ours) {
+        let Ok(Body::FollowUp(kept)) = follow_up.body() else { continue };
+        known.insert(follow_up.id);
+        let due_ms = kept.due_at_ms.unwrap_or_default();
+        newest_ms = newest_ms.max(due_ms);
+        if due_ms < since_ms {
+            let linked = completions.iter().find(|completion| completion.names == Some(follow_up.id));
+            let open = kept.opens_at_ms.unwrap_or(due_ms)..=kept.expires_at_ms.unwrap_or(i64::MAX);
+            let fitting = completions.iter().find(|it| it.names.is_none() && open.contains(&it.done.at_ms));
+            let done = linked.or(fitting).map(|completion| completion.done);
+            called.follow_ups.push(Wanted { id: follow_up.id, follow_up: kept, done });
+        }
+    }
+
+    if !said.resting {
+        let until_ms = newest_ms.max(around.now_ms + HORIZON_DAYS * DAY_MS);
+        let (candidates, following) = match said.after_completion {
+            true => (calendar.chain(&said, &completions, around.now_ms, until_ms), None),
+            false => calendar.windows(&said, &completions, plan.id, since_ms, around.now_ms, until_ms),
+        };
+        let last_expired = candidates
+            .iter()
+            .filter(|it| it.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms))
+            .map(|it| it.due_ms)
+            .max();
+        let current = candidates.last().filter(|_| said.after_completion).map(|it| it.name.clone());
+        let is_ours = |it: &Candidate| it.due_ms >= since_ms || current.as_ref() == Some(&it.name);
+        for candidate in candidates.into_iter().filter(is_ours) {
+            let id = plan.id.derived(&format!("due/{}", candidate.name));
+            let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
+            let is_late = is_expired && candidate.done.is_none() && !known.contains(&id);
+            if is_late && !catches_up(&said.catch_up, Some(candidate.due_ms) == last_expired) {
+                continue;
+            }
+            called.follow_ups.retain(|wanted| wanted.id != id);
+            called.follow_ups.push(follow_up(plan, &said, id, candidate, around));
+        }
+        called.moments.extend(following.map(|due_ms| due_ms - HORIZON_DAYS * DAY_MS));
+    }
+    gaps(plan, &said, &completions, &calendar, around, &mut called);
+    switched_off(plan, &said, around, &mut called);
+    called
+}
+
+/// Whether one that nobody made in time, and that can no longer be done in time, is made now.
+fn catches_up(catch_up: &str, is_last: bool) -> bool {
+    match catch_up {
+        "all" => true,
+        "skip" => false,
+        _ => is_last,
+    }
+}
+
+fn follow_up(plan: &Record, said: &Plan, id: RecordId, candidate: Candidate, around: &Around) -> Wanted {
+    let adopted = around.near(Kind::Adoption).find(|adoption| adoption.status == "confirmed");
+    // Who adopted it has until it is due; then it falls back to the team.
+    let adoption = adopted.filter(|_| around.now_ms <= candidate.due_ms).map(|adoption| adoption.id);
+    let team = |who: Option<RecordId>| if adoption.is_some() { None } else { who };
+    let follow_up = FollowUp {
+        subject: said.subject,
+        source: Some(plan.id),
+        sort: said.sort.clone(),
+        opens_at_ms: Some(candidate.opens_ms),
+        due_at_ms: Some(candidate.due_ms),
+        expires_at_ms: candidate.expires_ms,
+        worker: team(said.worker),
+        group: team(said.group),
+        organization: team(said.organization),
+        adoption,
+        cause: plan.changed.op.to_string(),
+        rule: candidate.rule,
+    };
+    Wanted { id, follow_up, done: candidate.done }
+}
+
+/// The work that counts for a plan, in the order in which it was done.
+fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
+    let mut completions: Vec<Completion> = Vec::new();
+    let ours = |id: RecordId| around.follow_ups.iter().any(|follow_up| follow_up.id == id);
+    let is_only_plan = around.near(Kind::Plan).all(|other| other.id == plan.id);
+    for fact in around.facts() {
+        let names = fact.reference("follow_up").filter(|id| ours(*id));
+        let is_about_it = said.subject.is_some() && fact.reference("subject") == said.subject;
+        let fits = match fact.kind {
+            Kind::Inspection => match fact.text("sort") {
+                "" => is_only_plan,
+                sort => sort == said.sort,
+            },
+            // To reach a dwelling is to meet somebody there, whatever for.
+            _ if said.sort == "visit" => fact.text("outcome") == "met",
+            _ => fact.text("purpose") == said.sort && fact.text("outcome") != "no_answer",
+        };
+        if names.is_some() || (is_about_it && fits) {
+            let done = Done { at_ms: fact.created.at_ms, evidence: Some(fact.id) };
+            completions.push(Completion { done, names });
+        }
+    }
+    for follow_up in around.follow_ups {
+        let Some(done) = around.said_done(follow_up) else { continue };
+        match completions
+            .iter_mut()
+            .find(|it| it.done.evidence.is_some() && it.done.evidence == done.evidence)
+        {
+            Some(known) => known.names = Some(follow_up.id),
+            None => completions.push(Completion { done, names: Some(follow_up.id) }),
+        }
+    }
+    completions.sort_by_key(|completion| (completion.done.at_ms, completion.done.evidence));
+    completions
+}
+
+/// The rules of a plan over the time.
+struct Calendar<'a> {
+    zone: &'a TimeZone,
+    begins: Date,
+    ends: Date,
+    resting_months: Vec<u32>,
+    /// Rules with the day on which each begins, the last one last.
+    rules: Vec<(Date, Rule, String)>,
+}
+
+impl<'a> Calendar<'a> {
+    fn of(said: &Plan, made_on: Date, zone: &'a TimeZone) -> Self {
+        let begins = said.from.parse().unwrap_or(made_on);
+        let mut rules = Vec::new();
+        let mut start = begins;
+        for phase in &said.phases {
+            if let Ok(rule) = Rule::parse(&phase.rule) {
+                rules.push((start, rule, phase.rule.clone()));
+                start = days_later(begins, i64::from(phase.until_day));
+            }
+        }
+        if let Ok(rule) = Rule::parse(&said.rule) {
+            rules.push((start, rule, said.rule.clone()));
+        }
+        Self {
+            zone,
+            begins,
+            ends: said.until.parse().unwrap_or(Date::MAX),
+            resting_months: said.resting_months.clone(),
+            rules,
+        }
+    }
+
+    fn rests(&self, day: Date) -> bool {
+        self.resting_months.contains(&(day.month().unsigned_abs().into()))
+    }
+
+    /// The rule of a day.
+    fn rule_on(&self, day: Date) -> Option<&(Date, Rule, String)> {
+        self.rules.iter().rev().find(|(start, _, _)| *start <= day).or(self.rules.first())
+    }
+
+    /// The first time by the calendar on a day that is not before `from`.
+    fn next(&self, from: Date) -> Option<(Occurrence, &str)> {
+        let mut from = from.max(self.begins);
+        for _ in 0..TRIES_MAX {
+            let (start, rule, text) = self.rule_on(from)?;
+            let occurrence = rule.next(*start, from)?;
+            let next_phase = self.rules.iter().map(|(start, _, _)| *start).find(|start| *start > from);
+            if let Some(next_phase) = next_phase.filter(|next_phase| occurrence.day() >= *next_phase) {
+                from = next_phase;
+                continue;
+            }
+            if occurrence.day() > self.ends {
+                return None;
+            }
+            if !self.rests(occurrence.day()) {
+                return Some((occurrence, text));
+            }
+            from = days_later(occurrence.day(), 1);
+        }
+        None
+    }
+
+    /// The times by the calendar on these days, and the one after them.
+    fn between(&self, from: Date, until: Date) -> (Vec<(Occurrence, String)>, Option<Occurrence>) {
+        let mut times = Vec::new();
+        for (at, (start, rule, text)) in self.rules.iter().enumerate() {
+            let phase_end = self.rules.get(at + 1).map_or(Date::MAX, |(next, _, _)| days_later(*next, -1));
+            let last = until.min(phase_end).min(self.ends);
+            let named = rule.between(*start, from.max(*start), last).into_iter();
+            times.extend(named.filter(|it| !self.rests(it.day())).map(|it| (it, text.clone())));
+        }
+        times.truncate(CANDIDATES_MAX);
+        (times, self.next(days_later(until, 1)).map(|(occurrence, _)| occurrence))
+    }
+
+    fn candidate(&self, said: &Plan, occurrence: Occurrence, rule: &str) -> Candidate {
+        let due_ms = occurrence.due_ms(self.zone);
+        self.window(said, occurrence.name(), due_ms, rule)
+    }
+
+    fn window(&self, said: &Plan, name: String, due_ms: i64, rule: &str) -> Candidate {
+        let day = local_day(due_ms, self.zone);
+        let opens = days_later(day, -i64::from(said.opens_days.unwrap_or(0)));
+        let expires_ms =
+            said.expires_days.map(|days| day_end_ms(days_later(day, i64::from(days)), self.zone));
+        Candidate {
+            name,
+            due_ms,
+            opens_ms: day_start_ms(opens, self.zone),
+            expires_ms,
+            rule: rule.to_owned(),
+            done: None,
+        }
+    }
+
+    /// By the calendar: each time with the work that does it, and when the one after them is due.
+    fn windows(
+        &self,
+        said: &Plan,
+        completions: &[Completion],
+        plan: RecordId,
+        since_ms: i64,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> (Vec<Candidate>, Option<i64>) {
+        let (from, until) = (local_day(since_ms, self.zone), local_day(until_ms, self.zone));
+        let (mut times, mut following) = self.between(from, until);
+        let is_ahead = |occurrence: Occurrence| occurrence.due_ms(self.zone) > now_ms;
+        if let Some(next) = following.filter(|_| !times.iter().any(|(time, _)| is_ahead(*time))) {
+            let text = self.rule_on(next.day()).map(|(_, _, text)| text.clone()).unwrap_or_default();
+            times.push((next, text));
+            following = self.next(days_later(next.day(), 1)).map(|(occurrence, _)| occurrence);
+        }
+        let following_ms = following.map(|occurrence| occurrence.due_ms(self.zone));
+        let mut candidates: Vec<Candidate> =
+            times.iter().map(|(time, rule)| self.candidate(said, *time, rule)).collect();
+        if said.expires_days.is_none() {
+            // It can be done until the next one is due.
+            for at in 0..candidates.len() {
+                candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
+            }
+        }
+        for completion in completions {
+            let named = completion.names.and_then(|id| {
+                candidates.iter().position(|it| plan.derived(&format!("due/{}", it.name)) == id)
+            });
+            let fitting = || {
+                let at_ms = completion.done.at_ms;
+                let open =
+                    |it: &Candidate| (it.opens_ms..=it.expires_ms.unwrap_or(i64::MAX)).contains(&at_ms);
+                candidates.iter().position(|it| it.done.is_none() && open(it))
+            };
+            if let Some(at) = named.or_else(|| completion.names.is_none().then(fitting).flatten()) {
+                candidates[at].done.get_or_insert(completion.done);
+            }
+        }
+        self.keep_within_gap(said, completions, &mut candidates);
+        (candidates, following_ms)
+    }
+
+    /// The law may ask for the next one earlier than the calendar does.
+    fn keep_within_gap(&self, said: &Plan, completions: &[Completion], candidates: &mut [Candidate]) {
+        let Some(gap_days) = said.gap_days_max else { return };
+        let last = completions.last().map(|it| local_day(it.done.at_ms, self.zone)).unwrap_or(self.begins);
+        let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
+        let last_ms = completions.last().map_or(i64::MIN, |it| it.done.at_ms);
+        let next = candidates.iter_mut().find(|it| it.done.is_none() && it.due_ms > last_ms);
+        if let Some(next) = next.filter(|it| it.due_ms > latest_ms) {
+            let earlier = self.window(said, next.name.clone(), latest_ms, &next.rule);
+            next.due_ms = latest_ms;
+            next.opens_ms = next.opens_ms.min(earlier.opens_ms);
+        }
+    }
+
+    /// After completion: a chain from one completion, or missed one, to the next.
+    fn chain(&self, said: &Plan, completions: &[Completion], now_ms: i64, until_ms: i64) -> Vec<Candidate> {
+        let look_back = local_day(now_ms - 2 * LOOK_BACK_DAYS * DAY_MS, self.zone);
+        let day_of = |completion: &Completion| local_day(completion.done.at_ms, self.zone);
+        let mut rest = completions;
+        let mut anchor: Option<Date> = None;
+        // The chain depends on nothing before a completion: old ones need not be gone through.
+        while let [first, more @ ..] = rest
+            && (day_of(first) < self.begins || more.first().is_some_and(|next| day_of(next) < look_back))
+        {
+            anchor = Some(day_of(first));
+            rest = more;
+        }
+        let mut candidates = Vec::new();
+        while candidates.len() < CANDIDATES_MAX {
+            let Some((occurrence, rule)) = self.after(anchor) else { break };
+            let name = anchor.map_or_else(|| "first".to_owned(), |anchor| format!("after-{anchor}"));
+            let mut candidate = self.window(said, name, occurrence.due_ms(self.zone), rule);
+            if let Some(gap_days) = said.gap_days_max {
+                let last = anchor.unwrap_or(self.begins);
+                let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
+                candidate.due_ms = candidate.due_ms.min(latest_ms);
+            }
+            // Work again on the day of the last changes nothing; on any later day it moves the next.
+            while let [first, more @ ..] = rest
+                && anchor.is_some_and(|anchor| day_of(first) <= anchor)
+            {
+                rest = more;
+            }
+            let next = rest
+                .first()
+                .filter(|it| candidate.expires_ms.is_none_or(|expires_ms| it.done.at_ms <= expires_ms));
+            if let Some(completion) = next {
+                candidate.done = Some(completion.done);
+                anchor = Some(day_of(completion));
+                rest = &rest[1..];
+                candidates.push(candidate);
+                continue;
+            }
+            let is_missed = candidate.expires_ms.is_some_and(|expires_ms| now_ms > expires_ms);
+            let due_day = local_day(candidate.due_ms, self.zone);
+            let is_last = !is_missed || candidate.due_ms > until_ms;
+            candidates.push(candidate);
+            if is_last {
+                break;
+            }
+            anchor = Some(due_day);
+        }
+        candidates // the next one follows from work, or from being missed
+    }
+
+    /// The time that follows an anchor; the first of all if there is none.
+    fn after(&self, anchor: Option<Date>) -> Option<(Occurrence, &str)> {
+        let Some(anchor) = anchor else { return self.next(self.begins) };
+        let (_, rule, text) = self.rule_on(anchor)?;
+        let occurrence = rule.next(anchor, days_later(anchor, 1).max(self.begins))?;
+        let mut day = occurrence.day();
+        for _ in 0..12 {
+            if !self.rests(day) {
+                break;
+            }
+            day = days_later(day.last_of_month(), 1);
+        }
+        let moved = if day == occurrence.day() { occurrence } else { Occurrence::on(day) };
+        (day <= self.ends && !self.rests(day)).then_some((moved, text.as_str()))
+    }
+}
+
+/// An alert for each time between two completions that was longer than the law allows.
+fn gaps(
+    plan: &Record,
+    said: &Plan,
+    completions: &[Completion],
+    calendar: &Calendar,
+    around: &Around,
+    called: &mut CalledFor,
+) {
+    let Some(gap_days) = said.gap_days_max.map(i64::from) else { return };
+    let since = local_day(around.now_ms - LOOK_BACK_DAYS * DAY_MS, around.zone);
+    let planned_since = local_day(plan.created.at_ms, around.zone).max(calendar.begins);
+    let mut days: Vec<Date> = completions.iter().map(|it| local_day(it.done.at_ms, around.zone)).collect();
+    // Before there was a plan, nobody promised anything.
+    let before = days.iter().rposition(|day| *day <= planned_since);
+    days.drain(..before.unwrap_or(0));
+    if before.is_none() {
+        days.insert(0, planned_since);
+    }
+    let is_ended = said.resting || local_day(around.now_ms, around.zone) > calendar.ends;
+    for (at, day) in days.iter().enumerate() {
+        let latest_ms = day_end_ms(days_later(*day, gap_days), around.zone);
+        let next = days.get(at + 1);
+        let is_too_long = match next {
+            Some(next) => *next > days_later(*day, gap_days),
+            None => around.now_ms > latest_ms && !is_ended,
+        };
+        if next.is_none() && !is_ended {
+            called.moments.push(latest_ms + 1);
+        }
+        if is_too_long && days_later(*day, gap_days) >= since {
+            called.notices.push(WantedNotice {
+                id: plan.id.derived(&format!("gap/{day}")),
+                subject: plan.id,
+                sort: "gap",
+                at_ms: latest_ms + 1,
+                due_at_ms: Some(latest_ms),
+                to: Addressee::Role("supervisor"),
+            });
+        }
+    }
+}
+
+/// An alert that a plan which the law requires is switched off.
+fn switched_off(plan: &Record, said: &Plan, around: &Around, called: &mut CalledFor) {
+    let is_ended = said.until.parse::<Date>().is_ok_and(|until| {
+        let end_ms = day_end_ms(until, around.zone);
+        called.moments.push(end_ms + 1);
+        around.now_ms > end_ms
+    });
+    let was_mandated = !said.mandated && plan.writers.contains_key("mandated");
+    if (said.mandated && (said.resting || is_ended)) || was_mandated {
+        called.notices.push(WantedNotice {
+            id: plan.id.derived(&format!("off/{}", plan.changed.op)),
+            subject: plan.id,
+            sort: "plan_off",
+            at_ms: plan.changed.at_ms,
+            due_at_ms: None,
+            to: Addressee::Role("supervisor"),
+        });
+    }
+}
+
+/// A time at which a plan would call for work.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Preview {
+    /// When it would be due, in ms since 1970 UTC.
+    pub due_ms: i64,
+    /// From when it may be done, in ms since 1970 UTC.
+    pub opens_ms: i64,
+    /// When it would count as missed, in ms since 1970 UTC.
+    pub expires_ms: Option<i64>,
+    /// The rule that names it.
+    pub rule: String,
+}
+
+/// What a plan would call for on these days if each were done on the day on which it is due. At most 1,000.
+pub fn preview(said: &Plan, from: Date, until: Date, zone: &TimeZone) -> Vec<Preview> {
+    let begins = said.from.parse().unwrap_or(from);
+    let said = Plan { from: begins.to_string(), ..said.clone() };
+    let calendar = Calendar::of(&said, begins, zone);
+    let mut found: Vec<Preview> = Vec::new();
+    let mut done_on: Option<Date> = None;
+    let mut named: Option<Date> = None;
+    while found.len() < CANDIDATES_MAX {
+        let next = match (said.after_completion, named) {
+            (true, _) => calendar.after(done_on),
+            (false, None) => calendar.next(from.max(begins)),
+            (false, Some(named)) => calendar.next(days_later(named, 1)),
+        };
+        let Some((occurrence, rule)) = next else { break };
+        let mut candidate = calendar.candidate(&said, occurrence, rule);
+        if let (Some(gap_days), Some(last)) = (said.gap_days_max, done_on) {
+            let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), zone);
+            candidate.due_ms = candidate.due_ms.min(latest_ms);
+        }
+        let day = local_day(candidate.due_ms, zone);
+        if day > until {
+            break;
+        }
+        (done_on, named) = (Some(day), Some(occurrence.day()));
+        if day >= from {
+            found.push(Preview {
+                due_ms: candidate.due_ms,
+                opens_ms: candidate.opens_ms,
+                expires_ms: candidate.expires_ms,
+                rule: candidate.rule,
+            });
+        }
+    }
+    found
+}
