@@ -7,9 +7,11 @@ mod batch;
 mod commit;
 mod committer;
 mod database;
+mod delivery;
 mod device;
 mod enrolment;
 mod feed;
+mod link;
 mod lookout;
 mod postgres;
 mod reading;
@@ -18,8 +20,10 @@ mod sqlite;
 mod tx;
 
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
+pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
+pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 
 use committer::Committer;
 use database::{Database, read_on, write_on};
