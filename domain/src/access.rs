@@ -20,7 +20,7 @@ pub enum Role {
     Partner = 4,
     /// Everything, and enrolment.
     Admin = 5,
-    /// The worker process: follow-ups.
+    /// The worker process: follow-ups, notices, and adoptions that lapse.
     System = 6,
 }
 
@@ -73,7 +73,8 @@ impl Role {
                     kind.nature() == Nature::Fact
                         || matches!(kind, Kind::Request | Kind::Violation | Kind::Place | Kind::Asset)
                 }
-                Action::Step(_) => true,
+                // A notice is raised and withdrawn by the worker.
+                Action::Step(step) => kind != Kind::Notice || step.to == "seen",
                 Action::Move { .. } | Action::Delete { .. } | Action::Settle { .. } => false,
             },
             // Resolved is the partner's word; verified, closed and rejected are ours.
@@ -84,9 +85,13 @@ impl Role {
                 }
                 _ => false,
             },
-            Role::System => {
-                kind == Kind::FollowUp && !matches!(action, Action::Delete { .. } | Action::Settle { .. })
-            }
+            Role::System => match kind {
+                Kind::FollowUp | Kind::Notice => {
+                    !matches!(action, Action::Delete { .. } | Action::Settle { .. })
+                }
+                Kind::Adoption => matches!(action, Action::Step(_)),
+                _ => false,
+            },
             Role::Supervisor => false,
         }
     }

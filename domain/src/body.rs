@@ -548,6 +548,12 @@ pub(crate) fn check_changes(kind: Kind, changes: &[Change], reason: &str) -> Res
     }
     for change in changes {
         let field = change.field.as_str();
+        if kind == Kind::Plan && SCHEDULE.contains(&field) && reason.trim().is_empty() {
+            let what = format!(
+                "say why the plan's {field} changes: what the law requires is not changed in silence"
+            );
+            return Err(Refusal::invalid("edit.reason", &what));
+        }
         if !Body::field_names(kind).contains(&field) {
             return Err(Refusal::invalid("edit.fields", &format!("a {} has no such field", kind.name())));
         }
@@ -582,6 +588,20 @@ fn is_fixed(kind: Kind, field: &str) -> bool {
             | (Kind::Term, "vocabulary" | "word")
     )
 }
+
+/// The fields of a plan that say whether, where and when something falls due. An edit of them needs a reason.
+const SCHEDULE: [&str; 10] = [
+    "subject",
+    "sort",
+    "rule",
+    "phases",
+    "from",
+    "until",
+    "resting_months",
+    "resting",
+    "gap_days_max",
+    "mandated",
+];
 
 /// Length of `2026-11-22`, in characters.
 const ISO_DATE_CHARS: usize = 10;
@@ -701,8 +721,9 @@ fn steps(field: &str, value: &Vec<ReminderStep>) -> Checked {
 }
 
 fn time_of_day(field: &str, value: &String) -> Checked {
-    // The length shuts out the other forms that the parser knows.
-    if value.is_empty() || (value.len() == 5 && value.parse::<jiff::civil::Time>().is_ok()) {
+    // Length and colon shut out the other forms that the parser knows: T2100, 21:00:00.
+    let hours_and_minutes = value.len() == 5 && value.get(2..3) == Some(":");
+    if value.is_empty() || (hours_and_minutes && value.parse::<jiff::civil::Time>().is_ok()) {
         return Ok(());
     }
     Err(Refusal::invalid(field, "is no time of day: write it as 21:00"))

@@ -83,6 +83,10 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
             record.former_areas.push(from);
             Effect::Applied
         }
+        Action::Delete { .. } if record.kind == Kind::Plan && is_mandated(record) => not_applied(
+            Reason::StepNotAllowed,
+            "the law requires this plan: first say why it is no longer mandated, with an edit",
+        ),
         Action::Delete { reason } => {
             *record = tombstone(record, reason);
             Effect::Applied
@@ -126,6 +130,10 @@ fn create(placed: &PlacedOp, fields: Fields) -> Record {
         deleted: None,
         through: placed.key,
     }
+}
+
+fn is_mandated(plan: &Record) -> bool {
+    plan.fields.get("mandated").and_then(Value::as_bool).unwrap_or_default()
 }
 
 fn tombstone(record: &Record, reason: &str) -> Record {

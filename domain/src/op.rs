@@ -42,7 +42,7 @@ pub enum Action {
     Edit {
         /// Each field that changes.
         changes: Vec<Change>,
-        /// Why; needed for facts.
+        /// Why; needed for facts, and for what a plan says of when something falls due.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },

@@ -29,11 +29,9 @@ pub const TIMES_MAX: usize = 1_000;
 pub const TIMES_A_DAY_MAX: usize = 24;
 /// Rarer than this is no recurrence: 30 years, in days.
 const DAYS_MAX: i64 = 30 * 366;
-/// What a rule may say besides FREQ and INTERVAL, as numbers.
+/// What a rule may say in numbers.
 const NUMBERS: [&str; 7] =
     ["BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYHOUR", "BYMINUTE", "BYSETPOS"];
-/// The same, as days of the week.
-const WEEKDAYS: [&str; 2] = ["BYDAY", "WKST"];
 
 impl Rule {
     /// Reads a rule, such as `FREQ=DAILY;INTERVAL=15`.
@@ -142,12 +140,14 @@ fn parts(text: &str) -> Result<BTreeMap<&str, &str>, String> {
             "BYSECOND" => {
                 return Err(format!("{name}: nothing is due by the second; name hours and minutes"));
             }
+            "BYHOUR" | "BYMINUTE" if value.split(',').all(|number| number.parse::<u8>().is_ok()) => {}
             _ if NUMBERS.contains(&name) && value.split(',').all(is_number) => {}
             _ if NUMBERS.contains(&name) => {
                 return Err(format!("{name}: write numbers, with , between them"));
             }
-            _ if WEEKDAYS.contains(&name) && value.split(',').all(is_weekday) => {}
-            _ if WEEKDAYS.contains(&name) => {
+            "BYDAY" if value.split(',').all(is_weekday) => {}
+            "WKST" if value.len() == 2 && is_weekday(value) => {}
+            "BYDAY" | "WKST" => {
                 return Err(format!(
                     "{name}: write days as MO, TU, WE, TH, FR, SA, SU; the last Friday is -1FR"
                 ));
@@ -180,14 +180,15 @@ fn interval(value: Option<&&str>) -> Result<u16, String> {
     interval.ok_or_else(|| "INTERVAL: write a whole number from 1 on".to_owned())
 }
 
+/// The first is 1, the last is -1.
 fn is_number(value: &str) -> bool {
-    value.parse::<i16>().is_ok()
+    value.parse::<i16>().is_ok_and(|number| number != 0)
 }
 
 fn is_weekday(value: &str) -> bool {
     let number = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"].iter().find_map(|day| value.strip_suffix(day));
-    // Without a number every one of them is meant, and none is the zeroth.
-    number.is_some_and(|number| number.is_empty() || number.parse::<i16>().is_ok_and(|number| number != 0))
+    // Without a number every one of them is meant.
+    number.is_some_and(|number| number.is_empty() || is_number(number))
 }
 
 /// How far one step goes, in months and in days.
@@ -246,7 +247,8 @@ impl Occurrence {
 
 /// A local time, in ms since 1970 UTC.
 pub fn moment_ms(at: DateTime, zone: &TimeZone) -> i64 {
-    zone.to_ambiguous_zoned(at).compatible().map_or(i64::MAX, |zoned| zoned.timestamp().as_millisecond())
+    let beyond = if at.year() < 0 { i64::MIN } else { i64::MAX };
+    zone.to_ambiguous_zoned(at).compatible().map_or(beyond, |zoned| zoned.timestamp().as_millisecond())
 }
 
 /// The beginning of a local day, in ms since 1970 UTC.

@@ -1,4 +1,4 @@
-//! The stages that requests, violations, follow-ups and adoptions go through, as tables.
+//! The stages that requests, violations, follow-ups, adoptions and notices go through, as tables.
 
 use crate::kind::Kind;
 
@@ -56,7 +56,8 @@ const VIOLATION: Stages = Stages {
     ],
 };
 
-/// Missed is not deleted: it can still be done, late. A cancelled one comes back when its cause does.
+/// Missed is not deleted: it can still be done, late. A cancelled one comes back when its cause does, and so does one
+/// that the worker judged too early.
 const FOLLOW_UP: Stages = Stages {
     all: &["open", "done", "missed", "cancelled"],
     steps: &[
@@ -65,6 +66,7 @@ const FOLLOW_UP: Stages = Stages {
         ("open", "missed"),
         ("open", "cancelled"),
         ("missed", "done"),
+        ("missed", "open"), // called missed by a clock that ran ahead
         ("missed", "cancelled"),
         ("cancelled", "open"),
         ("cancelled", "done"), // the work was done before anybody cancelled it

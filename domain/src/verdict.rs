@@ -77,7 +77,7 @@ reasons! {
         AlreadyExists = "ALREADY_EXISTS",
         /// The record was deleted.
         Deleted = "DELETED",
-        /// The rules do not allow this step from the status that the record had.
+        /// The rules do not allow this step, or this deletion, of the record as it was then.
         StepNotAllowed = "STEP_NOT_ALLOWED",
         /// The field cannot be changed once set.
         FieldFixed = "FIELD_FIXED",

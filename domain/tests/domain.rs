@@ -10,6 +10,7 @@ mod domain {
     mod history;
     mod merge;
     mod privacy;
+    mod recurrence;
     mod sample;
     mod status;
     mod tally;

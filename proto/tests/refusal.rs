@@ -57,7 +57,7 @@ fn an_unknown_schema_is_refused() {
 
 #[test]
 fn an_unknown_kind_is_refused() {
-    for kind in [0, 19, -1, 1 << 20] {
+    for kind in [0, 21, -1, 1 << 20] {
         assert_eq!(refusal(v1::Op { kind, ..create() }).reason, Reason::UnknownKind);
     }
 }

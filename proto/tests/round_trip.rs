@@ -43,6 +43,14 @@ fn candidate() -> impl Strategy<Value = Value> {
             .into_iter()
             .map(|(key, text, required)| json!({ "key": key, "text": text, "required": required }))
             .collect()),
+        vec((any::<u32>(), text), 1..4).prop_map(|phases| phases
+            .into_iter()
+            .map(|(until_day, rule)| json!({ "until_day": until_day, "rule": rule }))
+            .collect()),
+        vec((any::<i32>(), text), 1..4).prop_map(|steps| steps
+            .into_iter()
+            .map(|(minutes, to)| json!({ "offset_minutes": minutes, "to": to }))
+            .collect()),
     ]
 }
 
@@ -80,14 +88,16 @@ fn op_id() -> impl Strategy<Value = OpId> {
 
 fn step() -> impl Strategy<Value = Step> {
     let optional_id = || proptest::option::of(record_id());
-    (".{0,9}", ".{0,9}", optional_id(), any::<Option<i64>>(), optional_id(), ".{0,9}").prop_map(
-        |(to, reason, organization, due_at_ms, evidence, outcome)| Step {
+    let optional_ms = any::<Option<i64>>;
+    (".{0,9}", ".{0,9}", optional_id(), optional_ms(), optional_id(), ".{0,9}", optional_ms()).prop_map(
+        |(to, reason, organization, due_at_ms, evidence, outcome, done_at_ms)| Step {
             to,
             reason,
             organization,
             due_at_ms,
             evidence,
             outcome,
+            done_at_ms,
         },
     )
 }
@@ -251,7 +261,7 @@ proptest! {
 }
 
 /// A value that some field of every type takes, and none of them empty.
-fn one_of_each() -> [Value; 9] {
+fn one_of_each() -> [Value; 11] {
     let id = RecordId(Uuid::from_u128(7));
     [
         json!("word"),
@@ -263,6 +273,8 @@ fn one_of_each() -> [Value; 9] {
         json!([{ "name": "capacity_lbs", "value": "2500" }]),
         json!([{ "key": "doors", "text": "Do the doors close?", "required": true }]),
         json!([{ "key": "doors", "value": "yes" }]),
+        json!([{ "until_day": 14, "rule": "FREQ=DAILY" }]),
+        json!([{ "offset_minutes": -60, "to": "coordinator" }]),
     ]
 }
 

@@ -9,7 +9,8 @@ const ROLES: [Role; 6] =
     [Role::Field, Role::Coordinator, Role::Supervisor, Role::Partner, Role::Admin, Role::System];
 
 /// What each role may do to records of each kind: `c`reate, `e`dit, `s`tep, `m`ove, `d`elete, se`t`tle.
-/// Which stages a partner may step to is a table of its own below; a kind without stages refuses steps by itself.
+/// Which stages a partner may step to, and the field of a notice, are tests of their own below; a kind without stages
+/// refuses steps by itself.
 const TABLE: &str = "
                field  coordinator supervisor partner admin  system
 area           --s--- cesmdt      ------     ------  cesmdt ------
@@ -26,17 +27,19 @@ request        ces--- cesmdt      ------     --s---  cesmdt ------
 violation      ces--- cesmdt      ------     ------  cesmdt ------
 plan           --s--- cesmdt      ------     ------  cesmdt ------
 follow_up      --s--- cesmdt      ------     ------  cesmdt cesm--
-adoption       c-s--- cesmdt      ------     ------  cesmdt ------
+adoption       c-s--- cesmdt      ------     ------  cesmdt --s---
 attachment     ces--- cesmdt      ------     ------  cesmdt ------
 checklist      --s--- cesmdt      ------     ------  cesmdt ------
 term           --s--- ------      ------     ------  cesmdt ------
+notice         --s--- cesmdt      ------     ------  cesmdt cesm--
+policy         --s--- cesmdt      ------     ------  cesmdt ------
 ";
 
 fn acts(kind: Kind) -> [(char, Action); 6] {
     [
         ('c', create(kind)),
         ('e', edit(&[("name", json!(null), json!("a word"))])),
-        ('s', step("resolved")),
+        ('s', step(if kind == Kind::Notice { "seen" } else { "resolved" })),
         ('m', Action::Move { to: area(1) }),
         ('d', Action::Delete { reason: "a mistake".to_owned() }),
         ('t', Action::Settle { disputes: Vec::<OpId>::new() }),
@@ -74,6 +77,20 @@ fn resolved_is_the_partners_word_and_verified_is_ours() {
 }
 
 #[test]
+fn who_is_in_the_field_says_of_a_notice_that_it_was_seen_and_no_more() {
+    let stages = ["raised", "seen", "withdrawn"];
+    let may =
+        |role: Role| stages.into_iter().filter(|to| role.may(&step(to), Kind::Notice)).collect::<Vec<_>>();
+    assert_eq!(may(Role::Field), ["seen"]);
+    for role in [Role::Coordinator, Role::Admin, Role::System] {
+        assert_eq!(may(role), stages, "{}", role.name());
+    }
+    for role in [Role::Supervisor, Role::Partner] {
+        assert!(may(role).is_empty(), "{}", role.name());
+    }
+}
+
+#[test]
 fn only_an_administrator_plants_a_new_tree_of_areas() {
     let Body::Area(mut root) = body(Kind::Area) else { unreachable!("it is an area") };
     root.parent = None;
@@ -105,7 +122,7 @@ fn every_kind_has_its_number_and_no_other_number_has_a_kind() {
         assert_eq!(usize::try_from(kind.number()), Ok(at + 1), "the numbers of the wire have no gaps");
         assert_eq!(Kind::from_number(kind.number()), Some(kind));
     }
-    for number in [i16::MIN, -1, 0, 19, i16::MAX] {
+    for number in [i16::MIN, -1, 0, 21, i16::MAX] {
         assert_eq!(Kind::from_number(number), None);
     }
 }

@@ -11,7 +11,7 @@ use rounds_domain::{Action, Body, Kind, Op, OpId, RecordId, Refusal};
 use serde_json::{Value, json};
 
 /// The fields that are needed, by kind, as the protocol says.
-const NEEDED: [(Kind, &[&str]); 18] = [
+const NEEDED: [(Kind, &[&str]); 20] = [
     (Kind::Area, &["name", "time_zone"]),
     (Kind::Place, &["name", "sort"]),
     (Kind::Asset, &["name", "sort"]),
@@ -30,13 +30,46 @@ const NEEDED: [(Kind, &[&str]); 18] = [
     (Kind::Attachment, &["subject", "media_type", "size_bytes", "sha256"]),
     (Kind::Checklist, &["name", "series", "version"]),
     (Kind::Term, &["vocabulary", "word"]),
+    (Kind::Notice, &["subject", "sort", "at_ms"]),
+    (Kind::Policy, &[]),
 ];
 
 /// Texts of 4,000 characters. Every other free text is a name of 200.
-const TEXTS: [&str; 5] = ["note", "description", "findings", "tasks", "reason"];
+const TEXTS: [&str; 6] = ["note", "description", "findings", "tasks", "reason", "rule"];
 
 /// Fields whose text has a form of its own.
-const FORMED: [&str; 7] = ["time_zone", "sha256", "since", "due", "from", "until", "confirm_by"];
+const FORMED: [&str; 11] = [
+    "time_zone",
+    "sha256",
+    "since",
+    "due",
+    "from",
+    "until",
+    "confirm_by",
+    "catch_up",
+    "quiet_from",
+    "quiet_until",
+    "digest",
+];
+
+/// The rule of a plan has a form of its own; that of a follow-up says it in words.
+fn is_formed(kind: Kind, field: &str) -> bool {
+    FORMED.contains(&field) || (kind, field) == (Kind::Plan, "rule")
+}
+
+/// What a plan says of whether, where and when something falls due.
+const SCHEDULE: [&str; 10] = [
+    "subject",
+    "sort",
+    "rule",
+    "phases",
+    "from",
+    "until",
+    "resting_months",
+    "resting",
+    "gap_days_max",
+    "mandated",
+];
 
 /// The sample of a kind with one field changed.
 fn with(kind: Kind, field: &str, value: Value) -> Option<Body> {
@@ -122,7 +155,7 @@ fn a_needed_field_cannot_be_emptied_by_an_edit() {
 
 #[test]
 fn every_text_is_taken_in_at_its_limit_and_refused_one_past_it() {
-    for (kind, field) in string_fields().filter(|(_, field)| !FORMED.contains(field)) {
+    for (kind, field) in string_fields().filter(|(kind, field)| !is_formed(*kind, field)) {
         let chars_max = if TEXTS.contains(&field) { TEXT_CHARS_MAX } else { NAME_CHARS_MAX };
         for letter in ["a", "界", "🪴"] {
             assert_eq!(
@@ -145,6 +178,8 @@ fn every_list_is_taken_in_at_its_limit_and_refused_one_past_it() {
         (Kind::Asset, "attributes", json!({ "name": "a", "value": "b" })),
         (Kind::Inspection, "answers", json!({ "key": "a", "value": "b" })),
         (Kind::Checklist, "questions", json!({ "key": "a", "text": "b", "required": true })),
+        (Kind::Plan, "phases", json!({ "until_day": 14, "rule": "FREQ=DAILY" })),
+        (Kind::Policy, "steps", json!({ "offset_minutes": -60, "to": "responsible" })),
     ];
     for (kind, field, entry) in lists {
         assert_eq!(
@@ -288,6 +323,120 @@ fn resting_months_are_months() {
 }
 
 #[test]
+fn a_plan_and_each_of_its_phases_has_a_rule_that_can_be_counted() {
+    for rule in ["FREQ=DAILY;INTERVAL=15", "freq=monthly;bymonthday=-1", "FREQ=DAILY;BYHOUR=8;BYMINUTE=30"] {
+        assert_eq!(created_with(Kind::Plan, "rule", json!(rule)), Ok(()), "{rule}");
+        let phases = json!([{ "until_day": 14, "rule": rule }]);
+        assert_eq!(created_with(Kind::Plan, "phases", phases), Ok(()), "{rule}");
+    }
+    for rule in
+        [" ", "every day", "FREQ=HOURLY", "FREQ=DAILY;COUNT=3", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "a\0"]
+    {
+        assert_names(created_with(Kind::Plan, "rule", json!(rule)), "Plan.rule");
+        let phases = json!([{ "until_day": 14, "rule": "FREQ=DAILY" }, { "until_day": 84, "rule": rule }]);
+        assert_names(created_with(Kind::Plan, "phases", phases.clone()), "Plan.phases");
+        assert_names(op(Kind::Plan, edit(&[("phases", Value::Null, phases)])).check(), "Plan.phases");
+    }
+}
+
+#[test]
+fn phases_come_in_the_order_of_their_ages() {
+    let phases = |days: &[u32]| {
+        let phases: Vec<_> =
+            days.iter().map(|day| json!({ "until_day": day, "rule": "FREQ=DAILY" })).collect();
+        created_with(Kind::Plan, "phases", json!(phases))
+    };
+    assert_eq!(phases(&[14, 84, u32::MAX]), Ok(()));
+    assert_names(phases(&[84, 14]), "Plan.phases");
+}
+
+#[test]
+fn a_word_of_a_few_is_one_of_them_or_nothing() {
+    for (kind, field, words) in [
+        (Kind::Plan, "catch_up", &["latest", "all", "skip"][..]),
+        (Kind::Policy, "digest", &["daily", "weekly"][..]),
+    ] {
+        for word in words {
+            assert_eq!(created_with(kind, field, json!(word)), Ok(()), "{kind:?}.{field} {word}");
+        }
+        for word in ["never", "Daily", "ALL", " all", "latest\0"] {
+            let result = created_with(kind, field, json!(word));
+            assert!(
+                words.iter().all(|word| result.as_ref().is_err_and(|refused| refused.detail.contains(word)))
+            );
+            assert_names(result, &format!("{kind:?}.{field}"));
+        }
+    }
+}
+
+#[test]
+fn a_reminder_goes_to_the_responsible_the_coordinator_or_the_supervisor() {
+    let steps = |to: &str, minutes: i32| {
+        created_with(Kind::Policy, "steps", json!([{ "offset_minutes": minutes, "to": to }]))
+    };
+    for to in ["responsible", "coordinator", "supervisor"] {
+        for minutes in [i32::MIN, -1_440, 0, i32::MAX] {
+            assert_eq!(steps(to, minutes), Ok(()), "{to}");
+        }
+    }
+    for to in ["", "mayor", "Coordinator", "partner"] {
+        assert_names(steps(to, 0), "Policy.steps");
+    }
+}
+
+#[test]
+fn a_time_of_day_is_written_in_one_way() {
+    for field in ["quiet_from", "quiet_until"] {
+        for time in ["00:00", "07:00", "21:30", "23:59"] {
+            assert_eq!(created_with(Kind::Policy, field, json!(time)), Ok(()), "{time}");
+        }
+        for time in [
+            "7:00",
+            "24:00",
+            "21:60",
+            "21:00:00",
+            "21.00",
+            "T2100",
+            "21h00",
+            "9 pm",
+            "noon!",
+            "+1:00",
+            "二十一点",
+        ] {
+            assert_names(created_with(Kind::Policy, field, json!(time)), &format!("Policy.{field}"));
+        }
+    }
+}
+
+#[test]
+fn what_the_law_requires_of_a_plan_is_not_changed_in_silence() {
+    let edited = |field: &str, reason: &str| {
+        let value = body(Kind::Plan).fields()[field].clone();
+        let changes = vec![Change { field: field.to_owned(), base: Value::Null, value }];
+        op(Kind::Plan, Action::Edit { changes, reason: reason.to_owned() }).check()
+    };
+    for &field in Body::field_names(Kind::Plan) {
+        assert_eq!(edited(field, "the elevator was taken out"), Ok(()), "{field}");
+        if SCHEDULE.contains(&field) {
+            assert_names(edited(field, ""), "edit.reason");
+            assert_names(edited(field, " \n"), field);
+        } else {
+            assert_eq!(
+                edited(field, ""),
+                Ok(()),
+                "{field}: who does it, and how long it may be done, needs none"
+            );
+        }
+    }
+    let emptied = vec![
+        Change { field: "worker".to_owned(), base: Value::Null, value: json!(record_id(1)) },
+        Change { field: "mandated".to_owned(), base: json!(true), value: Value::Null },
+    ];
+    let result = op(Kind::Plan, Action::Edit { changes: emptied, reason: String::new() }).check();
+    assert_names(result, "edit.reason");
+}
+
+#[test]
 fn a_body_of_another_kind_than_the_op_is_refused() {
     for &kind in Kind::ALL {
         for &other in Kind::ALL.iter().filter(|other| **other != kind) {
@@ -352,7 +501,8 @@ fn an_edit_names_1_to_256_changes() {
 #[test]
 fn an_amendment_of_a_fact_says_why_and_other_edits_need_not() {
     for &kind in Kind::ALL.iter().filter(|kind| kind.nature() != Nature::Fixed) {
-        let field = Body::field_names(kind).iter().copied().find(|field| {
+        let names = Body::field_names(kind).iter().copied();
+        let field = names.filter(|field| kind != Kind::Plan || !SCHEDULE.contains(field)).find(|field| {
             let said = body(kind).fields()[*field].clone();
             op(kind, edit(&[(field, Value::Null, said)])).check().is_ok()
         });
@@ -427,6 +577,11 @@ fn a_value_of_another_type_or_written_in_another_way_is_refused_by_name() {
         (Kind::Worker, "left", json!(false)),
         (Kind::Group, "members", json!([])),
         (Kind::Asset, "attributes", json!([{ "value": "Otis", "name": "maker", "unit": "" }])),
+        (Kind::Plan, "phases", json!([{ "until_day": "14", "rule": "FREQ=DAILY" }])),
+        (Kind::Plan, "resting", json!(false)),
+        (Kind::Policy, "steps", json!([{ "offset_minutes": 0.5, "to": "supervisor" }])),
+        (Kind::Policy, "steps", json!([])),
+        (Kind::Term, "due_hours", json!(-1)),
     ];
     for (kind, field, value) in wrong {
         assert_names(op(kind, edit(&[(field, Value::Null, value)])).check(), field);
@@ -481,5 +636,13 @@ fn no_refusal_repeats_what_a_field_says() {
     for (kind, field) in string_fields() {
         let refusal = created_with(kind, field, long.clone()).expect_err("it is too long for any field");
         assert!(!refusal.detail.contains("knock"), "{refusal}");
+    }
+    for (kind, field) in string_fields().filter(|(kind, field)| is_formed(*kind, field)) {
+        for secret in
+            ["knock twice", "FREQ=KNOCK", "KNOCK=1", "FREQ=DAILY;BYDAY=KNOCK", "FREQ=DAILY;INTERVAL=knock"]
+        {
+            let refusal = created_with(kind, field, json!(secret)).expect_err("it has another form");
+            assert!(!refusal.detail.to_lowercase().contains("knock"), "{refusal}");
+        }
     }
 }

@@ -18,6 +18,11 @@ fn arrivals() -> impl Strategy<Value = (Vec<PlacedOp>, Vec<PlacedOp>)> {
     })
 }
 
+/// A plan that turns out to have been mandated was not deleted: a test of its own.
+fn kinds_but_plans() -> impl Strategy<Value = Kind> {
+    kinds().prop_filter("no plan", |kind| *kind != Kind::Plan)
+}
+
 fn stored_and_read_back(record: &Option<Record>) -> Option<Record> {
     let stored = serde_json::to_string(record).expect("a record is JSON");
     serde_json::from_str(&stored).expect("and can be read back")
@@ -66,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_deleted_stays_deleted_whatever_arrives_late((ops, late) in kinds().prop_flat_map(|kind| {
+    fn what_was_deleted_stays_deleted_whatever_arrives_late((ops, late) in kinds_but_plans().prop_flat_map(|kind| {
         (histories(kind), histories(kind))
     })) {
         let (before, _) = fold(&ops);
@@ -177,6 +182,54 @@ fn ops_before_the_creation_and_of_another_kind_and_after_the_deletion_have_no_ef
         Some(Reason::Deleted),
     ];
     assert_eq!(reasons, expected);
+}
+
+fn plan(mandated: bool) -> Action {
+    let Body::Plan(mut plan) = body(Kind::Plan) else { unreachable!("it is a plan") };
+    plan.mandated = mandated;
+    Action::Create(Box::new(Body::Plan(plan)))
+}
+
+fn deletion() -> Action {
+    Action::Delete { reason: "a mistake".to_owned() }
+}
+
+#[test]
+fn a_mandated_plan_is_not_deleted_before_somebody_said_why_it_is_no_longer_mandated() {
+    let ops = [
+        placed(0, 1, 0, op(Kind::Plan, plan(true))),
+        placed(0, 2, 1, op(Kind::Plan, deletion())),
+        placed(0, 3, 2, op(Kind::Plan, edit(&[("mandated", json!(true), json!(null))]))),
+        placed(0, 4, 3, op(Kind::Plan, deletion())),
+    ];
+    let record = fold(&ops[..2]).0.expect("it was created");
+    assert_eq!(record.deleted, None);
+    assert_eq!(record.fields, body(Kind::Plan).fields(), "it says what it said");
+    let effects = effects(&ops);
+    let Effect::NotApplied(refusal) = &effects[1] else { panic!("{:?}", effects[1]) };
+    assert_eq!(refusal.reason, Reason::StepNotAllowed);
+    assert!(refusal.detail.contains("first say why it is no longer mandated"), "{refusal}");
+    assert_eq!(effects[2..], [Effect::Applied, Effect::Applied]);
+    assert!(fold(&ops).0.expect("it is still known").deleted.is_some());
+}
+
+#[test]
+fn a_plan_that_no_law_requires_is_deleted_like_anything_else() {
+    let ops = [placed(0, 1, 0, op(Kind::Plan, plan(false))), placed(0, 2, 1, op(Kind::Plan, deletion()))];
+    assert_eq!(effects(&ops)[1], Effect::Applied);
+}
+
+/// The one exception to: deleted is final. Who deleted it had not seen that the law requires it.
+#[test]
+fn a_plan_that_turns_out_to_have_been_mandated_was_not_deleted() {
+    let ops = [
+        placed(0, 1, 0, op(Kind::Plan, plan(false))),
+        placed(0, 2, 9, op(Kind::Plan, deletion())),
+        placed(1, 1, 5, op(Kind::Plan, edit(&[("mandated", json!(null), json!(true))]))), // arrives late
+    ];
+    assert!(fold(&ops[..2]).0.expect("it is still known").deleted.is_some());
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!((record.deleted.as_deref(), &record.fields["mandated"]), (None, &json!(true)));
 }
 
 #[test]

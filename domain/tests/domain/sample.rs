@@ -140,6 +140,10 @@ pub(crate) fn bodies(kind: Kind) -> BoxedStrategy<Body> {
 fn some_of_every_type() -> Vec<Value> {
     vec![
         json!("a word"),
+        json!("FREQ=WEEKLY;BYDAY=MO,TH"),
+        json!("skip"),
+        json!("weekly"),
+        json!("06:30"),
         json!("二号楼"),
         json!("2026-11-22"),
         json!("2028-02-29"),
@@ -165,6 +169,8 @@ fn some_of_every_type() -> Vec<Value> {
         json!([{ "key": "door", "value": "no" }]),
         json!([{ "key": "door", "text": "Does the door close?", "required": true }]),
         json!([{ "key": "door", "text": "Does the door close by itself?", "required": false }]),
+        json!([{ "until_day": 84, "rule": "FREQ=DAILY;INTERVAL=3" }]),
+        json!([{ "offset_minutes": 0, "to": "supervisor" }]),
     ]
 }
 
@@ -206,7 +212,7 @@ fn whole(kind: Kind) -> Value {
         }),
         Kind::Inspection => json!({
             "subject": id, "checklist": id, "answers": [{ "key": "door", "value": "yes" }],
-            "result": "needs_attention", "findings": "the door is slow", "follow_up": id,
+            "result": "needs_attention", "findings": "the door is slow", "follow_up": id, "sort": "maintenance",
         }),
         Kind::Request => json!({
             "subject": id, "category": "water", "channel": "visit", "description": "no water on the sixth floor",
@@ -220,10 +226,12 @@ fn whole(kind: Kind) -> Value {
             "subject": id, "sort": "maintenance", "rule": "FREQ=DAILY;INTERVAL=15", "from": "2026-01-01",
             "until": "2026-12-31", "resting_months": [1, 2], "after_completion": true, "gap_days_max": 15,
             "opens_days": 3, "expires_days": 1, "worker": id, "group": id, "organization": id, "mandated": true,
+            "phases": [{ "until_day": 14, "rule": "FREQ=DAILY" }], "catch_up": "all", "resting": true,
         }),
         Kind::FollowUp => json!({
             "subject": id, "source": id, "sort": "recheck", "opens_at_ms": START_MS, "due_at_ms": START_MS + DAY_MS,
-            "expires_at_ms": START_MS + 2 * DAY_MS, "worker": id, "group": id,
+            "expires_at_ms": START_MS + 2 * DAY_MS, "worker": id, "group": id, "organization": id, "adoption": id,
+            "cause": format!("{}/7", device(0)), "rule": "30 days after removal",
         }),
         Kind::Adoption => json!({ "asset": id, "place": id, "group": id, "confirm_by": "2026-12-31" }),
         Kind::Attachment => json!({
@@ -236,7 +244,16 @@ fn whole(kind: Kind) -> Value {
         }),
         Kind::Term => json!({
             "vocabulary": "request_category", "word": "water", "label_en": "Water", "label_zh_hans": "供水",
-            "label_zh_hant": "供水", "retired": true,
+            "label_zh_hant": "供水", "retired": true, "due_hours": 24,
+        }),
+        Kind::Notice => json!({
+            "subject": id, "sort": "overdue", "at_ms": START_MS, "due_at_ms": START_MS - DAY_MS, "worker": id,
+            "group": id, "organization": id, "role": "coordinator",
+        }),
+        Kind::Policy => json!({
+            "sort": "maintenance", "steps": [{ "offset_minutes": -1440, "to": "responsible" }],
+            "quiet_from": "21:00", "quiet_until": "07:00", "coordinator_email": "office@city.example",
+            "supervisor_email": "head@city.example", "digest": "daily",
         }),
     }
 }

@@ -35,12 +35,13 @@ restored     x     .       .        .      .       .        x
 closed       x     .       .        .      .       .        .
 ";
 
-/// Done once; a second completion is evidence. What was missed or cancelled may have been done all the same.
+/// Done once; a second completion is evidence. What was missed or cancelled may have been done all the same. Open
+/// again: the inspection that was taken for its completion was amended, or a clock that ran ahead called it missed.
 const FOLLOW_UP: &str = "
              open done missed cancelled
 open         .    x    x      x
-done         .    .    .      .
-missed       .    x    .      x
+done         x    .    .      .
+missed       x    x    .      x
 cancelled    x    x    .      .
 ";
 
@@ -53,11 +54,20 @@ lapsed       .       x         .      x
 ended        .       .         .      .
 ";
 
-const TABLES: [(Kind, &str); 4] = [
+/// Raised and withdrawn as its cause comes and goes; seen by whom it is for, perhaps before it was withdrawn.
+const NOTICE: &str = "
+             raised seen withdrawn
+raised       .      x    x
+seen         .      .    x
+withdrawn    x      x    .
+";
+
+const TABLES: [(Kind, &str); 5] = [
     (Kind::Request, REQUEST),
     (Kind::Violation, VIOLATION),
     (Kind::FollowUp, FOLLOW_UP),
     (Kind::Adoption, ADOPTION),
+    (Kind::Notice, NOTICE),
 ];
 
 /// The cells of a table: from, to, and whether it is allowed.
@@ -138,6 +148,7 @@ fn a_new_record_has_the_first_stage_and_kinds_without_stages_have_none() {
         (Kind::Violation, "found"),
         (Kind::FollowUp, "open"),
         (Kind::Adoption, "offered"),
+        (Kind::Notice, "raised"),
     ];
     for &kind in Kind::ALL {
         let expected = first.iter().find(|(of, _)| *of == kind).map(|(_, stage)| *stage);
@@ -150,7 +161,7 @@ fn a_new_record_has_the_first_stage_and_kinds_without_stages_have_none() {
 
 #[test]
 fn from_every_stage_there_is_a_way_on_unless_the_thing_is_over() {
-    let over = [(Kind::FollowUp, "done"), (Kind::Adoption, "ended")];
+    let over = [(Kind::Adoption, "ended")];
     for (kind, table) in TABLES {
         for stage in stages(kind).expect("the kind has stages").all {
             let leaves = cells(table).iter().any(|(from, _, allowed)| from == stage && *allowed);
