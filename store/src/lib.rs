@@ -17,13 +17,16 @@ mod postgres;
 mod reading;
 mod row;
 mod sqlite;
+mod timer;
 mod tx;
+mod waiting;
 
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
+pub use timer::Timer;
 
 use committer::Committer;
 use database::{Database, read_on, write_on};

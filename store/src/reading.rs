@@ -1,6 +1,5 @@
 //! Reading records, feeds, histories, quarantine, counters and jobs.
 
-use crate::batch::Job;
 use crate::database::{read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
@@ -437,43 +436,6 @@ impl Store {
             count(&ops);
         });
         Ok(tallies)
-    }
-
-    /// Jobs that wait to be handed to the runner, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn waiting_jobs(&self, limit: u32) -> Result<Vec<Job>, Error> {
-        let rows: Vec<(Uuid, Uuid, i64, i64)> = read_on!(&self.shared.database, pool => {
-            query_as(
-                "SELECT id, area, after_number, through_number FROM waiting_jobs ORDER BY queued_ms LIMIT $1",
-            )
-            .bind(i64::from(limit))
-            .fetch_all(pool)
-            .await?
-        });
-        Ok(rows
-            .into_iter()
-            .map(|(id, area, after, through)| Job {
-                id: RecordId(id),
-                area: AreaId(area),
-                after: after as u64,
-                through: through as u64,
-            })
-            .collect())
-    }
-
-    /// Forgets jobs that the runner has in its own table, in the same database: from there on it keeps them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn jobs_handed_over(&self, ids: &[RecordId]) -> Result<(), Error> {
-        write_on!(&self.shared.database, tx => {
-            for id in ids {
-                query("DELETE FROM waiting_jobs WHERE id = $1").bind(id.0).execute(&mut *tx).await?;
-            }
-        });
-        Ok(())
     }
 }
 

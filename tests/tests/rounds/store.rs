@@ -13,4 +13,5 @@ mod order;
 mod quarantine;
 mod sample;
 mod tally;
+mod timer;
 mod watch;

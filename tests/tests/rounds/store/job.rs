@@ -81,4 +81,17 @@ on_both_databases! {
         store.release(late.op_id(2), op).await.unwrap().unwrap();
         assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 2);
     }
+
+    async fn areas_with_waiting_jobs_take_turns(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        for n in 1..=5 {
+            phone.send(&store, [at(n as i64, create_violation(record(n), area(1)))]).await;
+        }
+        phone.send(&store, [at(6, create_violation(record(6), area(2)))]).await;
+        let areas: Vec<_> = store.waiting_jobs(3).await.unwrap().iter().map(|job| job.area).collect();
+        assert_eq!(areas, [area(1), area(2), area(1)]);
+        store.close().await;
+    }
 }

@@ -1,0 +1,117 @@
+//! Timers: when the worker has to look at a record again, because something about it changes by itself.
+
+use crate::database::{Database, read_on};
+use crate::{Error, Store};
+use rounds_domain::{AreaId, RecordId};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
+use uuid::Uuid;
+
+/// The areas that have timers, found by jumping through the index from one to the next: what it costs is the number of
+/// areas, however many timers each has.
+const AREAS: &str = "WITH RECURSIVE places (area) AS (
+        SELECT (SELECT area FROM timers ORDER BY area LIMIT 1)
+        UNION ALL
+        SELECT (SELECT area FROM timers WHERE timers.area > places.area ORDER BY area LIMIT 1)
+        FROM places WHERE places.area IS NOT NULL
+    )";
+
+/// When to look at a record again. A record has one timer at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timer {
+    /// The record to look at.
+    pub record: RecordId,
+    /// The area that it is in.
+    pub area: AreaId,
+    /// When, in ms since 1970 UTC.
+    pub at_ms: i64,
+}
+
+impl Store {
+    /// Timers that are due: the oldest `per_area` of each area, the areas in turn (the oldest of each, then the second
+    /// oldest of each), `limit` in all. What is not due costs nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn due_timers(&self, now_ms: i64, per_area: u32, limit: u32) -> Result<Vec<Timer>, Error> {
+        // A subquery per area: SQLite has no LATERAL, and PostgreSQL would look up `IN` by its own lights.
+        let of_each_area = match &self.shared.database {
+            Database::Sqlite { .. } => {
+                "places CROSS JOIN timers ON timers.record IN (
+                     SELECT record FROM timers AS due
+                     WHERE due.area = places.area AND due.at_ms <= $1 ORDER BY due.at_ms, due.record LIMIT $2
+                 )"
+            }
+            Database::Postgres(_) => {
+                "places CROSS JOIN LATERAL (
+                     SELECT record, area, at_ms FROM timers AS due
+                     WHERE due.area = places.area AND due.at_ms <= $1 ORDER BY due.at_ms, due.record LIMIT $2
+                 ) AS timers"
+            }
+        };
+        let text = format!(
+            "{AREAS} SELECT timers.record, timers.area, timers.at_ms FROM {of_each_area}
+             ORDER BY row_number() OVER (PARTITION BY timers.area ORDER BY timers.at_ms, timers.record),
+                 timers.at_ms, timers.record
+             LIMIT $3"
+        );
+        let rows: Vec<(Uuid, Uuid, i64)> = read_on!(&self.shared.database, pool => {
+            query_as(AssertSqlSafe(text))
+                .bind(now_ms)
+                .bind(i64::from(per_area))
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
+        });
+        let timer = |(record, area, at_ms)| Timer { record: RecordId(record), area: AreaId(area), at_ms };
+        Ok(rows.into_iter().map(timer).collect())
+    }
+
+    /// When the first timer of all is due, in ms since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn next_timer_ms(&self) -> Result<Option<i64>, Error> {
+        let text = format!(
+            "{AREAS} SELECT min((SELECT at_ms FROM timers WHERE timers.area = places.area ORDER BY at_ms LIMIT 1))
+             FROM places WHERE places.area IS NOT NULL"
+        );
+        Ok(read_on!(&self.shared.database, pool => query_scalar(AssertSqlSafe(text)).fetch_one(pool).await?))
+    }
+
+    /// Forgets timers of which the job runner has made jobs. One that was set to another time meanwhile stays.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn timers_handed_over(&self, timers: &[Timer]) -> Result<(), Error> {
+        match &self.shared.database {
+            Database::Sqlite { writer, .. } => {
+                let rows: Vec<_> =
+                    timers.iter().map(|timer| (timer.record.0.simple().to_string(), timer.at_ms)).collect();
+                query(
+                    "DELETE FROM timers WHERE (record, at_ms) IN (
+                         SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1)
+                     )",
+                )
+                .bind(serde_json::to_string(&rows).unwrap_or_default()) // text and numbers are always JSON
+                .execute(writer)
+                .await?;
+            }
+            Database::Postgres(pool) => {
+                // A commit that holds one of them is setting it to another time; waiting for it could lock both up.
+                query(
+                    "DELETE FROM timers WHERE record IN (
+                         SELECT timers.record FROM timers
+                         JOIN unnest($1::uuid[], $2::bigint[]) AS over (record, at_ms)
+                             ON over.record = timers.record AND over.at_ms = timers.at_ms
+                         FOR UPDATE OF timers SKIP LOCKED
+                     )",
+                )
+                .bind(timers.iter().map(|timer| timer.record.0).collect::<Vec<_>>())
+                .bind(timers.iter().map(|timer| timer.at_ms).collect::<Vec<_>>())
+                .execute(pool)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Timers wait until they are due, area by area.
+
+use super::sample::*;
+use rounds_store::{Store, Timer};
+use rounds_tests::{TestDatabase, on_both_databases};
+
+fn timer(of: u64, in_area: u64, at_ms: i64) -> Timer {
+    Timer { record: record(of), area: area(in_area), at_ms }
+}
+
+/// Sets timers as a commit does.
+async fn set(database: &TestDatabase, timers: &[Timer]) {
+    let quote = |id: uuid::Uuid| {
+        if database.is_postgres() { format!("'{id}'") } else { format!("X'{}'", id.simple()) }
+    };
+    let rows: Vec<_> = timers
+        .iter()
+        .map(|timer| format!("({}, {}, {})", quote(timer.record.0), quote(timer.area.0), timer.at_ms))
+        .collect();
+    let sql = format!(
+        "INSERT INTO timers (record, area, at_ms) VALUES {} ON CONFLICT (record) DO UPDATE SET at_ms = excluded.at_ms",
+        rows.join(", ")
+    );
+    database.execute(&sql).await.unwrap();
+}
+
+async fn due(store: &Store, now_ms: i64) -> Vec<Timer> {
+    store.due_timers(now_ms, 100, 1_000).await.unwrap()
+}
+
+on_both_databases! {
+    async fn a_timer_is_due_from_its_time_on(database: &TestDatabase) {
+        let store = database.open().await;
+        assert_eq!(due(&store, i64::MAX).await, []);
+        assert_eq!(store.next_timer_ms().await.unwrap(), None);
+
+        set(database, &[timer(1, 1, 50), timer(2, 2, 40), timer(3, 1, 60)]).await;
+        assert_eq!(store.next_timer_ms().await.unwrap(), Some(40));
+        assert_eq!(due(&store, 39).await, []);
+        assert_eq!(due(&store, 40).await, [timer(2, 2, 40)]);
+        assert_eq!(due(&store, 59).await, [timer(2, 2, 40), timer(1, 1, 50)]);
+        store.close().await;
+    }
+
+    async fn areas_with_due_timers_take_turns(database: &TestDatabase) {
+        let store = database.open().await;
+        let busy: Vec<_> = (1..=200).map(|n| timer(n, 1, n as i64)).collect();
+        set(database, &busy).await;
+        set(database, &[timer(1_001, 2, 500), timer(1_002, 3, 400), timer(1_003, 3, 600)]).await;
+
+        let first = store.due_timers(1_000, 100, 5).await.unwrap();
+        assert_eq!(first, [busy[0], timer(1_002, 3, 400), timer(1_001, 2, 500), busy[1], timer(1_003, 3, 600)]);
+        let in_area = |which| move |timer: &&Timer| timer.area == area(which);
+        let all = store.due_timers(1_000, 70, 1_000).await.unwrap();
+        assert_eq!(all.iter().filter(in_area(1)).count(), 70);
+        assert_eq!(all.iter().filter(in_area(3)).count(), 2);
+        store.close().await;
+    }
+
+    async fn timers_of_the_same_moment_come_in_the_same_order_each_time(database: &TestDatabase) {
+        let store = database.open().await;
+        set(database, &(1..=50).rev().map(|n| timer(n, 1, 7)).collect::<Vec<_>>()).await;
+        let first = store.due_timers(7, 20, 1_000).await.unwrap();
+        assert_eq!(first, (1..=20).map(|n| timer(n, 1, 7)).collect::<Vec<_>>());
+        store.close().await;
+    }
+
+    async fn a_timer_that_was_set_again_is_not_handed_over(database: &TestDatabase) {
+        let store = database.open().await;
+        set(database, &[timer(1, 1, 10), timer(2, 1, 20), timer(3, 1, 30)]).await;
+        let taken = due(&store, 20).await;
+        set(database, &[timer(2, 1, 90)]).await;
+        store.timers_handed_over(&taken).await.unwrap();
+        assert_eq!(due(&store, 1_000).await, [timer(3, 1, 30), timer(2, 1, 90)]);
+        store.timers_handed_over(&taken).await.unwrap();
+        store.timers_handed_over(&[]).await.unwrap();
+        assert_eq!(due(&store, 1_000).await.len(), 2);
+        store.close().await;
+    }
+}
