@@ -154,6 +154,9 @@ impl Record {
     /// The record that this one is about, under which it is looked up: the place of an asset, the source of a
     /// follow-up, the dwelling of a visit.
     pub fn subject(&self) -> Option<RecordId> {
+        if self.kind == Kind::Policy {
+            return Some(self.area.into()); // it is about its area
+        }
         let field = match self.kind {
             Kind::Area | Kind::Place => "parent",
             Kind::Asset => "place",

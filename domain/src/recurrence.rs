@@ -107,8 +107,9 @@ impl Rule {
         let interval = i64::from(self.interval);
         let (months, days) = step(self.frequency);
         let steps = i64::from((from - start).get_days()) / (longest_days(self.frequency) * interval);
+        // One step less: of the first week only what is left of it is counted, which BYSETPOS would notice.
         // From the 31st or from 29 February on, not every step ends on such a day: an earlier one does.
-        (1..=steps)
+        (1..steps)
             .rev()
             .map(|steps| steps * interval)
             .filter_map(|by| start.checked_add(Span::new().months(months * by).days(days * by)).ok())

@@ -9,6 +9,7 @@ mod domain {
     mod follow_up;
     mod history;
     mod merge;
+    mod plan;
     mod privacy;
     mod recurrence;
     mod sample;

@@ -1,5 +1,6 @@
 //! What goes into the store: batches of ops, and what came of them.
 
+use crate::timer::Timer;
 use rounds_domain::{ClockReading, DeviceId, Op, RecordId, Refusal, Verdict};
 
 /// The ops that one device sends in one call, in the order of their seq.
@@ -15,6 +16,9 @@ pub struct Batch {
     pub received_ms: i64,
     /// The smallest seq that the device still holds; 0 if unknown. See [`Receipt::lost`].
     pub holds_from: u64,
+    /// Set in the same transaction. With them the sender looks after everything that follows from its ops: they leave
+    /// no job. Without (phones, coordinators) the worker gets a job where something may follow.
+    pub timers: Option<Vec<Timer>>,
 }
 
 /// One op as it came in.

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::device::Contact;
 use crate::feed::Numbered;
+use crate::timer::Timer;
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes};
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
@@ -50,6 +51,8 @@ struct Incoming {
     content: Content,
     /// It was in quarantine until now, so its row exists.
     released: bool,
+    /// Its author looks after what follows from it.
+    settled: bool,
 }
 
 impl Incoming {
@@ -105,7 +108,7 @@ pub(crate) async fn take_in<T: Tx>(
         sorted.push(batch_sorted);
         units.extend(new);
     }
-    let mut writes = Writes { contacts: latest(contacts), ..Writes::default() };
+    let mut writes = Writes { contacts: latest(contacts), timers: timers(batches), ..Writes::default() };
     match apply_units(tx, units, extra_areas, &mut writes).await? {
         Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
         Attempt::Done(()) => {}
@@ -124,6 +127,13 @@ pub(crate) async fn take_in<T: Tx>(
     writes.devices = devices.into_values().collect();
     tx.write(&writes).await?;
     Ok(Attempt::Done(Committed { receipts, moved: moved(&writes) }))
+}
+
+/// The timers that these batches set; the last one of each record counts.
+fn timers(batches: &[Batch]) -> Vec<Timer> {
+    let all = batches.iter().filter_map(|batch| batch.timers.as_ref()).flatten();
+    let timers: BTreeMap<RecordId, Timer> = all.map(|timer| (timer.record, *timer)).collect();
+    timers.into_values().collect()
 }
 
 /// The last contact of each device.
@@ -243,6 +253,7 @@ fn leaving(waiting: WaitingOp) -> Incoming {
         hash: [0; 32],
         content,
         released: true,
+        settled: false,
     }
 }
 
@@ -388,6 +399,7 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 hash: arrival.hash,
                 content: arrival.content.clone(),
                 released: false,
+                settled: batch.timers.is_some(),
             }
         })
         .collect()
@@ -416,6 +428,8 @@ struct Working {
     /// The ops of this transaction, which the database has not got yet.
     taken: Vec<PlacedOp>,
     number: Option<u64>,
+    /// Something may follow from it that nobody looks after yet.
+    unsettled: bool,
 }
 
 /// Takes units (single ops and groups) in, one after the other, and collects what has to be written.
@@ -453,7 +467,7 @@ async fn apply_units<T: Tx>(
                         worker: incoming.worker,
                         op: op.clone(),
                     };
-                    let (effect, touched) = desk.take(tx, placed).await?;
+                    let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
                     for area in touched.iter() {
                         let Some(row) = areas.get_mut(area) else {
                             return Ok(Attempt::NeedsAreas(
@@ -635,13 +649,21 @@ impl Desk {
                 number: None,
                 history: None,
                 taken: Vec::new(),
+                unsettled: false,
                 before: Some(numbered),
             };
             desk.records.insert(working.id(), working);
         }
         let absent: Vec<RecordId> = ids.iter().copied().filter(|id| !desk.records.contains_key(id)).collect();
         for id in &absent {
-            let working = Working { before: None, now: None, history: None, taken: Vec::new(), number: None };
+            let working = Working {
+                before: None,
+                now: None,
+                history: None,
+                taken: Vec::new(),
+                number: None,
+                unsettled: false,
+            };
             desk.records.insert(*id, working);
         }
         let mut late: Vec<RecordId> = ids
@@ -695,7 +717,12 @@ impl Desk {
     }
 
     /// Takes an op in. Answers its effect, and the areas that moved because of it.
-    async fn take<T: Tx>(&mut self, tx: &mut T, placed: PlacedOp) -> Result<(Effect, Vec<AreaId>), Error> {
+    async fn take<T: Tx>(
+        &mut self,
+        tx: &mut T,
+        placed: PlacedOp,
+        settled: bool,
+    ) -> Result<(Effect, Vec<AreaId>), Error> {
         let id = placed.op.record;
         let is_late = self.record(id).is_some_and(|record| placed.key < record.through);
         if is_late && self.records.get(&id).is_some_and(|working| working.history.is_none()) {
@@ -707,6 +734,7 @@ impl Desk {
         if working.now.is_none() && working.history.is_none() && !working.taken.is_empty() {
             working.history = Some(std::mem::take(&mut working.taken)); // ops that came before their record
         }
+        working.unsettled |= !settled;
         let area_before = working.now.as_ref().map(|record| record.area);
         let effect = match &mut working.history {
             Some(history) => {
@@ -759,7 +787,7 @@ impl Desk {
                 }
             }
             tally(&mut tallies, &record, &zone(areas, record.area)?, 1);
-            if follow_up::is_source(record.kind) {
+            if working.unsettled && follow_up::is_cause(&record) {
                 sources.insert(record.area);
             }
             let records = if working.before.is_some() { &mut writes.changed } else { &mut writes.created };

@@ -239,6 +239,7 @@ mod tests {
             clock: ClockReading { wall_ms: 0, boot: 0, monotonic_ms: 0 },
             received_ms: 0,
             holds_from: 0,
+            timers: None,
         };
         assert!(matches!(committer.submit(batch.clone()).await, Err(Error::Unreadable(_))));
         assert!(matches!(committer.submit(batch).await, Err(Error::Unsuitable(_))));

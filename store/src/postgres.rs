@@ -185,9 +185,9 @@ impl Tx for PostgresTx {
             // No value is ever part of the text.
             query(AssertSqlSafe(format!(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 body)
+                 due_ms, body)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::uuid[],
-                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::text[]) {tail}"
+                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::bigint[], $12::text[]) {tail}"
             )))
             .bind(column(&records, |record| record.id))
             .bind(column(&records, |record| record.area))
@@ -199,6 +199,7 @@ impl Tx for PostgresTx {
             .bind(column(&records, |record| record.external_ref))
             .bind(column(&records, |record| record.disputed))
             .bind(column(&records, |record| record.deleted))
+            .bind(column(&records, |record| record.due_ms))
             .bind(column(&records, |record| record.body.as_str()))
             .execute(&mut *self.0)
             .await?;
@@ -286,6 +287,18 @@ impl Tx for PostgresTx {
             .bind(column(&writes.jobs, |(job, _)| job.after as i64))
             .bind(column(&writes.jobs, |(job, _)| job.through as i64))
             .bind(column(&writes.jobs, |(_, queued_ms)| *queued_ms))
+            .execute(&mut *self.0)
+            .await?;
+        }
+        if !writes.timers.is_empty() {
+            query(
+                "INSERT INTO timers (record, area, at_ms)
+                 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])
+                 ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = excluded.at_ms",
+            )
+            .bind(column(&writes.timers, |timer| timer.record.0))
+            .bind(column(&writes.timers, |timer| timer.area.0))
+            .bind(column(&writes.timers, |timer| timer.at_ms))
             .execute(&mut *self.0)
             .await?;
         }

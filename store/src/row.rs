@@ -5,7 +5,7 @@ use crate::feed::Numbered;
 use crate::tx::{DeviceRow, LedgerRow, NewOp, PlacedOpRow, Waiting, WaitingOp};
 use rounds_domain::clock::OrderKey;
 use rounds_domain::verdict::Reason;
-use rounds_domain::{DeviceId, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
+use rounds_domain::{DeviceId, Kind, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -67,7 +67,7 @@ pub(crate) const REPLACE_RECORD: &str =
     "ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number, kind = excluded.kind,
      status = excluded.status, subject = excluded.subject, code = excluded.code,
      external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
-     body = excluded.body";
+     due_ms = excluded.due_ms, body = excluded.body";
 
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {
@@ -81,6 +81,8 @@ pub(crate) struct RecordColumns<'a> {
     pub(crate) external_ref: Option<&'a str>,
     pub(crate) disputed: bool,
     pub(crate) deleted: bool,
+    /// When a follow-up is due, or a notice was called for.
+    pub(crate) due_ms: Option<i64>,
     pub(crate) body: String,
 }
 
@@ -99,6 +101,12 @@ impl<'a> RecordColumns<'a> {
             external_ref: filled("external_ref"),
             disputed: !record.disputes.is_empty(),
             deleted: record.deleted.is_some(),
+            due_ms: match record.kind {
+                Kind::FollowUp => record.fields.get("due_at_ms"),
+                Kind::Notice => record.fields.get("at_ms"),
+                _ => None,
+            }
+            .and_then(serde_json::Value::as_i64),
             body: json(record)?,
         })
     }

@@ -23,7 +23,7 @@ const ROWS_PER_STATEMENT: [usize; 5] = [256, 64, 16, 4, 1];
 pub(crate) struct SqliteTx(pub(crate) Transaction<'static, Sqlite>);
 
 /// A JSON array of ids in hexadecimal, for `IN (SELECT unhex(value) FROM json_each($1))`.
-fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
+pub(crate) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
     let mut list = String::from("[");
     for id in ids {
         let separator = if list.len() > 1 { "," } else { "" };
@@ -230,8 +230,8 @@ impl Tx for SqliteTx {
             let records = records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
             self.in_rows(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 body) VALUES",
-                11,
+                 due_ms, body) VALUES",
+                12,
                 tail,
                 &records,
                 |statement, record| {
@@ -246,6 +246,7 @@ impl Tx for SqliteTx {
                         .bind(record.external_ref)
                         .bind(record.disputed)
                         .bind(record.deleted)
+                        .bind(record.due_ms)
                         .bind(record.body.as_str())
                 },
             )
@@ -328,6 +329,14 @@ impl Tx for SqliteTx {
                     .bind(job.through as i64)
                     .bind(*queued_ms)
             },
+        )
+        .await?;
+        self.in_rows(
+            "INSERT INTO timers (record, area, at_ms) VALUES",
+            3,
+            "ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = excluded.at_ms",
+            &writes.timers,
+            |statement, timer| statement.bind(timer.record.0).bind(timer.area.0).bind(timer.at_ms),
         )
         .await
     }

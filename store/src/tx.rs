@@ -7,6 +7,7 @@ use crate::Error;
 use crate::batch::Job;
 use crate::device::Contact;
 use crate::feed::Numbered;
+use crate::timer::Timer;
 use rounds_domain::tally::Tallies;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId, Verdict};
@@ -108,6 +109,8 @@ pub(crate) struct Writes {
     pub(crate) devices: Vec<DeviceRow>,
     pub(crate) contacts: Vec<Contact>,
     pub(crate) jobs: Vec<(Job, i64)>,
+    /// In the order of the records, each once.
+    pub(crate) timers: Vec<Timer>,
 }
 
 /// A transaction that may write. Dropping it undoes everything.

@@ -38,7 +38,14 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             mends.push(Mend { record: follow_up.id, kind: Kind::FollowUp, area: follow_up.area, action });
         };
         let Some(wanted) = wanted else {
-            if matches!(follow_up.status.as_str(), "open" | "missed") {
+            // The work that did it does another one, now that more is known.
+            let done_by_us = follow_up.status == "done" && ours(follow_up, around.system);
+            if done_by_us && source.deleted.is_none() {
+                act(step_to("open"));
+            }
+            if matches!(follow_up.status.as_str(), "open" | "missed")
+                || (done_by_us && source.deleted.is_none())
+            {
                 act(cancelled());
             }
             continue;

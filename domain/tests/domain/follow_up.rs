@@ -4,7 +4,7 @@ use super::history::{histories, runs};
 use super::sample::{DAY_MS, START_MS, area, body, create, device, edit, op, placed, record_id, step};
 use proptest::prelude::*;
 use rounds_domain::body::FollowUp;
-use rounds_domain::follow_up::{Mend, RECHECK_DAYS, called_for, is_source, mend};
+use rounds_domain::follow_up::{self, Around, Mend, RECHECK_DAYS, is_source};
 use rounds_domain::{Action, Body, Kind, Op, PlacedOp, Record, RecordId, Role, apply, fold};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,27 @@ fn violation(steps: &[(i64, &str)]) -> Vec<PlacedOp> {
     let steps =
         (2..).zip(steps).map(|(seq, (minute, to))| placed(0, seq, *minute, op(Kind::Violation, step(to))));
     [creation].into_iter().chain(steps).collect()
+}
+
+/// The zone of these tests.
+static UTC: jiff::tz::TimeZone = jiff::tz::TimeZone::UTC;
+
+/// What is around a record at the beginning of these tests, when nothing has expired.
+fn around<'a>(follow_ups: &'a [Record], nearby: &'a [Record]) -> Around<'a> {
+    Around {
+        now_ms: START_MS,
+        zone: &UTC,
+        system: device(SYSTEM),
+        follow_ups,
+        notices: &[],
+        nearby,
+        policies: &[],
+    }
+}
+
+fn called_for(record: &Record) -> Vec<(RecordId, FollowUp)> {
+    let wanted = follow_up::called_for(record, &around(&[], &[]));
+    wanted.into_iter().map(|wanted| (wanted.id, wanted.follow_up)).collect()
 }
 
 fn due_days(record: &Record) -> Vec<i64> {
@@ -44,8 +65,9 @@ fn a_removed_violation_is_looked_at_again_after_7_30_and_90_days() {
             opens_at_ms: Some(due_at_ms - 2 * DAY_MS),
             due_at_ms: Some(due_at_ms),
             expires_at_ms: Some(due_at_ms + 7 * DAY_MS),
-            worker: None,
-            group: None,
+            cause: ops[1].id().to_string(),
+            rule: format!("{days} days after removal"),
+            ..FollowUp::default()
         };
         assert_eq!(follow_up, &expected);
         assert_eq!(
@@ -138,7 +160,17 @@ fn an_amendment_takes_the_second_call_back_or_calls_for_it() {
 #[test]
 fn only_kinds_that_can_call_for_follow_ups_are_looked_at() {
     for &kind in Kind::ALL {
-        assert_eq!(is_source(kind), matches!(kind, Kind::Violation | Kind::Visit), "{kind:?}");
+        let can = matches!(
+            kind,
+            Kind::Violation
+                | Kind::Visit
+                | Kind::Plan
+                | Kind::Request
+                | Kind::Contract
+                | Kind::Adoption
+                | Kind::Policy
+        );
+        assert_eq!(is_source(kind), can, "{kind:?}");
     }
 }
 
@@ -167,7 +199,7 @@ impl World {
 
     /// Mends once; every mend must be one that the system may make, that is well-formed, and that has effect.
     fn mend(&mut self, source: &Record) -> Vec<Mend> {
-        let mends = mend(source, &self.existing(), device(SYSTEM));
+        let mends = mend_of(source, self);
         for mend in &mends {
             let asked =
                 Op { record: mend.record, area: mend.area, ..op(Kind::FollowUp, mend.action.clone()) };
@@ -195,7 +227,9 @@ impl World {
 }
 
 fn mend_of(source: &Record, world: &World) -> Vec<Mend> {
-    mend(source, &world.existing(), device(SYSTEM))
+    let existing = world.existing();
+    let around = around(&existing, &[]);
+    follow_up::mend(source, &follow_up::called_for(source, &around), &around)
 }
 
 fn ids(source: &Record) -> BTreeSet<RecordId> {
@@ -300,7 +334,7 @@ proptest! {
     ) {
         if let (Some(record), _) = fold(&ops) {
             let called_for = called_for(&record);
-            prop_assert_eq!(&called_for, &rounds_domain::follow_up::called_for(&record.clone()));
+            prop_assert_eq!(&called_for, &super::follow_up::called_for(&record.clone()));
             prop_assert_eq!(ids(&record).len(), called_for.len());
             for (_, follow_up) in called_for {
                 prop_assert_eq!(follow_up.source, Some(record.id));

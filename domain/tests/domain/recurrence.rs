@@ -1,5 +1,6 @@
 //! When things recur: the answers of RFC 5545, in local time, through every change of the clocks.
 
+use super::history::runs;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -356,7 +357,7 @@ fn a_hostile_rule_ends_in_bounded_time() {
         "FREQ=YEARLY;BYWEEKNO=1;BYMONTH=6;BYDAY=MO,TU,WE,TH,FR,SA,SU",
         "FREQ=YEARLY;BYMONTHDAY=31;BYMONTH=2,4,6,9,11",
     ] {
-        assert!(Rule::parse(text).is_err(), "{text}");
+        (0..20).for_each(|_| assert!(Rule::parse(text).is_err(), "{text}"));
     }
     let since_ever = date("0001-01-01");
     for text in ["FREQ=DAILY", "FREQ=DAILY;INTERVAL=7", "FREQ=WEEKLY", "FREQ=MONTHLY", "FREQ=YEARLY"] {
@@ -365,7 +366,7 @@ fn a_hostile_rule_ends_in_bounded_time() {
     let often =
         rule("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR=1,2,3,4,5,6,7,8,9,10,11,12;BYMINUTE=0,30");
     assert_eq!(often.between(since_ever, since_ever, Date::MAX).len(), TIMES_MAX);
-    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -381,6 +382,13 @@ fn no_time_and_no_day_is_too_far_away() {
     assert_eq!((days_later(Date::MAX, 1), days_later(Date::MIN, -1)), (Date::MAX, Date::MIN));
     let daily = rule("FREQ=DAILY");
     assert!(daily.next(Date::MIN, Date::MAX).is_none_or(|found| found.day() == Date::MAX));
+}
+
+#[test]
+fn the_nth_day_of_a_week_is_the_same_counted_from_the_start_or_from_later_on() {
+    let first_of_two = rule("FREQ=WEEKLY;INTERVAL=17;BYDAY=TH,SU;BYSETPOS=1");
+    let (start, from) = (date("2009-07-10"), date("2010-07-02")); // both are Fridays
+    assert_eq!(first_of_two.next(start, from).map(Occurrence::day), Some(date("2010-10-28")));
 }
 
 /// Rules that can be counted, of every frequency.
@@ -502,8 +510,10 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(runs(1_000))]
+
     #[test]
-    fn between_is_next_again_and_again(rule in rules(), start in dates(), from in dates(), days in 0..800i64) {
+    fn between_is_next_again_and_again(rule in rules(), start in dates(), from in dates(), days in 0..300i64) {
         let until = days_later(from, days);
         let mut expected = Vec::new();
         let mut at = from;

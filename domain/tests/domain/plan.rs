@@ -1,0 +1,627 @@
+//! What plans call for: by the calendar and after completion, in seasons and phases, within legal gaps, on time and
+//! late, and who is told.
+
+use super::sample::{area, device, op, placed, record_id};
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use rounds_domain::body::{Inspection, Notice, Plan};
+use rounds_domain::follow_up::{Around, HORIZON_DAYS, Mend, look, preview};
+use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
+use rounds_domain::{Action, Body, Change, Effect, Kind, Op, PlacedOp, Record, RecordId, Role, apply, fold};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SYSTEM: u128 = 8;
+const HOUR_MS: i64 = 3_600_000;
+
+fn shanghai() -> TimeZone {
+    TimeZone::get("Asia/Shanghai").unwrap()
+}
+
+/// One elevator or planting, its plan, and what becomes of it as time passes.
+struct World {
+    zone: TimeZone,
+    /// All records but follow-ups and notices.
+    near: BTreeMap<RecordId, Option<Record>>,
+    made: BTreeMap<RecordId, Option<Record>>,
+    plan: RecordId,
+    ops: u64,
+    next_ms: Option<i64>,
+    policies: Vec<Record>,
+}
+
+impl World {
+    /// A plan that was made at the beginning of its first day.
+    fn of(plan: Plan, zone: TimeZone) -> Self {
+        let from: Date = plan.from.parse().unwrap();
+        let id = record_id(1);
+        let near = BTreeMap::new();
+        let mut world =
+            Self { zone, near, made: BTreeMap::new(), plan: id, ops: 0, next_ms: None, policies: Vec::new() };
+        let at_ms = day_start_ms(from, &world.zone);
+        world.act(at_ms, id, Kind::Plan, Action::Create(Box::new(Body::Plan(plan))));
+        world
+    }
+
+    fn at(&self, day: Date, hour: i64) -> i64 {
+        day_start_ms(day, &self.zone) + hour * HOUR_MS
+    }
+
+    fn placed(&mut self, by: u128, at_ms: i64, record: RecordId, kind: Kind, action: Action) -> PlacedOp {
+        self.ops += 1;
+        let asked = Op { record, area: area(0), ..op(kind, action) };
+        let mut placed = placed(by, self.ops, 0, asked);
+        placed.at_ms = at_ms;
+        placed.key.stamp = rounds_domain::clock::stamp(at_ms, 0, 0);
+        placed
+    }
+
+    fn act(&mut self, at_ms: i64, record: RecordId, kind: Kind, action: Action) {
+        let placed = self.placed(1, at_ms, record, kind, action);
+        let effect = apply(self.near.entry(record).or_default(), &placed);
+        assert_eq!(effect, Effect::Applied);
+    }
+
+    /// Somebody does something to a follow-up or notice.
+    fn act_on(&mut self, at_ms: i64, record: RecordId, kind: Kind, action: Action) {
+        let mut placed = self.placed(1, at_ms, record, kind, action);
+        placed.key.stamp = placed.key.stamp.max(self.made[&record].as_ref().unwrap().through.stamp + 1);
+        apply(self.made.get_mut(&record).unwrap(), &placed);
+    }
+
+    /// Maintenance or watering is done.
+    fn done(&mut self, at_ms: i64) -> RecordId {
+        self.inspected(at_ms, "", None)
+    }
+
+    fn inspected(&mut self, at_ms: i64, sort: &str, follow_up: Option<RecordId>) -> RecordId {
+        let id = record_id(1000 + u128::from(self.ops));
+        let body = Inspection {
+            subject: Some(record_id(60)),
+            result: "pass".to_owned(),
+            sort: sort.to_owned(),
+            follow_up,
+            ..Inspection::default()
+        };
+        self.act(at_ms, id, Kind::Inspection, Action::Create(Box::new(Body::Inspection(body))));
+        id
+    }
+
+    fn edit_plan(&mut self, at_ms: i64, field: &str, value: Value) {
+        let base = self.near[&self.plan].as_ref().unwrap().fields.get(field).cloned().unwrap_or(Value::Null);
+        let changes = vec![Change { field: field.to_owned(), base, value }];
+        self.act(at_ms, self.plan, Kind::Plan, Action::Edit { changes, reason: "decided so".to_owned() });
+    }
+
+    /// The worker looks, as it does at `now_ms`.
+    fn look(&mut self, now_ms: i64) -> Vec<Mend> {
+        let mends = self.look_once(now_ms);
+        assert_eq!(self.look_once(now_ms), [], "looking once is enough");
+        mends
+    }
+
+    fn look_once(&mut self, now_ms: i64) -> Vec<Mend> {
+        let nearby: Vec<Record> = self.near.values().flatten().cloned().collect();
+        let made: Vec<Record> = self.made.values().flatten().cloned().collect();
+        let of = |kind: Kind| made.iter().filter(|it| it.kind == kind).cloned().collect::<Vec<_>>();
+        let (follow_ups, notices) = (of(Kind::FollowUp), of(Kind::Notice));
+        let policies: Vec<&Record> = self.policies.iter().collect();
+        let around = Around {
+            now_ms,
+            zone: &self.zone.clone(),
+            system: device(SYSTEM),
+            follow_ups: &follow_ups,
+            notices: &notices,
+            nearby: &nearby,
+            policies: &policies,
+        };
+        let plan = self.near[&self.plan].clone().unwrap();
+        let outlook = look(&plan, &around);
+        assert!(outlook.next_ms.is_none_or(|next_ms| next_ms > now_ms));
+        self.next_ms = outlook.next_ms;
+        for mend in &outlook.mends {
+            assert!(Role::System.may(&mend.action, mend.kind), "{mend:?}");
+            let mut placed = self.placed(SYSTEM, now_ms, mend.record, mend.kind, mend.action.clone());
+            assert_eq!(placed.op.check(), Ok(()), "{mend:?}");
+            let record = self.made.entry(mend.record).or_default();
+            if let Some(record) = record {
+                placed.key.stamp = placed.key.stamp.max(record.through.stamp + 1);
+            }
+            assert_eq!(apply(record, &placed), Effect::Applied, "{mend:?}");
+        }
+        outlook.mends
+    }
+
+    /// Looks whenever there is reason to, until then.
+    fn live_until(&mut self, from_ms: i64, until_ms: i64) {
+        let mut now_ms = from_ms;
+        while now_ms <= until_ms {
+            self.look(now_ms);
+            match self.next_ms {
+                Some(next_ms) if next_ms <= until_ms => now_ms = next_ms,
+                _ => break,
+            }
+        }
+        self.look(until_ms);
+    }
+
+    /// The follow-ups that were not cancelled: due day and stage.
+    fn follow_ups(&self) -> BTreeMap<Date, String> {
+        let all = self.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+        all.filter(|it| it.status != "cancelled")
+            .map(|it| (local_day(it.fields["due_at_ms"].as_i64().unwrap(), &self.zone), it.status.clone()))
+            .collect()
+    }
+
+    fn due_days(&self) -> Vec<Date> {
+        self.follow_ups().into_keys().collect()
+    }
+
+    fn follow_up_on(&self, day: Date) -> Record {
+        let due_ms = day_end_ms(day, &self.zone);
+        let mut all = self.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+        all.find(|it| it.fields["due_at_ms"] == due_ms).cloned().expect("a follow-up on that day")
+    }
+
+    /// The notices that stand: sort, to whom, local day of when they were called for.
+    fn notices(&self) -> Vec<(String, String, Date)> {
+        let standing = self.made.values().flatten();
+        let mut notices: Vec<_> = standing
+            .filter(|it| it.kind == Kind::Notice && it.status != "withdrawn")
+            .map(|it| {
+                let Ok(Body::Notice(Notice { sort, role, worker, at_ms, .. })) = it.body() else {
+                    unreachable!()
+                };
+                let to = if worker.is_some() { "worker".to_owned() } else { role };
+                (sort, to, local_day(at_ms.unwrap(), &self.zone))
+            })
+            .collect();
+        notices.sort_by_key(|(_, _, day)| *day);
+        notices
+    }
+}
+
+/// Routine maintenance of an elevator from the first of January 2026.
+fn maintenance() -> Plan {
+    Plan {
+        subject: Some(record_id(60)),
+        sort: "maintenance".to_owned(),
+        rule: "FREQ=DAILY;INTERVAL=15".to_owned(),
+        from: "2026-01-01".to_owned(),
+        opens_days: Some(5),
+        expires_days: Some(10),
+        gap_days_max: Some(15),
+        worker: Some(record_id(70)),
+        mandated: true,
+        ..Plan::default()
+    }
+}
+
+fn watering() -> Plan {
+    Plan {
+        subject: Some(record_id(60)),
+        sort: "watering".to_owned(),
+        rule: "FREQ=DAILY;INTERVAL=3".to_owned(),
+        from: "2026-06-01".to_owned(),
+        after_completion: true,
+        expires_days: Some(2),
+        worker: Some(record_id(70)),
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn a_plan_calls_for_what_is_due_within_the_horizon_and_always_for_the_next() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    assert_eq!(world.due_days(), [date(2026, 1, 1)]);
+    world.look(world.at(date(2026, 1, 2), 0));
+    assert_eq!(world.due_days(), [date(2026, 1, 1), date(2026, 1, 16)], "{HORIZON_DAYS} days ahead");
+
+    let yearly = Plan { rule: "FREQ=YEARLY".to_owned(), from: "2026-03-01".to_owned(), ..maintenance() };
+    let mut world = World::of(Plan { gap_days_max: None, ..yearly }, shanghai());
+    world.look(world.at(date(2026, 3, 20), 0));
+    assert_eq!(world.due_days().last(), Some(&date(2027, 3, 1)), "also if it is a year away");
+}
+
+#[test]
+fn work_within_the_window_does_a_follow_up_that_no_phone_linked_and_work_outside_does_not() {
+    let mut world = World::of(maintenance(), shanghai());
+    let start = world.at(date(2026, 1, 1), 0);
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.done(world.at(date(2026, 1, 10), 9)); // before the window of the 16th opens
+    world.look(start + 9 * HOUR_MS);
+    world.look(world.at(date(2026, 1, 12), 0));
+    let stages = world.follow_ups();
+    assert_eq!(stages[&date(2026, 1, 1)], "done");
+    assert_eq!(stages[&date(2026, 1, 16)], "open");
+    let shown = world.done(world.at(date(2026, 1, 14), 9));
+    world.look(world.at(date(2026, 1, 14), 10));
+    let done = world.follow_up_on(date(2026, 1, 16));
+    assert_eq!(done.status, "done");
+    let step = &done.steps.last().unwrap().step;
+    assert_eq!((step.evidence, step.done_at_ms), (Some(shown), Some(world.at(date(2026, 1, 14), 9))));
+}
+
+#[test]
+fn an_inspection_of_another_sort_does_not_do_it_and_one_without_a_sort_only_if_there_is_one_plan() {
+    let mut world = World::of(maintenance(), shanghai());
+    let yearly = Plan { sort: "statutory_inspection".to_owned(), gap_days_max: None, ..maintenance() };
+    let at_ms = world.at(date(2026, 1, 1), 0);
+    world.act(at_ms, record_id(2), Kind::Plan, Action::Create(Box::new(Body::Plan(yearly))));
+    world.inspected(world.at(date(2026, 1, 1), 9), "statutory_inspection", None);
+    world.inspected(world.at(date(2026, 1, 1), 10), "", None);
+    world.look(world.at(date(2026, 1, 1), 11));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "open");
+    world.inspected(world.at(date(2026, 1, 1), 12), "maintenance", None);
+    world.look(world.at(date(2026, 1, 1), 13));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+}
+
+#[test]
+fn missed_is_not_deleted_and_can_be_completed_late_judged_by_when_the_work_was_done() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 12), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "missed");
+    // A phone that was offline says on the 12th what was done on the 2nd.
+    world.done(world.at(date(2026, 1, 2), 9));
+    world.look(world.at(date(2026, 1, 12), 1));
+    let done = world.follow_up_on(date(2026, 1, 1));
+    assert_eq!(done.status, "done");
+    assert_eq!(done.steps.last().unwrap().step.done_at_ms, Some(world.at(date(2026, 1, 2), 9)));
+}
+
+#[test]
+fn work_that_names_a_missed_follow_up_completes_it_after_its_window() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 13), 0));
+    let missed = world.follow_up_on(date(2026, 1, 1)).id;
+    world.inspected(world.at(date(2026, 1, 13), 9), "maintenance", Some(missed));
+    world.look(world.at(date(2026, 1, 13), 10));
+    let stages = world.follow_ups();
+    assert_eq!((stages[&date(2026, 1, 1)].as_str(), stages[&date(2026, 1, 16)].as_str()), ("done", "open"));
+}
+
+#[test]
+fn what_the_phone_itself_called_done_stays_done() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    let id = world.follow_up_on(date(2026, 1, 1)).id;
+    let done = rounds_domain::op::Step { to: "done".to_owned(), ..Default::default() };
+    world.act_on(world.at(date(2026, 1, 1), 9), id, Kind::FollowUp, Action::Step(done));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 14), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+}
+
+#[test]
+fn work_that_turns_out_not_to_have_been_done_opens_its_follow_up_again() {
+    let mut world = World::of(maintenance(), shanghai());
+    let inspection = world.done(world.at(date(2026, 1, 1), 9));
+    world.look(world.at(date(2026, 1, 1), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+    let reason = "another elevator".to_owned();
+    world.act(world.at(date(2026, 1, 1), 11), inspection, Kind::Inspection, Action::Delete { reason });
+    world.look(world.at(date(2026, 1, 1), 12));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "open");
+}
+
+#[test]
+fn the_law_pulls_the_next_one_ahead_of_the_calendar() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.done(world.at(date(2026, 1, 12), 9)); // four days early
+    world.look(world.at(date(2026, 1, 18), 0));
+    assert_eq!(world.due_days().last(), Some(&date(2026, 1, 27)), "15 days after the 12th, not on the 31st");
+}
+
+#[test]
+fn an_alert_for_a_gap_is_raised_once_the_day_after_and_withdrawn_by_a_late_truth() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    let gap =
+        |world: &World| world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").collect::<Vec<_>>();
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 16), 23));
+    assert_eq!(gap(&world), []);
+    world.live_until(world.at(date(2026, 1, 17), 0), world.at(date(2026, 1, 20), 0));
+    assert_eq!(gap(&world), [("gap".to_owned(), "supervisor".to_owned(), date(2026, 1, 17))]);
+    // It was done on the 15th: the phone was offline.
+    world.done(world.at(date(2026, 1, 15), 9));
+    world.look(world.at(date(2026, 1, 20), 1));
+    assert_eq!(gap(&world), []);
+}
+
+#[test]
+fn a_gap_between_two_completions_that_only_shows_later_is_an_alert_too() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.done(world.at(date(2026, 1, 18), 9));
+    world.look(world.at(date(2026, 1, 19), 0));
+    let gaps = world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").count();
+    assert_eq!(gaps, 1, "17 days");
+}
+
+#[test]
+fn after_completion_the_next_one_counts_from_the_work_and_by_the_calendar_it_does_not() {
+    let mut world = World::of(watering(), shanghai());
+    world.done(world.at(date(2026, 6, 2), 9)); // a day late
+    world.look(world.at(date(2026, 6, 2), 10));
+    assert_eq!(world.due_days(), [date(2026, 6, 1), date(2026, 6, 5)]);
+
+    let mut world = World::of(Plan { after_completion: false, ..watering() }, shanghai());
+    world.done(world.at(date(2026, 6, 2), 9));
+    world.look(world.at(date(2026, 6, 2), 10));
+    assert_eq!(world.due_days()[..2], [date(2026, 6, 1), date(2026, 6, 4)]);
+}
+
+#[test]
+fn after_completion_a_missed_one_counts_as_the_last_and_a_second_watering_on_one_day_changes_nothing() {
+    let mut world = World::of(watering(), shanghai());
+    world.live_until(world.at(date(2026, 6, 1), 0), world.at(date(2026, 6, 4), 1));
+    let stages: Vec<_> = world.follow_ups().into_iter().collect();
+    let expected = [(date(2026, 6, 1), "missed".to_owned()), (date(2026, 6, 4), "open".to_owned())];
+    assert_eq!(stages, expected);
+    world.done(world.at(date(2026, 6, 4), 8));
+    world.done(world.at(date(2026, 6, 4), 18));
+    world.look(world.at(date(2026, 6, 4), 19));
+    assert_eq!(world.due_days().last(), Some(&date(2026, 6, 7)));
+}
+
+#[test]
+fn a_young_planting_has_rules_of_its_own_by_its_age() {
+    let plan = Plan {
+        rule: "FREQ=WEEKLY".to_owned(),
+        phases: vec![
+            rounds_domain::body::Phase { until_day: 14, rule: "FREQ=DAILY".to_owned() },
+            rounds_domain::body::Phase { until_day: 84, rule: "FREQ=DAILY;INTERVAL=3".to_owned() },
+        ],
+        ..watering()
+    };
+    for after_completion in [true, false] {
+        let plan = Plan { after_completion, ..plan.clone() };
+        let zone = shanghai();
+        let days: Vec<i64> = preview(&plan, date(2026, 6, 1), date(2026, 9, 30), &zone)
+            .iter()
+            .map(|it| i64::from((local_day(it.due_ms, &zone) - date(2026, 6, 1)).get_days()))
+            .collect();
+        let steps: Vec<i64> = days.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps[..13].iter().all(|step| *step == 1), "{steps:?}");
+        assert!(steps[14..30].iter().all(|step| *step == 3), "{steps:?}");
+        assert!(steps[steps.len() - 4..].iter().all(|step| *step == 7), "{steps:?}");
+    }
+}
+
+#[test]
+fn nothing_is_due_in_the_months_in_which_a_plan_rests_and_the_first_comes_right_after() {
+    let plan = Plan {
+        resting_months: vec![12, 1, 2],
+        rule: "FREQ=WEEKLY".to_owned(),
+        from: "2026-11-20".to_owned(),
+        ..watering()
+    };
+    let zone = shanghai();
+    let days = |plan: &Plan| -> Vec<Date> {
+        let all = preview(plan, date(2026, 11, 20), date(2027, 3, 10), &zone);
+        all.iter().map(|it| local_day(it.due_ms, &zone)).collect()
+    };
+    let after = days(&plan);
+    assert_eq!(after, [date(2026, 11, 20), date(2026, 11, 27), date(2027, 3, 1), date(2027, 3, 8)]);
+    let calendar = days(&Plan { after_completion: false, ..plan });
+    assert_eq!(calendar, [date(2026, 11, 20), date(2026, 11, 27), date(2027, 3, 5)]);
+}
+
+#[test]
+fn a_plan_that_is_switched_off_calls_for_nothing_more_and_a_mandated_one_says_so_to_the_supervisor() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.look(world.at(date(2026, 1, 10), 0));
+    assert_eq!(world.due_days().len(), 2);
+    world.edit_plan(world.at(date(2026, 1, 10), 1), "resting", json!(true));
+    world.look(world.at(date(2026, 1, 10), 2));
+    assert_eq!(world.due_days(), [date(2026, 1, 1)]);
+    assert!(world.notices().contains(&("plan_off".to_owned(), "supervisor".to_owned(), date(2026, 1, 10))));
+    world.edit_plan(world.at(date(2026, 1, 10), 3), "resting", Value::Null);
+    world.look(world.at(date(2026, 1, 10), 4));
+    assert_eq!(world.due_days(), [date(2026, 1, 1), date(2026, 1, 16)], "the same one is open again");
+    assert!(world.notices().iter().all(|(sort, _, _)| sort != "plan_off"));
+}
+
+#[test]
+fn a_plan_of_which_the_law_was_taken_back_says_so() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.edit_plan(world.at(date(2026, 1, 10), 1), "mandated", Value::Null);
+    world.look(world.at(date(2026, 1, 10), 2));
+    assert!(world.notices().iter().any(|(sort, to, _)| sort == "plan_off" && to == "supervisor"));
+}
+
+#[test]
+fn a_changed_plan_changes_what_is_to_come_and_leaves_what_was_due() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 12), 0));
+    let first = world.near[&world.plan].as_ref().unwrap().changed.op;
+    world.edit_plan(world.at(date(2026, 1, 12), 1), "rule", json!("FREQ=WEEKLY;BYDAY=MO"));
+    let second = world.near[&world.plan].as_ref().unwrap().changed.op;
+    world.look(world.at(date(2026, 1, 12), 2));
+    let stages = world.follow_ups();
+    assert_eq!(stages[&date(2026, 1, 1)], "missed");
+    assert_eq!(stages.keys().nth(1), Some(&date(2026, 1, 12)), "a Monday");
+    assert!(!stages.contains_key(&date(2026, 1, 16)));
+    let (before, after) = (world.follow_up_on(date(2026, 1, 1)), world.follow_up_on(date(2026, 1, 12)));
+    assert_eq!(before.text("cause"), first.to_string(), "each names the version that called for it");
+    assert_eq!(
+        (after.text("cause"), after.text("rule")),
+        (second.to_string().as_str(), "FREQ=WEEKLY;BYDAY=MO")
+    );
+}
+
+#[test]
+fn after_a_long_stop_late_ones_are_made_as_the_plan_says_and_nobody_is_flooded() {
+    for (catch_up, expected) in [("all", 6), ("latest", 1), ("", 1), ("skip", 0)] {
+        let plan = Plan { catch_up: catch_up.to_owned(), gap_days_max: None, ..maintenance() };
+        let mut world = World::of(Plan { rule: "FREQ=DAILY;INTERVAL=10".to_owned(), ..plan }, shanghai());
+        world.look(world.at(date(2026, 1, 1), 0));
+        world.look(world.at(date(2026, 3, 15), 12)); // nothing ran for ten weeks
+        let missed = world.follow_ups().into_values().filter(|status| status == "missed").count();
+        let made_late = missed - 2; // those of the 1st and the 11th were there before
+        assert_eq!(made_late, expected - usize::from(catch_up == "all"), "{catch_up}");
+        let told: BTreeSet<_> = world.notices().into_iter().map(|(_, to, _)| to).collect();
+        assert!(world.notices().len() <= 2 * told.len(), "{:?}", world.notices());
+    }
+}
+
+#[test]
+fn reminders_come_step_by_step_each_once_and_go_when_the_work_was_done() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 19), 0));
+    let notice = |sort: &str, to: &str, day: i8| (sort.to_owned(), to.to_owned(), date(2026, 1, day));
+    let told = [
+        notice("reminder", "worker", 15),
+        notice("reminder", "worker", 16),
+        notice("overdue", "coordinator", 17),
+        notice("overdue", "supervisor", 18),
+    ];
+    assert_eq!(world.notices(), told);
+    world.done(world.at(date(2026, 1, 18), 20));
+    world.look(world.at(date(2026, 1, 19), 1));
+    assert_eq!(world.notices(), [], "what nobody has seen is taken back");
+}
+
+#[test]
+fn a_policy_sets_the_steps_and_nobody_is_told_in_the_quiet_hours() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    let policy = json!({
+        "sort": "maintenance", "quiet_from": "20:00", "quiet_until": "09:30",
+        "steps": [{ "offset_minutes": 60, "to": "supervisor" }],
+    });
+    let body = Body::from_fields(Kind::Policy, policy.as_object().unwrap().clone()).unwrap();
+    let made = world.placed(1, 0, record_id(5), Kind::Policy, Action::Create(Box::new(body)));
+    world.policies.extend(fold(&[made]).0);
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 2), 9));
+    assert_eq!(world.notices(), []);
+    world.look(day_start_ms(date(2026, 1, 2), &world.zone) + 9 * HOUR_MS + 30 * 60_000);
+    assert_eq!(world.notices(), [("overdue".to_owned(), "supervisor".to_owned(), date(2026, 1, 2))]);
+}
+
+#[test]
+fn an_adopted_planting_falls_back_to_the_team_when_it_was_not_watered_in_time() {
+    let mut world = World::of(watering(), shanghai());
+    let adoption = rounds_domain::body::Adoption {
+        asset: Some(record_id(60)),
+        place: Some(record_id(61)),
+        ..Default::default()
+    };
+    let at_ms = world.at(date(2026, 6, 1), 0);
+    let confirmed = rounds_domain::op::Step { to: "confirmed".to_owned(), ..Default::default() };
+    world.act(at_ms, record_id(3), Kind::Adoption, Action::Create(Box::new(Body::Adoption(adoption))));
+    world.act(at_ms + 1, record_id(3), Kind::Adoption, Action::Step(confirmed));
+    world.look(at_ms + 2);
+    let given = world.follow_up_on(date(2026, 6, 1));
+    assert_eq!((given.reference("adoption"), given.reference("worker")), (Some(record_id(3)), None));
+    assert_eq!(world.next_ms, Some(world.at(date(2026, 6, 2), 0)), "one ms after the day");
+    world.look(world.at(date(2026, 6, 2), 0));
+    let back = world.follow_up_on(date(2026, 6, 1));
+    assert_eq!((back.reference("adoption"), back.reference("worker")), (None, Some(record_id(70))));
+}
+
+#[test]
+fn the_days_are_those_of_the_area_also_when_the_clocks_change() {
+    let berlin = TimeZone::get("Europe/Berlin").unwrap();
+    let daily = Plan {
+        rule: "FREQ=DAILY;BYHOUR=8;BYMINUTE=0".to_owned(),
+        from: "2026-03-27".to_owned(),
+        after_completion: false,
+        ..watering()
+    };
+    let due: Vec<String> = preview(&daily, date(2026, 3, 27), date(2026, 3, 30), &berlin)
+        .iter()
+        .map(|it| jiff::Timestamp::from_millisecond(it.due_ms).unwrap().to_string())
+        .collect();
+    let expected =
+        ["2026-03-27T07:00:00Z", "2026-03-28T07:00:00Z", "2026-03-29T06:00:00Z", "2026-03-30T06:00:00Z"];
+    assert_eq!(due, expected);
+}
+
+#[test]
+fn a_clock_that_ran_ahead_leaves_nothing_behind_once_it_is_right() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    world.look(world.at(date(2026, 1, 14), 0)); // two weeks ahead
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "missed");
+    world.look(world.at(date(2026, 1, 1), 1));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "open");
+    let mut never_wrong = World::of(maintenance(), shanghai());
+    never_wrong.look(never_wrong.at(date(2026, 1, 1), 1));
+    assert_eq!(world.notices(), never_wrong.notices(), "nobody is left with an alert that never was");
+}
+
+#[derive(Clone, Debug)]
+struct Life {
+    plan: Plan,
+    /// Hours from the start at which work was done, and how many hours later it was known.
+    work: Vec<(i64, i64)>,
+    /// Hours from the start at which somebody looked.
+    looks: Vec<i64>,
+}
+
+fn lives() -> impl Strategy<Value = Life> {
+    let rules = prop::sample::select(vec![
+        "FREQ=DAILY",
+        "FREQ=DAILY;INTERVAL=15",
+        "FREQ=WEEKLY;BYDAY=MO,TH",
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+        "FREQ=DAILY;BYHOUR=7,19",
+    ]);
+    let plan = (rules, any::<bool>(), prop::option::of(0..4_u32), 0..3_u32, any::<bool>()).prop_map(
+        |(rule, after_completion, expires_days, opens_days, gap)| Plan {
+            rule: rule.to_owned(),
+            after_completion: after_completion && !rule.contains("BYHOUR"),
+            expires_days,
+            opens_days: Some(opens_days),
+            gap_days_max: gap.then_some(15),
+            catch_up: "all".to_owned(),
+            from: "2026-03-20".to_owned(), // the clocks change on the 29th
+            ..maintenance()
+        },
+    );
+    let work = prop::collection::vec((0..24 * 40_i64, prop::sample::select(vec![0, 1, 30, 200])), 0..14);
+    let looks = prop::collection::vec(0..24 * 40_i64, 0..10);
+    (plan, work, looks).prop_map(|(plan, work, looks)| Life { plan, work, looks })
+}
+
+proptest! {
+    #![proptest_config(super::history::runs(400))]
+
+    /// Whenever it was looked at, and in whatever order the truth came in: what stands at the end is what looking once
+    /// at the end finds.
+    #[test]
+    fn looking_often_ends_where_looking_once_at_the_end_does(life in lives()) {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let end_hour = 24 * 50;
+        let live = |looks: &[i64]| {
+            let mut world = World::of(life.plan.clone(), berlin.clone());
+            let start_ms = world.at(date(2026, 3, 20), 0);
+            let mut events: Vec<(i64, Option<i64>)> = looks.iter().map(|hour| (*hour, None)).collect();
+            events.extend(life.work.iter().map(|(hour, late)| (hour + late, Some(*hour))));
+            events.sort();
+            for (hour, work) in events {
+                match work {
+                    Some(hour) => { world.done(start_ms + hour * HOUR_MS + 60_000); }
+                    None => { world.look(start_ms + hour * HOUR_MS); }
+                }
+            }
+            world.look(start_ms + end_hour * HOUR_MS);
+            world
+        };
+        let (often, once) = (live(&life.looks), live(&[]));
+        let standing = |world: &World| -> BTreeMap<RecordId, (String, Value)> {
+            let all = world.made.values().flatten();
+            all.filter(|it| it.kind == Kind::FollowUp && it.status != "cancelled")
+                .map(|it| (it.id, (it.status.clone(), it.fields["due_at_ms"].clone())))
+                .collect()
+        };
+        prop_assert_eq!(standing(&often), standing(&once));
+        let gaps = |world: &World| world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").collect::<Vec<_>>();
+        prop_assert_eq!(gaps(&often), gaps(&once));
+    }
+}

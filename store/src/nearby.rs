@@ -1,0 +1,116 @@
+//! Reading what is around a record: for the worker, which looks at many at once.
+
+use crate::database::{Database, read_on};
+use crate::feed::Numbered;
+use crate::row::numbered;
+use crate::sqlite::hex_list;
+use crate::{Error, Store};
+use rounds_domain::{AreaId, Kind, Record, RecordId};
+use sqlx::{query_as, query_scalar};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Policies are kept with the areas that they are for, and found by the areas.
+const POLICY: i16 = Kind::Policy as i16;
+/// Follow-ups that are over and fell due before some time are left out.
+const FOLLOW_UP: i16 = Kind::FollowUp as i16;
+
+impl Store {
+    /// These records, deleted ones too, where they exist. In no order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn records_of(&self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, String)> =
+            match &self.shared.database {
+                Database::Sqlite { readers, .. } => query_as(
+                    "SELECT number, body FROM records WHERE id IN (SELECT unhex(value) FROM json_each($1))",
+                )
+                .bind(hex_list(ids.iter().map(|id| id.0)))
+                .fetch_all(readers)
+                .await?,
+                Database::Postgres(pool) => {
+                    query_as("SELECT number, body FROM records WHERE id = ANY($1)")
+                        .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+                        .fetch_all(pool)
+                        .await?
+                }
+            };
+        read(rows)
+    }
+
+    /// Every record whose subject is one of these, deleted ones too, but for follow-ups that are done or cancelled and
+    /// were due before `since_ms` (ms since 1970 UTC). In no order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn about(&self, subjects: &[RecordId], since_ms: i64) -> Result<Vec<Record>, Error> {
+        if subjects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, String)> = match &self.shared.database {
+            Database::Sqlite { readers, .. } => query_as(
+                "SELECT number, body FROM records WHERE subject IN (SELECT unhex(value) FROM json_each($1))
+                     AND NOT (kind = $2 AND due_ms < $3 AND status NOT IN ('open', 'missed'))",
+            )
+            .bind(hex_list(subjects.iter().map(|id| id.0)))
+            .bind(FOLLOW_UP)
+            .bind(since_ms)
+            .fetch_all(readers)
+            .await?,
+            Database::Postgres(pool) => {
+                query_as(
+                    "SELECT number, body FROM records WHERE subject = ANY($1)
+                     AND NOT (kind = $2 AND due_ms < $3 AND status NOT IN ('open', 'missed'))",
+                )
+                .bind(subjects.iter().map(|id| id.0).collect::<Vec<_>>())
+                .bind(FOLLOW_UP)
+                .bind(since_ms)
+                .fetch_all(pool)
+                .await?
+            }
+        };
+        read(rows)
+    }
+
+    /// The time zone of an area, and the policies for it: its own, then those of the areas above it, nearest first.
+    /// `None`: there is no such area.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn policies(&self, area: AreaId) -> Result<Option<(String, Vec<Record>)>, Error> {
+        let tree: Vec<(Uuid, Option<Uuid>, String)> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT areas.id, areas.parent, areas.time_zone FROM areas
+                 JOIN area_lines ON area_lines.ancestor = areas.id WHERE area_lines.descendant = $1",
+            )
+            .bind(area.0)
+            .fetch_all(pool)
+            .await?
+        });
+        let parents: HashMap<Uuid, Option<Uuid>> =
+            tree.iter().map(|(id, parent, _)| (*id, *parent)).collect();
+        let Some((_, _, zone)) = tree.into_iter().find(|(id, _, _)| *id == area.0) else { return Ok(None) };
+        let mut policies = Vec::new();
+        let mut at = Some(area.0);
+        while let Some(id) = at.filter(|id| parents.contains_key(id)) {
+            let bodies: Vec<String> = read_on!(&self.shared.database, pool => {
+                query_scalar("SELECT body FROM records WHERE subject = $1 AND kind = $2 AND NOT deleted")
+                    .bind(id)
+                    .bind(POLICY)
+                    .fetch_all(pool)
+                    .await?
+            });
+            policies.extend(read(bodies.into_iter().map(|body| (0, body)).collect())?);
+            at = parents[&id];
+        }
+        Ok(Some((zone, policies)))
+    }
+}
+
+fn read(rows: Vec<(i64, String)>) -> Result<Vec<Record>, Error> {
+    rows.into_iter().map(|row| numbered(row).map(|Numbered { record, .. }| record)).collect()
+}
