@@ -15,6 +15,8 @@ use sqlx::{query, query_scalar};
 /// Length of the key, and of all that is made from it, in bytes.
 pub const LINK_KEY_BYTES: usize = 32;
 
+const SECOND_MS: i64 = 1_000;
+
 /// Keeps what is computed here apart from whatever else may be computed with the same key one day.
 const CONTEXT: &[u8] = b"rounds link 1";
 
@@ -58,6 +60,23 @@ impl Link {
     /// A link about all that is the subject's, good until it is revoked.
     pub fn of(purpose: Purpose, subject: RecordId) -> Self {
         Self { purpose, subject, scope: None, expires_ms: None }
+    }
+
+    /// The link by which an organization answers for a request. Its time is kept in seconds.
+    pub fn referral(request: RecordId, organization: RecordId, expires_ms: i64) -> Self {
+        let expires_ms = Some(expires_ms.div_euclid(SECOND_MS) * SECOND_MS);
+        Self { purpose: Purpose::Referral, subject: organization, scope: Some(request), expires_ms }
+    }
+
+    /// The path of its page on the server, for those that have one.
+    pub fn path(&self, token: &str) -> String {
+        let subject = self.subject.0.simple();
+        match (self.purpose, self.scope, self.expires_ms) {
+            (Purpose::Referral, Some(request), Some(expires_ms)) => {
+                format!("/r/{}/{subject}/{}/{token}", request.0.simple(), expires_ms / SECOND_MS)
+            }
+            _ => format!("/{}/{subject}/{token}", self.purpose.name()),
+        }
     }
 }
 

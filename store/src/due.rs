@@ -1,0 +1,77 @@
+//! Reading what is due: follow-ups by when they are due, notices by when they were called for.
+
+use crate::database::read_on;
+use crate::row::parse;
+use crate::{Error, Store};
+use rounds_domain::{AreaId, Kind, Record};
+use sqlx::{query_as, query_scalar};
+
+/// Which follow-ups or notices: in these areas, in this stage, due from one time until before another.
+#[derive(Clone, Debug)]
+pub struct DueFilter<'a> {
+    /// [`Kind::FollowUp`] or [`Kind::Notice`]; other kinds are never due.
+    pub kind: Kind,
+    /// In one of these areas.
+    pub areas: &'a [AreaId],
+    /// In this stage.
+    pub status: &'a str,
+    /// At this time or later, in ms since 1970 UTC.
+    pub from_ms: i64,
+    /// Before this time, in ms since 1970 UTC.
+    pub before_ms: i64,
+}
+
+impl Store {
+    /// How many there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn count_due(&self, filter: &DueFilter<'_>) -> Result<u64, Error> {
+        let mut count = 0;
+        for area in filter.areas {
+            let of_area: i64 = read_on!(&self.shared.database, pool => {
+                query_scalar(
+                    "SELECT count(*) FROM records WHERE area = $1 AND due_ms >= $2 AND due_ms < $3 AND kind = $4
+                     AND status = $5 AND NOT deleted",
+                )
+                .bind(area.0)
+                .bind(filter.from_ms)
+                .bind(filter.before_ms)
+                .bind(filter.kind.number())
+                .bind(filter.status)
+                .fetch_one(pool)
+                .await?
+            });
+            count += of_area.unsigned_abs();
+        }
+        Ok(count)
+    }
+
+    /// The first of them that are due, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn due(&self, filter: &DueFilter<'_>, limit: u32) -> Result<Vec<Record>, Error> {
+        let mut found: Vec<(i64, String)> = Vec::new();
+        for area in filter.areas {
+            let of_area: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+                query_as(
+                    "SELECT due_ms, body FROM records WHERE area = $1 AND due_ms >= $2 AND due_ms < $3 AND kind = $4
+                     AND status = $5 AND NOT deleted ORDER BY due_ms LIMIT $6",
+                )
+                .bind(area.0)
+                .bind(filter.from_ms)
+                .bind(filter.before_ms)
+                .bind(filter.kind.number())
+                .bind(filter.status)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
+            });
+            found.extend(of_area);
+            found.sort();
+            found.truncate(limit as usize);
+        }
+        found.iter().map(|(_, body)| parse(body)).collect()
+    }
+}
