@@ -18,6 +18,7 @@ pub mod record;
 pub mod recurrence;
 pub mod status;
 pub mod tally;
+pub mod template;
 pub mod verdict;
 pub mod vocabulary;
 

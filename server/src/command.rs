@@ -6,10 +6,12 @@ pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod import;
 pub(crate) mod phone;
+pub(crate) mod plan;
 pub(crate) mod serve;
 
+use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};
-use rounds_store::Store;
+use rounds_store::{RecordFilter, Store};
 
 /// Where data is kept if nothing else is said.
 pub(crate) const DATABASE_DEFAULT: &str = "sqlite:rounds-data/rounds.db";
@@ -33,5 +35,30 @@ pub(crate) fn moment(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) => at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         Err(_) => format!("{ms} ms"),
+    }
+}
+
+/// The area with this id or name.
+pub(crate) async fn find_area(store: &Store, wanted: &str) -> Result<AreaId, String> {
+    let ids = store.areas().await.map_err(|error| with_causes(&error))?;
+    let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let areas = store
+        .records(&RecordFilter::of(Kind::Area, ids, limit))
+        .await
+        .map_err(|error| with_causes(&error))?;
+    let is_wanted =
+        |record: &rounds_domain::Record| record.id.to_string() == wanted || record.text("name") == wanted;
+    let found: Vec<_> =
+        areas.iter().map(|numbered| &numbered.record).filter(|record| is_wanted(record)).collect();
+    match found.as_slice() {
+        [one] => Ok(one.area),
+        [] => {
+            let names: Vec<_> = areas.iter().take(20).map(|numbered| numbered.record.text("name")).collect();
+            Err(format!("there is no area {wanted}; there are: {}", names.join(", ")))
+        }
+        several => {
+            let ids: Vec<_> = several.iter().map(|record| record.id.to_string()).collect();
+            Err(format!("there are several areas {wanted}; say which by its id: {}", ids.join(", ")))
+        }
     }
 }

@@ -13,6 +13,7 @@ mod history_service;
 pub mod import;
 pub mod limit;
 mod page;
+pub mod planning;
 pub mod secret;
 mod serve;
 mod shared;

@@ -25,6 +25,8 @@ enum Command {
     Code(command::code::Code),
     /// Import a register.
     Import(Box<command::import::Import>),
+    /// See what plans would call for, and make plans for many things at once.
+    Plan(Box<command::plan::PlanCommand>),
     /// Make a neighbourhood with a year behind it, to look at.
     Demo(command::demo::Demo),
     /// Be a phone: record, list, sync, and see what is pending.
@@ -54,6 +56,7 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().await,
         Command::Code(code) => code.run().await,
         Command::Import(import) => import.run().await,
+        Command::Plan(plan) => plan.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Device(device) => device.run().await,
         Command::Devices(devices) => devices.run().await,

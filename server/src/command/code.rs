@@ -1,11 +1,11 @@
 //! `rounds code`: a one-time code, straight from the database, on the operator's shell.
 
-use super::{DATABASE_DEFAULT, moment, open, with_causes};
+use super::{DATABASE_DEFAULT, find_area, moment, open, with_causes};
 use clap::{Args, ValueEnum};
-use rounds_domain::{AreaId, Kind, RecordId};
+use rounds_domain::RecordId;
 use rounds_server::secret::code_hash;
 use rounds_server::{Clock, Random};
-use rounds_store::{NewCode, RecordFilter, Store};
+use rounds_store::{NewCode, Store};
 use std::process::ExitCode;
 
 const SECOND_MS: i64 = 1_000;
@@ -86,30 +86,5 @@ impl Code {
         };
         store.create_code(new).await.map_err(|error| with_causes(&error))?;
         Ok((code, expires_ms))
-    }
-}
-
-/// The area with this id or name.
-async fn find_area(store: &Store, wanted: &str) -> Result<AreaId, String> {
-    let ids = store.areas().await.map_err(|error| with_causes(&error))?;
-    let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-    let areas = store
-        .records(&RecordFilter::of(Kind::Area, ids, limit))
-        .await
-        .map_err(|error| with_causes(&error))?;
-    let is_wanted =
-        |record: &rounds_domain::Record| record.id.to_string() == wanted || record.text("name") == wanted;
-    let found: Vec<_> =
-        areas.iter().map(|numbered| &numbered.record).filter(|record| is_wanted(record)).collect();
-    match found.as_slice() {
-        [one] => Ok(one.area),
-        [] => {
-            let names: Vec<_> = areas.iter().take(20).map(|numbered| numbered.record.text("name")).collect();
-            Err(format!("there is no area {wanted}; there are: {}", names.join(", ")))
-        }
-        several => {
-            let ids: Vec<_> = several.iter().map(|record| record.id.to_string()).collect();
-            Err(format!("there are several areas {wanted}; say which by its id: {}", ids.join(", ")))
-        }
     }
 }
