@@ -29,3 +29,9 @@ CREATE TABLE links (
     version INTEGER NOT NULL,
     PRIMARY KEY (purpose, subject)
 ) STRICT, WITHOUT ROWID;
+
+-- Who does a follow-up: a worker, group or organization. Calendars are made of the open ones.
+ALTER TABLE records ADD COLUMN assignee BLOB;
+CREATE INDEX records_assignee ON records (assignee, due_ms) WHERE assignee IS NOT NULL AND status = 'open';
+-- Groups are few; a worker's are found by looking at all of them.
+CREATE INDEX records_group ON records (id) WHERE kind = 8;

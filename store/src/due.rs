@@ -3,7 +3,7 @@
 use crate::database::read_on;
 use crate::row::parse;
 use crate::{Error, Store};
-use rounds_domain::{AreaId, Kind, Record};
+use rounds_domain::{AreaId, Kind, Record, RecordId};
 use sqlx::{query_as, query_scalar};
 
 /// Which follow-ups or notices: in these areas, in this stage, due from one time until before another.
@@ -22,6 +22,44 @@ pub struct DueFilter<'a> {
 }
 
 impl Store {
+    /// Open follow-ups of a worker, of the groups that it is a member of, of a group or of an organization, by when they
+    /// are due, at most `limit`. Those that fell due before `from_ms` (ms since 1970 UTC) are left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn assigned(&self, assignee: RecordId, from_ms: i64, limit: u32) -> Result<Vec<Record>, Error> {
+        let groups: Vec<String> = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT body FROM records WHERE kind = 8 AND NOT deleted").fetch_all(pool).await?
+        });
+        let mut assignees = vec![assignee];
+        for group in &groups {
+            let group: Record = parse(group)?;
+            let members = group.fields.get("members").and_then(serde_json::Value::as_array);
+            let assignee = assignee.to_string();
+            if members.is_some_and(|members| members.iter().any(|member| *member == assignee)) {
+                assignees.push(group.id);
+            }
+        }
+        let mut found: Vec<(i64, String)> = Vec::new();
+        for assignee in assignees {
+            let of_assignee: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+                query_as(
+                    "SELECT due_ms, body FROM records WHERE assignee = $1 AND due_ms >= $2 AND status = 'open'
+                     AND NOT deleted ORDER BY due_ms LIMIT $3",
+                )
+                .bind(assignee.0)
+                .bind(from_ms)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
+            });
+            found.extend(of_assignee);
+        }
+        found.sort();
+        found.truncate(limit as usize);
+        found.iter().map(|(_, body)| parse(body)).collect()
+    }
+
     /// How many there are.
     ///
     /// # Errors

@@ -185,9 +185,10 @@ impl Tx for PostgresTx {
             // No value is ever part of the text.
             query(AssertSqlSafe(format!(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 due_ms, body)
+                 due_ms, assignee, body)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::uuid[],
-                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::bigint[], $12::text[]) {tail}"
+                 $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::bigint[], $12::uuid[],
+                 $13::text[]) {tail}"
             )))
             .bind(column(&records, |record| record.id))
             .bind(column(&records, |record| record.area))
@@ -200,6 +201,7 @@ impl Tx for PostgresTx {
             .bind(column(&records, |record| record.disputed))
             .bind(column(&records, |record| record.deleted))
             .bind(column(&records, |record| record.due_ms))
+            .bind(column(&records, |record| record.assignee))
             .bind(column(&records, |record| record.body.as_str()))
             .execute(&mut *self.0)
             .await?;

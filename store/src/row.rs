@@ -67,7 +67,7 @@ pub(crate) const REPLACE_RECORD: &str =
     "ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number, kind = excluded.kind,
      status = excluded.status, subject = excluded.subject, code = excluded.code,
      external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
-     due_ms = excluded.due_ms, body = excluded.body";
+     due_ms = excluded.due_ms, assignee = excluded.assignee, body = excluded.body";
 
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {
@@ -83,6 +83,8 @@ pub(crate) struct RecordColumns<'a> {
     pub(crate) deleted: bool,
     /// When a follow-up is due, or a notice was called for.
     pub(crate) due_ms: Option<i64>,
+    /// Who does a follow-up: a worker, group or organization.
+    pub(crate) assignee: Option<Uuid>,
     pub(crate) body: String,
 }
 
@@ -107,6 +109,13 @@ impl<'a> RecordColumns<'a> {
                 _ => None,
             }
             .and_then(serde_json::Value::as_i64),
+            assignee: match record.kind {
+                Kind::FollowUp => {
+                    ["worker", "group", "organization"].iter().find_map(|field| record.reference(field))
+                }
+                _ => None,
+            }
+            .map(|id| id.0),
             body: json(record)?,
         })
     }

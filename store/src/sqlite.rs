@@ -230,8 +230,8 @@ impl Tx for SqliteTx {
             let records = records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
             self.in_rows(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 due_ms, body) VALUES",
-                12,
+                 due_ms, assignee, body) VALUES",
+                13,
                 tail,
                 &records,
                 |statement, record| {
@@ -247,6 +247,7 @@ impl Tx for SqliteTx {
                         .bind(record.disputed)
                         .bind(record.deleted)
                         .bind(record.due_ms)
+                        .bind(record.assignee)
                         .bind(record.body.as_str())
                 },
             )

@@ -1,0 +1,299 @@
+//! Tells people who have no phone of ours: partners by web hook and mail, coordinators and supervisors by mail.
+//!
+//! A notice that is raised becomes deliveries, one for each address of its addressee ([`announce`]). Each is sent by a
+//! job that looks again whether the notice still stands ([`deliver`]). Until an address has taken it, a delivery is in
+//! the store, with the time of its next try: whatever stops in between, it is tried again.
+//!
+//! Once for the reader: a delivery that was sent is never sent again, and nobody sends one that somebody else has
+//! claimed. What no sender can know is whether an address took a message if it crashed before it could write that
+//! down; then the same message goes out again, under the same name (`Message-ID`, `webhook-id`), by which the receiver
+//! can tell.
+
+mod digest;
+mod hook;
+mod mail;
+mod message;
+mod phrase;
+
+use crate::Error;
+use crate::job::{Released, Work};
+use crate::runtime::Shared;
+use digest::Digest;
+use hook::Hook;
+use mail::Mail;
+use message::Message;
+use rounds_domain::body::Policy;
+use rounds_domain::{AreaId, Body, Language, Record, RecordId};
+use rounds_store::{Channel, Delivery, LinkKey, NewDelivery, Store, Tried};
+
+const SECOND_MS: i64 = 1_000;
+const MINUTE_MS: i64 = 60 * SECOND_MS;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// How long a claim counts: longer than any channel takes to give up.
+const CLAIM_MS: i64 = 90 * SECOND_MS;
+/// How long to wait after the first try; four times as long after each further one,
+const PAUSE_FIRST_MS: i64 = 30 * SECOND_MS;
+/// and never longer than this, not counting the spread.
+const PAUSE_MS_MAX: i64 = 6 * HOUR_MS;
+/// Tries after which a delivery is given up: about two and a half days.
+const ATTEMPTS_MAX: u32 = 16;
+/// Most deliveries that jobs are released for at once.
+const RELEASE_MAX: u32 = 500;
+/// Longest error that is kept, in characters.
+const ERROR_CHARS_MAX: usize = 500;
+
+/// How people outside are told.
+#[derive(Clone, Debug)]
+pub struct ChannelOptions {
+    /// What links are signed with, see [`Store::link_key`].
+    pub link_key: LinkKey,
+    /// Where the pages of the server are for people outside, such as `https://rounds.example.org`; without it messages
+    /// carry no links.
+    pub public_url: Option<String>,
+    /// How to send mail; without it mail is not sent.
+    pub mail: Option<MailOptions>,
+    /// The language of mails.
+    pub language: Language,
+    /// Web hooks may be in plain text, and at private addresses. Whoever may edit organizations can then make this
+    /// machine call others of its network.
+    pub allow_private_hooks: bool,
+}
+
+/// How to send mail.
+#[derive(Clone)]
+pub struct MailOptions {
+    /// The sender: `Rounds <rounds@example.org>`.
+    pub from: String,
+    /// `smtps://USER:PASSWORD@HOST`, `smtp://USER:PASSWORD@HOST?tls=required`, or `smtp://HOST` without a password.
+    pub smtp_url: String,
+}
+
+impl std::fmt::Debug for MailOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MailOptions").field("from", &self.from).finish_non_exhaustive() // the URL has a password
+    }
+}
+
+/// The ways out.
+#[derive(Debug)]
+pub struct Channels {
+    link_key: LinkKey,
+    public_url: Option<String>,
+    language: Language,
+    hook: Hook,
+    mail: Option<Mail>,
+}
+
+impl Channels {
+    /// Channels that work like this.
+    ///
+    /// # Errors
+    /// Which option cannot be, and what to write instead.
+    pub fn new(options: ChannelOptions) -> Result<Self, String> {
+        Ok(Self {
+            link_key: options.link_key,
+            public_url: options.public_url.map(|url| url.trim_end_matches('/').to_owned()),
+            language: options.language,
+            hook: Hook::new(options.allow_private_hooks)?,
+            mail: options.mail.as_ref().map(Mail::new).transpose()?,
+        })
+    }
+}
+
+/// Why a delivery could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Store(#[from] rounds_store::Error),
+    #[error(transparent)]
+    Queue(#[from] Error),
+    #[error("this worker was started without channels")]
+    NoChannels,
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+enum NotSent {
+    /// Another try may do better.
+    Yet(String),
+    /// No other try will.
+    Ever(String),
+}
+
+/// Sees to it that a notice reaches its addressee outside, if it is raised and its addressee has an address. Workers
+/// and groups have it in the inbox of their phones.
+///
+/// Done twice, it is sent once.
+pub(crate) async fn announce(shared: &Shared, notice: &Record) -> Result<(), Failure> {
+    if shared.options.channels.is_none() || !stands(notice) {
+        return Ok(());
+    }
+    let new: Vec<_> = addresses(&shared.store, notice)
+        .await?
+        .into_iter()
+        .map(|(channel, address)| NewDelivery { notice: notice.id, area: notice.area, channel, address })
+        .collect();
+    if !new.is_empty() {
+        shared.store.add_deliveries(&new, (shared.clock)()).await?;
+        release_due(shared).await?;
+    }
+    Ok(())
+}
+
+/// Releases jobs for the deliveries that are due. True: there may be more.
+pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
+    let due = shared.store.due_deliveries((shared.clock)(), RELEASE_MAX).await?;
+    if due.is_empty() {
+        return Ok(false);
+    }
+    let jobs: Vec<_> = due.iter().map(job).collect();
+    shared.queue.release(&jobs).await?;
+    shared.store.deliveries_released(&due).await?;
+    shared.wake.notify_one();
+    Ok(due.len() == RELEASE_MAX as usize)
+}
+
+/// Each turn of a delivery has a job of its own name: released twice it is there once.
+fn job(delivery: &Delivery) -> Released {
+    let id = delivery.id.derived(&format!("turn/{}", delivery.turn));
+    Released::new(id, Work::Deliver { area: delivery.area, delivery: delivery.id })
+}
+
+/// Sends a delivery, unless it was sent, or somebody else is at it.
+pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure> {
+    let Some(channels) = &shared.options.channels else { return Err(Failure::NoChannels) };
+    let now_ms = (shared.clock)();
+    let Some(claimed) = shared.store.claim_delivery(id, now_ms, now_ms + CLAIM_MS).await? else {
+        return Ok(());
+    };
+    let tried = match send(&shared.store, channels, &claimed, now_ms).await? {
+        None => Tried::Withdrawn,
+        Some(Ok(())) => Tried::Sent,
+        Some(Err(NotSent::Ever(reason))) => Tried::Failed(shortened(&reason)),
+        Some(Err(NotSent::Yet(reason))) if claimed.attempts >= ATTEMPTS_MAX => {
+            Tried::Failed(shortened(&reason))
+        }
+        Some(Err(NotSent::Yet(reason))) => {
+            Tried::Again((shared.clock)() + pause_ms(&claimed), shortened(&reason))
+        }
+    };
+    if let Tried::Again(_, reason) | Tried::Failed(reason) = &tried {
+        tracing::warn!(delivery = %id, channel = claimed.channel.name(), reason, "a message was not taken");
+    }
+    if !shared.store.end_try(&claimed, &tried, (shared.clock)()).await? {
+        tracing::warn!(delivery = %id, "a try ended after its claim had");
+    }
+    Ok(())
+}
+
+/// Sends it. `None`: what it would say is no longer so.
+async fn send(
+    store: &Store,
+    channels: &Channels,
+    delivery: &Delivery,
+    now_ms: i64,
+) -> Result<Option<Result<(), NotSent>>, Failure> {
+    let Some(notice) = store.record(delivery.notice).await?.map(|numbered| numbered.record) else {
+        return Ok(None);
+    };
+    if !stands(&notice) {
+        return Ok(None);
+    }
+    let message = Message::gather(store, channels, &notice).await?;
+    Ok(Some(match delivery.channel {
+        Channel::WebHook => {
+            let key = message.hook_key(store, channels).await?;
+            channels.hook.post(delivery, &message.to_json(delivery.id), &key, now_ms).await
+        }
+        Channel::Email => match &channels.mail {
+            None => Err(NotSent::Yet(
+                "no mail server is set: start the worker with --mail-from, and with ROUNDS_SMTP_URL in its environment"
+                    .to_owned(),
+            )),
+            Some(mail) => {
+                let text = match message.sort.as_str() {
+                    "digest" => Digest::gather(store, &message).await?.text(&message, channels.language),
+                    _ => message.text(channels.language),
+                };
+                mail.send(delivery, &message.title(channels.language), text).await
+            }
+        },
+    }))
+}
+
+/// Nobody withdrew it, and nobody has seen it.
+fn stands(notice: &Record) -> bool {
+    notice.deleted.is_none() && notice.status == "raised"
+}
+
+/// Where the addressee of a notice can be reached.
+async fn addresses(store: &Store, notice: &Record) -> Result<Vec<(Channel, String)>, Failure> {
+    let mut found = Vec::new();
+    if let Some(organization) = notice.reference("organization") {
+        if let Some(record) = store.record(organization).await?.map(|numbered| numbered.record)
+            && record.deleted.is_none()
+        {
+            found.push((Channel::WebHook, record.text("web_hook").to_owned()));
+            found.push((Channel::Email, record.text("email").to_owned()));
+        }
+    } else if !notice.text("role").is_empty() {
+        found.push((Channel::Email, mailbox(store, notice).await?));
+    }
+    found.retain(|(_, address)| !address.is_empty());
+    Ok(found)
+}
+
+/// The mailbox of the notice's role: of the policy that a digest is about; else of the nearest policy for the sort of
+/// the follow-up, or if there is none for any sort.
+async fn mailbox(store: &Store, notice: &Record) -> Result<String, Failure> {
+    let about = match notice.subject() {
+        Some(id) => store.record(id).await?.map(|numbered| numbered.record),
+        None => None,
+    };
+    let of_role = |policy: &Policy| match notice.text("role") {
+        "coordinator" => policy.coordinator_email.clone(),
+        "supervisor" => policy.supervisor_email.clone(),
+        _ => String::new(),
+    };
+    if let Some(Body::Policy(policy)) = about.as_ref().and_then(|record| record.body().ok()) {
+        return Ok(of_role(&policy));
+    }
+    let sort = about.as_ref().map_or("", |record| record.text("sort"));
+    let policies = policies(store, notice.area).await?;
+    let nearest = |sort: &str| {
+        let mut of_sort = policies.iter().filter(|policy| policy.sort == sort).map(of_role);
+        of_sort.find(|email| !email.is_empty())
+    };
+    Ok(nearest(sort).or_else(|| nearest("")).unwrap_or_default())
+}
+
+async fn policies(store: &Store, area: AreaId) -> Result<Vec<Policy>, Failure> {
+    let found = store.policies(area).await?.map_or_else(Vec::new, |(_, records)| records);
+    let policies = found.iter().filter_map(|record| match record.body() {
+        Ok(Body::Policy(policy)) => Some(policy),
+        _ => None,
+    });
+    Ok(policies.collect())
+}
+
+/// How long until the next try: four times as long each time, and between half and one and a half of that, so that
+/// those that failed together do not come back together.
+fn pause_ms(claimed: &Delivery) -> i64 {
+    let grown = PAUSE_FIRST_MS << (2 * claimed.attempts.saturating_sub(1)).min(20);
+    let seed = claimed.id.derived(&claimed.turn.to_string()).0.as_u128() % 1_000;
+    let spread_thousandths = 500 + seed as i64;
+    grown.min(PAUSE_MS_MAX) * spread_thousandths / 1_000
+}
+
+fn shortened(error: &str) -> String {
+    error.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}
