@@ -5,10 +5,14 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::outbox::{self, Entry};
 use crate::store::{self, Meta};
-use rounds_domain::{DeviceId, Kind, OrderKey, PlacedOp, Record, RecordId, apply};
+use rounds_domain::limit::AREA_DEPTH_MAX;
+use rounds_domain::vocabulary::due_hours;
+use rounds_domain::{Body, DeviceId, Kind, OrderKey, PlacedOp, Record, RecordId, apply};
 use rounds_proto::decode_op;
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, HashMap};
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// A record as the device sees it.
 #[derive(Clone, PartialEq, Debug)]
@@ -63,6 +67,29 @@ impl Device {
         due.retain(|view| number(view, "opens_at_ms").is_none_or(|opens_at_ms| opens_at_ms <= now_ms));
         due.sort_by_key(|view| (number(view, "due_at_ms"), view.record.id));
         Ok(due)
+    }
+
+    /// Until when a partner has to answer for a request that is referred to it now, in ms since 1970 UTC, if nobody
+    /// says otherwise: as the nearest word of the city says for its category, or as is built in.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn referral_due_ms(&self, request: &Record, now_ms: i64) -> Result<i64, Error> {
+        let words = self.list(Kind::Term)?;
+        let mut nearest_first = Vec::new();
+        let mut area = request.area;
+        for _ in 0..AREA_DEPTH_MAX {
+            let of_here = words.iter().filter(|view| view.record.area == area);
+            nearest_first.extend(of_here.filter_map(|view| match view.record.body() {
+                Ok(Body::Term(term)) => Some(term),
+                _ => None,
+            }));
+            let record = self.view(area.into())?.map(|view| view.record);
+            let Some(parent) = record.and_then(|record| record.reference("parent")) else { break };
+            area = parent.into();
+        }
+        let hours = due_hours(request.text("category"), &nearest_first);
+        Ok(now_ms.saturating_add(i64::from(hours) * HOUR_MS))
     }
 
     /// Places and assets with this printed code.

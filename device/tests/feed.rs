@@ -478,3 +478,49 @@ fn a_printed_code_finds_its_place_also_before_it_is_sent() {
     device.record(clock(2), vec![Draft::edit(&seen, fields([("code", json!("A9"))]), "")]).unwrap();
     assert_eq!((found(&device, "A1"), found(&device, "A9")), (vec![], vec![id(1)]));
 }
+
+#[test]
+fn a_referral_is_due_as_the_nearest_word_of_the_city_says_or_as_is_built_in() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut server = Server::with(&[1]);
+    let (_dir, mut device) = enrolled(1);
+    let community = |n: u128, parent: Option<u128>| {
+        let body = body::Area {
+            name: format!("Area {n}"),
+            parent: parent.map(|n| area(n).into()),
+            time_zone: "Asia/Shanghai".to_owned(),
+            ..Default::default()
+        };
+        Draft::create(area(n).into(), area(n), Body::Area(body))
+    };
+    let word = |n: u128, in_area: u128, word: &str, due_hours: Option<u32>| {
+        let body = body::Term {
+            vocabulary: "request_category".to_owned(),
+            word: word.to_owned(),
+            due_hours,
+            ..Default::default()
+        };
+        Draft::create(id(n), area(in_area), Body::Term(body))
+    };
+    device.record(clock(1), vec![community(1, None)]).unwrap();
+    device.record(clock(2), vec![community(2, Some(1))]).unwrap();
+    device.record(clock(3), vec![community(3, Some(2))]).unwrap();
+    let due_hours = |device: &Device, category: &str| {
+        let mut seen = device.view(area(3).into()).unwrap().unwrap().record;
+        seen.kind = Kind::Request;
+        seen.fields = fields([("category", json!(category))]);
+        (device.referral_due_ms(&seen, 1_000).unwrap() - 1_000) / HOUR_MS
+    };
+    let all = ["emergency", "water", "noise", "complex", "stray_dogs"];
+    assert_eq!(all.map(|category| due_hours(&device, category)), [2, 24, 7 * 24, 15 * 24, 7 * 24]);
+
+    device.record(clock(4), vec![word(10, 1, "water", Some(48))]).unwrap();
+    device.record(clock(5), vec![word(11, 1, "stray_dogs", Some(72))]).unwrap();
+    assert_eq!(all.map(|category| due_hours(&device, category)), [2, 48, 7 * 24, 15 * 24, 72]);
+    device.record(clock(6), vec![word(12, 3, "water", None)]).unwrap(); // a label, and no time
+    assert_eq!(due_hours(&device, "water"), 48);
+    device.record(clock(7), vec![word(13, 2, "water", Some(6))]).unwrap();
+    assert_eq!(due_hours(&device, "water"), 6, "the nearest");
+    sync(&mut device, &mut server);
+    assert_eq!(due_hours(&device, "water"), 6, "and after the round trip");
+}

@@ -1,5 +1,7 @@
 //! Built-in words. A city adds its own as [`Term`](crate::body::Term) records; no release is needed for that.
 
+use crate::body::Term;
+
 /// A vocabulary and its built-in words, each with its label in English, Simplified and Traditional Chinese.
 pub type Vocabulary = (&'static str, &'static [[&'static str; 4]]);
 
@@ -8,6 +10,7 @@ pub const BUILT_IN: &[Vocabulary] = &[
     (
         "request_category",
         &[
+            ["emergency", "Emergency", "紧急求助", "緊急求助"],
             ["water", "Water", "供水", "供水"],
             ["power", "Power", "供电", "供電"],
             ["heating", "Heating", "供暖", "供暖"],
@@ -18,6 +21,7 @@ pub const BUILT_IN: &[Vocabulary] = &[
             ["parking", "Parking", "停车", "停車"],
             ["hardship", "Hardship support", "困难帮扶", "困難幫扶"],
             ["mediation", "Mediation", "调解", "調解"],
+            ["complex", "Complex matter", "疑难问题", "疑難問題"],
             ["other", "Other", "其他", "其他"],
         ],
     ),
@@ -69,3 +73,27 @@ pub const BUILT_IN: &[Vocabulary] = &[
         ],
     ),
 ];
+
+/// How long a partner may take over a request of a category, in hours. [`GENERAL_DUE_HOURS`] for the others.
+///
+/// After the four grades by which Beijing's hot-line 12345 has referrals answered: 2 hours where somebody is in danger,
+/// 24 hours where water, power or heating is cut off, 7 days in general, 15 days where several offices have to agree.
+pub const DUE_HOURS: &[(&str, u32)] =
+    &[("emergency", 2), ("water", 24), ("power", 24), ("heating", 24), ("complex", 15 * 24)];
+
+/// How long a partner may take over any other request, in hours: 7 days.
+pub const GENERAL_DUE_HOURS: u32 = 7 * 24;
+
+/// The vocabulary of what residents ask for.
+pub const REQUEST_CATEGORY: &str = "request_category";
+
+/// How long a partner may take over a request of this category, in hours: as the first of the terms says that says
+/// so, or as is built in. Give the terms of the nearest area first.
+pub fn due_hours<'a>(category: &str, terms: impl IntoIterator<Item = &'a Term>) -> u32 {
+    let said = terms
+        .into_iter()
+        .filter(|term| term.vocabulary == REQUEST_CATEGORY && term.word == category)
+        .find_map(|term| term.due_hours);
+    let built_in = || DUE_HOURS.iter().find(|(word, _)| *word == category).map(|(_, hours)| *hours);
+    said.or_else(built_in).unwrap_or(GENERAL_DUE_HOURS)
+}

@@ -237,6 +237,9 @@ impl Shared {
                 break;
             }
         }
+        for term in terms.values_mut().filter(|term| term.vocabulary == vocabulary::REQUEST_CATEGORY) {
+            term.due_hours = term.due_hours.or_else(|| Some(vocabulary::due_hours(&term.word, [])));
+        }
         let asked = |vocabulary: &str| request.vocabulary.is_empty() || request.vocabulary == vocabulary;
         Ok(v1::ListTermsResponse {
             terms: terms.into_values().filter(|term| asked(&term.vocabulary)).collect(),
@@ -266,6 +269,7 @@ fn built_in_terms() -> impl Iterator<Item = v1::Term> {
             label_zh_hans: (*label_zh_hans).to_owned(),
             label_zh_hant: (*label_zh_hant).to_owned(),
             retired: false,
+            due_hours: None,
         })
     })
 }

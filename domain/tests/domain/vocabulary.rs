@@ -1,7 +1,8 @@
 //! The built-in words.
 
 use super::sample::{from_json, op};
-use rounds_domain::vocabulary::BUILT_IN;
+use rounds_domain::body::Term;
+use rounds_domain::vocabulary::{BUILT_IN, DUE_HOURS, REQUEST_CATEGORY, due_hours};
 use rounds_domain::{Action, Kind};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -56,6 +57,8 @@ fn what_the_rules_and_the_sample_say_are_words_of_the_vocabulary() {
         words.is_some_and(|words| words.iter().any(|known| known[0] == word))
     };
     for (vocabulary, word) in [
+        ("request_category", "emergency"),
+        ("request_category", "complex"),
         ("visit_outcome", "met"),
         ("visit_outcome", "no_answer"), // calls for a second call
         ("visit_outcome", "refused"),
@@ -75,4 +78,45 @@ fn what_the_rules_and_the_sample_say_are_words_of_the_vocabulary() {
     ] {
         assert!(knows(vocabulary, word), "{vocabulary}/{word}");
     }
+}
+
+#[test]
+fn how_long_a_partner_may_take_hangs_on_the_category() {
+    let (_, categories) =
+        BUILT_IN.iter().find(|(name, _)| *name == REQUEST_CATEGORY).expect("it is built in");
+    for [category, ..] in *categories {
+        let hours = match *category {
+            "emergency" => 2,
+            "water" | "power" | "heating" => 24,
+            "complex" => 15 * 24,
+            _ => 7 * 24,
+        };
+        assert_eq!(due_hours(category, []), hours, "{category}");
+    }
+    assert_eq!(due_hours("stray_dogs", []), 7 * 24, "a word that nobody has heard of");
+    for (word, _) in DUE_HOURS {
+        assert!(categories.iter().any(|category| category[0] == *word), "{word} is no category");
+    }
+}
+
+#[test]
+fn the_nearest_term_that_says_so_overrides_how_long_a_partner_may_take() {
+    let term = |vocabulary: &str, word: &str, due_hours| Term {
+        vocabulary: vocabulary.to_owned(),
+        word: word.to_owned(),
+        due_hours,
+        ..Term::default()
+    };
+    let terms = [
+        term("violation_sort", "water", Some(1)),
+        term(REQUEST_CATEGORY, "waterway", Some(3)),
+        term(REQUEST_CATEGORY, "water", None), // another label, no other time
+        term(REQUEST_CATEGORY, "water", Some(12)),
+        term(REQUEST_CATEGORY, "water", Some(48)),
+        term(REQUEST_CATEGORY, "stray_dogs", Some(72)),
+    ];
+    assert_eq!(due_hours("water", &terms), 12);
+    assert_eq!(due_hours("stray_dogs", &terms), 72);
+    assert_eq!(due_hours("power", &terms), 24);
+    assert_eq!(due_hours("water", &terms[..3]), 24);
 }

@@ -161,7 +161,7 @@ enum Act {
         /// The organization that a request is referred to.
         #[arg(long, value_name = "ID")]
         organization: Option<String>,
-        /// Until when: 2026-12-01T12:00:00Z
+        /// Until when: 2026-12-01T12:00:00Z. A referral without it gets the time that its category allows.
         #[arg(long, value_name = "TIME")]
         due: Option<jiff::Timestamp>,
         /// The visit, inspection or attachment that shows it.
@@ -170,6 +170,9 @@ enum Act {
         /// What came of it, for a follow-up that is done.
         #[arg(long, default_value = "")]
         outcome: String,
+        /// When the work was done, if that was before now: 2026-11-20T09:00:00Z
+        #[arg(long, value_name = "TIME")]
+        done: Option<jiff::Timestamp>,
     },
     /// Move a record to another area, as a coordinator.
     Move {
@@ -287,15 +290,16 @@ impl DeviceCommand {
                 let values = values(seen.kind, fields)?;
                 shell.record(vec![Draft::edit(&seen, values, &reason)])
             }
-            Act::Step { record, to, reason, organization, due, evidence, outcome } => {
+            Act::Step { record, to, reason, organization, due, evidence, outcome, done } => {
                 let seen = shell.find(&record)?.record;
                 let step = Step {
+                    due_at_ms: shell.due_ms(&seen, &to, due)?,
                     to,
                     reason,
                     organization: shell.find_id(organization.as_deref())?,
-                    due_at_ms: due.map(jiff::Timestamp::as_millisecond),
                     evidence: shell.find_id(evidence.as_deref())?,
                     outcome,
+                    done_at_ms: done.map(jiff::Timestamp::as_millisecond),
                 };
                 shell.record(vec![Draft::on(&seen, Action::Step(step))])
             }
@@ -485,6 +489,17 @@ impl Shell {
             group.push(Draft::on(&seen, Action::Step(step)));
         }
         self.record(group)
+    }
+
+    /// Until when, in ms since 1970 UTC: as was said, or as long as the category of a referred request allows.
+    fn due_ms(&self, seen: &Record, to: &str, said: Option<jiff::Timestamp>) -> Result<Option<i64>, String> {
+        match said {
+            None if seen.kind == Kind::Request && to == "referred" => {
+                let now_ms = self.clocks.reading().wall_ms;
+                self.device.referral_due_ms(seen, now_ms).map(Some).map_err(|error| with_causes(&error))
+            }
+            said => Ok(said.map(jiff::Timestamp::as_millisecond)),
+        }
     }
 
     fn record(&mut self, group: Vec<Draft>) -> Result<(), String> {
