@@ -3,93 +3,283 @@
 //! Everything that can go wrong is caught in here: apalis would leave a job that panicked or took too long as running
 //! for ever, try a failed one again at once, and end the worker over a payload that it cannot read.
 
-use crate::job::Work;
-use crate::queue::Ending;
-use crate::reconcile::reconcile;
+use crate::job::{JobKind, Released, Work, part_id};
+use crate::queue::{End, Ending, Mark, Run, STARTS_MAX, Start};
 use crate::runtime::Shared;
-use futures_util::FutureExt;
+use crate::{Error, channel, reconcile};
+use rounds_domain::{Kind, RecordId};
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use ulid::Ulid;
+use uuid::Uuid;
 
-/// How often a job that fails is started before it is given up.
-pub(crate) const STARTS_MAX: usize = 5;
-/// How often a job is taken up if the process ends each time before the job does. It may be the job that ends it.
-const INTERRUPTIONS_MAX: usize = 25;
-/// How long to wait when the end of a job cannot be written.
-const FINISH_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait when the database does not answer.
+const AGAIN_PAUSE: Duration = Duration::from_secs(1);
+/// How long a message waits when as many as may are being sent.
+const OUTSIDE_PAUSE: Duration = Duration::from_secs(1);
+/// Jobs that a split adds in one statement.
+const SPLIT_JOBS: usize = 500;
 
-/// Does a job and writes down how it ended. `starts` counts this one.
-pub(crate) async fn handle(shared: &Shared, worker: &str, id: Ulid, starts: usize, payload: &[u8]) {
-    let ending = match Work::from_json(payload) {
-        Err(reason) => Ending::Dead(reason),
-        Ok(_) if starts > INTERRUPTIONS_MAX => {
-            Ending::Dead(format!("was taken up {INTERRUPTIONS_MAX} times and never came to an end"))
+/// Does a job and writes down how it ended. `starts` counts this one, as apalis does.
+pub(crate) async fn handle(shared: &Arc<Shared>, worker: &Arc<str>, id: Ulid, starts: usize, payload: &[u8]) {
+    let job = Held { shared, worker, id };
+    let work = match Work::from_json(payload) {
+        Ok(work) => work,
+        Err(reason) => {
+            let run = Run { outcome: "dead", error: Some(reason.clone()), ..job.run(None) };
+            let mark = Mark { starts: starts as u32, reason, ..Mark::default() };
+            job.end(Ending::Dead(mark), Some(run)).await;
+            return;
         }
-        Ok(work) => match attempt(shared, &work).await {
-            Ok(()) => Ending::Done,
-            Err(reason) if starts >= STARTS_MAX => Ending::Dead(reason),
-            Err(reason) => Ending::Again(pause(shared.options.retry_after, starts, id), reason),
-        },
     };
-    match &ending {
-        Ending::Done => {}
-        Ending::Again(_, reason) => {
-            tracing::warn!(job = %id, starts, reason, "a job failed and is tried again")
-        }
-        Ending::Dead(reason) => tracing::error!(job = %id, starts, reason, "a job was given up"),
+    let Some(mark) = job.mark(starts).await else { return };
+    if mark.starts >= STARTS_MAX {
+        let reason = format!("{} (at the last of {} starts)", mark.reason, mark.starts);
+        job.end(Ending::Dead(Mark { reason, ..mark }), None).await;
+        return;
     }
-    finish(shared, worker, id, starts, &ending).await;
-    if matches!(ending, Ending::Again(..)) {
-        shared.wake.notify_one();
+    if mark.split && work.is_batch() {
+        job.split(&work, mark).await;
+        return;
     }
-    shared.note_progress();
+    job.start(&work, mark).await;
 }
 
-async fn attempt(shared: &Shared, work: &Work) -> Result<(), String> {
-    let limit = shared.options.job_time_max;
-    match tokio::time::timeout(limit, AssertUnwindSafe(act(shared, work)).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(format!("panicked: {}", panic_text(panic.as_ref()))),
-        Err(_) => Err(format!("took longer than {} s", limit.as_secs_f64())),
+/// A job that is in our hands.
+struct Held<'a> {
+    shared: &'a Arc<Shared>,
+    worker: &'a Arc<str>,
+    id: Ulid,
+}
+
+impl Held<'_> {
+    /// What earlier starts left behind. `None`: the worker stops.
+    async fn mark(&self, starts: usize) -> Option<Mark> {
+        if starts <= 1 {
+            return Some(Mark::default());
+        }
+        loop {
+            match self.shared.queue.mark(self.id).await {
+                Ok(mark) => return Some(mark),
+                Err(error) => {
+                    self.warn(&error, "a job waits: what its earlier starts came to cannot be read")
+                }
+            }
+            tokio::select! {
+                () = self.shared.stopped() => return None,
+                () = tokio::time::sleep(AGAIN_PAUSE) => {}
+            }
+        }
     }
+
+    /// Runs it, in its turn.
+    async fn start(&self, work: &Work, mark: Mark) {
+        let shared = self.shared;
+        let outside = match work.kind() {
+            JobKind::Look | JobKind::Wake => None,
+            JobKind::Deliver => match shared.outside.try_acquire() {
+                Ok(slot) => Some(slot),
+                Err(_) => {
+                    self.end(Ending::Again { pause: OUTSIDE_PAUSE, mark }, None).await;
+                    return;
+                }
+            },
+        };
+        let Ok(slot) = shared.slots.acquire().await else { return };
+        let (beside, alone) = match mark.alone {
+            false => (Some(shared.gate.read().await), None),
+            true => (None, Some(shared.gate.write().await)),
+        };
+        if shared.is_stopping() {
+            return; // it was not begun
+        }
+        let start = Start { id: self.id, worker: self.worker.clone(), kind: work.kind() };
+        if !shared.ledger.start(start).await {
+            return;
+        }
+        let (run, began) = (self.run(Some(work)), Instant::now());
+        let result = attempt(shared, work).await;
+        let duration_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        drop((outside, slot, beside, alone)); // the next may begin while this one's end is written
+
+        match result {
+            Ok(()) => {
+                self.end(Ending::Done(mark.starts + 1), Some(Run { duration_ms, outcome: "done", ..run }))
+                    .await
+            }
+            Err(reason) => self.fail(work, mark, reason, Run { duration_ms, ..run }).await,
+        }
+    }
+
+    /// Makes a job of each record of a batch that did not come to its end, so that one cannot take the others along.
+    async fn split(&self, work: &Work, mark: Mark) {
+        let run = self.run(Some(work));
+        let limit = self.shared.options.job_time_max;
+        let released = match tokio::time::timeout(limit, self.release_parts(work, &mark)).await {
+            Ok(released) => released.map_err(text),
+            Err(_) => Err(too_long(limit)),
+        };
+        match released {
+            Ok(parts) => {
+                tracing::info!(job = %self.id, reason = mark.reason, parts, "a job was split");
+                self.end(Ending::Done(mark.starts), Some(Run { outcome: "split", ..run })).await;
+                self.shared.wake.notify_one();
+            }
+            Err(reason) => {
+                let reason = format!("could not be split into its records: {reason}");
+                self.fail(work, mark, reason, run).await;
+            }
+        }
+    }
+
+    /// Lets it be tried again, or gives it up.
+    async fn fail(&self, work: &Work, before: Mark, reason: String, run: Run) {
+        let starts = before.starts + 1;
+        let mark = Mark { starts, reason: reason.clone(), alone: false, split: work.is_batch() };
+        let (ending, outcome) = match starts {
+            ..STARTS_MAX => {
+                let pause = pause(self.shared.options.retry_after, starts, self.id);
+                (Ending::Again { pause, mark }, "failed")
+            }
+            STARTS_MAX.. => (Ending::Dead(mark), "dead"),
+        };
+        self.end(ending, Some(Run { outcome, error: Some(reason), ..run })).await;
+    }
+
+    async fn release_parts(&self, work: &Work, mark: &Mark) -> Result<usize, Error> {
+        let whole = RecordId(Uuid::from_u128(self.id.into()));
+        let parts: Vec<(RecordId, Work)> = match work {
+            Work::Look { area, after, through } => {
+                let changed = self.shared.store.changed(*area, *after, *through).await?;
+                let part = |number| Work::Look { area: *area, after: number - 1, through: number };
+                changed.iter().map(|numbered| (numbered.record.id, part(numbered.number))).collect()
+            }
+            Work::Wake { area, records } => {
+                let part = |record| Work::Wake { area: *area, records: vec![record] };
+                records.iter().map(|record| (*record, part(*record))).collect()
+            }
+            Work::Deliver { .. } => Vec::new(),
+        };
+        let part = |(record, work)| Released {
+            starts: mark.starts,
+            alone: mark.alone,
+            ..Released::new(part_id(whole, record), work)
+        };
+        let parts: Vec<Released> = parts.into_iter().map(part).collect();
+        for some in parts.chunks(SPLIT_JOBS) {
+            self.shared.queue.release(some).await?;
+        }
+        Ok(parts.len())
+    }
+
+    /// Writes down how it ended.
+    async fn end(&self, ending: Ending, run: Option<Run>) {
+        match &ending {
+            Ending::Again { mark, .. } if run.is_some() => {
+                tracing::warn!(job = %self.id, starts = mark.starts, reason = mark.reason, "a job failed and is tried again")
+            }
+            Ending::Dead(mark) => {
+                tracing::error!(job = %self.id, starts = mark.starts, reason = mark.reason, "a job was given up")
+            }
+            Ending::Done(_) | Ending::Again { .. } | Ending::Back(_) => {}
+        }
+        let again = matches!(ending, Ending::Again { .. });
+        let end = End { id: self.id, worker: self.worker.clone(), ending, run };
+        if !self.shared.ledger.end(end).await {
+            tracing::warn!(job = %self.id, "a job ended here after another worker had taken it over");
+        }
+        if again {
+            self.shared.wake.notify_one();
+        }
+        self.shared.room.notify_one();
+        self.shared.note_progress();
+    }
+
+    /// What the history says of a run that begins now.
+    fn run(&self, work: Option<&Work>) -> Run {
+        Run {
+            kind: work.map_or("unreadable", |work| work.kind().as_str()),
+            area: work.map(Work::area),
+            started_ms: (self.shared.clock)(),
+            duration_ms: 0,
+            outcome: "done",
+            error: None,
+        }
+    }
+
+    fn warn(&self, error: &Error, what: &str) {
+        tracing::warn!(job = %self.id, error = error as &dyn std::error::Error, "{what}");
+    }
+}
+
+/// Does what a job asks for, on a thread of its own if need be, within the time that it has.
+async fn attempt(shared: &Arc<Shared>, work: &Work) -> Result<(), String> {
+    let limit = shared.options.job_time_max;
+    let mut acting = JoinSet::new(); // dropped with us, so that nothing goes on that nobody waits for
+    let (shared, work) = (shared.clone(), work.clone());
+    acting.spawn(async move { act(&shared, &work).await });
+    match tokio::time::timeout(limit, acting.join_next()).await {
+        Ok(Some(Ok(result))) => result,
+        Ok(Some(Err(error))) => match error.try_into_panic() {
+            Ok(panic) => Err(format!("panicked: {}", panic_text(panic.as_ref()))),
+            Err(_) => Err("was dropped".to_owned()),
+        },
+        Ok(None) => Err("was dropped".to_owned()),
+        Err(_) => Err(too_long(limit)),
+    }
+}
+
+fn too_long(limit: Duration) -> String {
+    format!("took longer than {} s", limit.as_secs_f64())
 }
 
 async fn act(shared: &Shared, work: &Work) -> Result<(), String> {
-    match *work {
-        Work::Reconcile { area, after, through } => {
-            reconcile(&shared.store, &shared.clock, area, after, through)
-                .await
-                .map_err(|failure| failure.to_string())
+    if let Some(fault) = &shared.options.fault {
+        let records = match work {
+            Work::Look { area, after, through } => {
+                let changed = shared.store.changed(*area, *after, *through).await;
+                changed.map_err(text)?.into_iter().map(|numbered| numbered.record.id).collect()
+            }
+            Work::Wake { records, .. } => records.clone(),
+            Work::Deliver { delivery, .. } => vec![*delivery],
+        };
+        fault(work.kind(), &records)?;
+    }
+    match work {
+        Work::Look { area, after, through } => {
+            reconcile::range(shared, *area, *after, *through).await.map_err(text)
         }
+        Work::Wake { records, .. } => {
+            reconcile::records(shared, records).await.map_err(text)?;
+            for record in shared.store.records_of(records).await.map_err(text)? {
+                if record.kind == Kind::Notice {
+                    channel::announce(shared, &record).await.map_err(text)?;
+                }
+            }
+            Ok(())
+        }
+        Work::Deliver { delivery, .. } => channel::deliver(shared, *delivery).await.map_err(text),
     }
 }
 
-/// Writes down how it ended. While the database is gone it waits here: the job is ours until its end is written.
-async fn finish(shared: &Shared, worker: &str, id: Ulid, starts: usize, ending: &Ending) {
-    loop {
-        match shared.queue.finish(worker, id, starts, ending).await {
-            Ok(true) => return,
-            Ok(false) => {
-                tracing::warn!(job = %id, "a job ended here after another worker had taken it over");
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(job = %id, error = &error as &dyn std::error::Error, "the end of a job is not written");
-            }
-        }
-        tokio::select! {
-            () = shared.stopped() => return, // it is done again by whoever comes next
-            () = tokio::time::sleep(FINISH_PAUSE) => {}
-        }
+fn text(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
+    text
 }
 
 /// How long to wait before the next start: four times as long each time, and between half and one and a half of that,
 /// by the job's id, so that jobs that failed together do not come back together.
-fn pause(first: Duration, starts: usize, id: Ulid) -> Duration {
-    let grown = first * 4_u32.saturating_pow(u32::try_from(starts - 1).unwrap_or(u32::MAX).min(6));
+fn pause(first: Duration, starts: u32, id: Ulid) -> Duration {
+    let grown = first * 4_u32.saturating_pow(starts.saturating_sub(1).min(6));
     let spread = f64::from((u128::from(id) % 1_000) as u32) / 1_000.0;
     grown.mul_f64(0.5 + spread)
 }

@@ -5,16 +5,22 @@
 //! handler looks at what is true now before it acts. Whatever stops in between, the job is still in one of the two
 //! tables, and doing it twice changes nothing.
 
+mod channel;
 mod dispatch;
 mod handle;
 mod job;
+mod jobs;
+mod ledger;
 mod poll;
 mod queue;
 mod reconcile;
 mod runtime;
 
+pub use channel::{ChannelOptions, Channels, MailOptions};
+pub use job::JobKind;
+pub use jobs::{Job, JobFilter, JobRun, JobState, Jobs};
 pub use reconcile::DEVICE;
-pub use runtime::{Clock, Options, Worker};
+pub use runtime::{Clock, Fault, Options, Worker};
 
 /// Why the worker could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,56 +1,92 @@
 //! Our own statements on apalis' tables.
 //!
-//! apalis fetches jobs and finds those of dead workers; everything else is done here, because its own ways were found
-//! wanting: jobs enter once by name, leave by one statement that is fenced by who holds them, and go after a while.
-//! In these tables `Pending` is waiting, `Queued` is held by a worker, `Done` and `Killed` (given up) are over.
+//! apalis fetches jobs; everything else is done here, because its own ways were found wanting: jobs enter once by name,
+//! start and end by statements that are fenced by who holds them, are taken over from processes that died, and go after
+//! a while. In these tables `Pending` is waiting, `Queued` is in the hands of a process, `Running` was started, `Done`
+//! and `Killed` (given up) are over.
+
+mod group;
+mod setup;
+mod view;
 
 use crate::Error;
-use crate::job::Released;
-use apalis_postgres::PostgresStorage;
-use apalis_sqlite::SqliteStorage;
+use crate::job::{JobKind, Released, Work};
+pub(crate) use group::{End, Ending, Run, Start};
+use rounds_domain::{AreaId, RecordId};
 use rounds_store::Pool;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{PgPool, SqlitePool, query, query_scalar};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
+use std::collections::HashMap;
 use std::time::Duration;
 use ulid::Ulid;
+use uuid::Uuid;
+pub(crate) use view::{Filter, Line};
 
 /// The name of our jobs among all that may be in apalis' tables.
 pub(crate) const QUEUE: &str = "rounds";
+/// How often a job is started before it is given up, as itself and as a part of others.
+pub(crate) const STARTS_MAX: u32 = 5;
+/// Rows that are forgotten in one statement: so long others wait for SQLite's one writer.
+const PURGE_ROWS: i64 = 5_000;
+/// What apalis writes about jobs that it hands back when it stops.
+const HANDED_BACK: &str = r#"{"Err": "Re-enqueued due to worker shutdown"}"#;
 
-/// How a job ended.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Ending {
-    /// What it asked for is done.
-    Done,
-    /// It failed, and is started again after this time.
-    Again(Duration, String),
-    /// It is given up, for a person to look at.
-    Dead(String),
+/// Where jobs of a paused kind are kept: apalis looks for jobs by this name, and nobody asks it for this one.
+fn parked(kind: JobKind) -> String {
+    format!("{QUEUE} paused {kind}")
 }
 
-impl Ending {
-    fn status(&self) -> &'static str {
-        match self {
-            Self::Done => "Done",
-            Self::Again(..) => "Pending",
-            Self::Dead(_) => "Killed",
-        }
+/// How a job is named in apalis' table, so that what it is about can be told without its payload.
+fn key(work: &Work, id: RecordId) -> String {
+    format!("{}/{}/{}", work.kind(), work.area(), ulid(id))
+}
+
+pub(crate) fn ulid(id: RecordId) -> String {
+    Ulid::from(id.0.as_u128()).to_string()
+}
+
+/// What the last start of a job left behind, beside the payload.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// How often it was started and not done.
+    #[serde(skip)]
+    pub(crate) starts: u32,
+    /// Why it was not done.
+    #[serde(rename = "Err", default)]
+    pub(crate) reason: String,
+    /// Its process ended before it did, and it may have been the reason: nothing else may run beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) alone: bool,
+    /// The next start makes a job of each of its records.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) split: bool,
+}
+
+impl Mark {
+    fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // text and flags are always JSON
     }
 
-    fn result(&self) -> serde_json::Value {
-        match self {
-            Self::Done => json!({ "Ok": null }),
-            Self::Again(_, reason) | Self::Dead(reason) => json!({ "Err": reason }),
+    /// As it is after the process ended under the job.
+    ///
+    /// Beside others it may have been any of them, so it gets another try, by itself. If that ends the process too, the
+    /// job is the reason as far as anybody can tell, and its records are tried one by one.
+    fn interrupted(&self) -> Self {
+        Self {
+            starts: self.starts + 1,
+            reason: "the process ended before the job did".to_owned(),
+            alone: true,
+            split: self.alone,
         }
     }
+}
 
-    /// How long until the next start.
-    fn pause(&self) -> Duration {
-        match self {
-            Self::Again(pause, _) => *pause,
-            Self::Done | Self::Dead(_) => Duration::ZERO,
-        }
-    }
+/// Jobs that are in apalis' table and could run now, or do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) total: usize,
+    pub(crate) by_area: HashMap<AreaId, usize>,
 }
 
 /// apalis' tables.
@@ -69,45 +105,66 @@ macro_rules! execute {
     };
 }
 
-impl Queue {
-    /// Makes the tables, or brings them up to date.
-    ///
-    /// # Errors
-    /// [`Error::Unsuitable`] says what the database lacks.
-    pub(crate) async fn set_up(&self) -> Result<(), Error> {
-        match &self.pool {
-            Pool::Sqlite(pool) => set_up_sqlite(pool).await,
-            Pool::Postgres(pool) => set_up_postgres(pool).await,
+/// The same for a statement that both databases understand, with `{jobs}` for the name of the table.
+macro_rules! on_jobs {
+    ($queue:expr, $text:expr, $run:ident, $query:ident $(, $argument:expr)* $(,)?) => {
+        match &$queue.pool {
+            Pool::Sqlite(pool) => {
+                $query(AssertSqlSafe($text.replace("{jobs}", "Jobs")))$(.bind($argument))*.$run(pool).await?
+            }
+            Pool::Postgres(pool) => {
+                $query(AssertSqlSafe($text.replace("{jobs}", "apalis.jobs")))$(.bind($argument))*.$run(pool).await?
+            }
         }
-    }
+    };
+}
 
+pub(crate) use {execute, on_jobs};
+
+impl Queue {
     /// Adds jobs. Those that are there already stay as they are.
     pub(crate) async fn release(&self, jobs: &[Released]) -> Result<(), Error> {
-        let ids = jobs.iter().map(|job| Ulid::from(job.id.0.as_u128()).to_string());
+        let mark = |job: &Released| {
+            let reason = "it was a part of a job that did not come to its end".to_owned();
+            let mark = Mark { starts: job.starts, reason, alone: job.alone, split: false };
+            (job.starts > 0).then(|| mark.to_json())
+        };
         match &self.pool {
             Pool::Sqlite(pool) => {
-                let rows: Vec<_> =
-                    ids.zip(jobs).map(|(id, job)| json!({ "id": id, "job": job.work.to_json() })).collect();
+                let row = |job: &Released| {
+                    json!({
+                        "id": ulid(job.id), "job": job.work.to_json(), "key": key(&job.work, job.id),
+                        "priority": job.priority, "starts": job.starts, "mark": mark(job),
+                    })
+                };
                 query(
-                    "INSERT INTO Jobs (job, id, job_type, run_at, idempotency_key)
-                     SELECT CAST(value ->> 'job' AS BLOB), value ->> 'id', $1, unixepoch(), value ->> 'id'
+                    "INSERT INTO Jobs (id, job, idempotency_key, priority, attempts, last_result, job_type, run_at)
+                     SELECT value ->> 'id', CAST(value ->> 'job' AS BLOB), value ->> 'key', value ->> 'priority',
+                         value ->> 'starts', value ->> 'mark', $1, unixepoch()
                      FROM json_each($2) WHERE true
                      ON CONFLICT DO NOTHING",
                 )
                 .bind(QUEUE)
-                .bind(serde_json::Value::from(rows).to_string())
+                .bind(serde_json::Value::from_iter(jobs.iter().map(row)).to_string())
                 .execute(pool)
                 .await?;
             }
             Pool::Postgres(pool) => {
                 query(
-                    "INSERT INTO apalis.jobs (job, id, job_type, run_at, idempotency_key)
-                     SELECT convert_to(job, 'UTF8'), id, $1, now(), id FROM unnest($2::text[], $3::text[]) AS new (id, job)
+                    "INSERT INTO apalis.jobs
+                         (id, job, idempotency_key, priority, attempts, last_result, job_type, run_at)
+                     SELECT id, convert_to(job, 'UTF8'), key, priority, starts, mark::jsonb, $1, now()
+                     FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[])
+                         AS new (id, job, key, priority, starts, mark)
                      ON CONFLICT DO NOTHING",
                 )
                 .bind(QUEUE)
-                .bind(ids.collect::<Vec<_>>())
+                .bind(jobs.iter().map(|job| ulid(job.id)).collect::<Vec<_>>())
                 .bind(jobs.iter().map(|job| job.work.to_json()).collect::<Vec<_>>())
+                .bind(jobs.iter().map(|job| key(&job.work, job.id)).collect::<Vec<_>>())
+                .bind(jobs.iter().map(|job| job.priority).collect::<Vec<_>>())
+                .bind(jobs.iter().map(|job| job.starts.cast_signed()).collect::<Vec<_>>())
+                .bind(jobs.iter().map(mark).collect::<Vec<_>>())
                 .execute(pool)
                 .await?;
             }
@@ -115,36 +172,51 @@ impl Queue {
         Ok(())
     }
 
-    /// Writes down how a job ended. False: this worker does not hold it any more, and nothing was written.
-    pub(crate) async fn finish(
-        &self,
-        worker: &str,
-        id: Ulid,
-        starts: usize,
-        ending: &Ending,
-    ) -> Result<bool, Error> {
-        let starts = i32::try_from(starts).unwrap_or(i32::MAX);
-        let pause_s = ending.pause().as_secs_f64().ceil(); // whole seconds are all that apalis keeps on SQLite
-        let touched = execute!(
-            self,
-            sqlite: "UPDATE Jobs SET status = $3, attempts = $4, last_result = $5, run_at = unixepoch() + $6,
-                         done_at = CASE WHEN $3 = 'Pending' THEN NULL ELSE unixepoch() END, lock_by = NULL, lock_at = NULL
-                     WHERE id = $1 AND lock_by = $2 AND status IN ('Queued', 'Running')",
-            postgres: "UPDATE apalis.jobs SET status = $3, attempts = $4, last_result = $5::jsonb,
-                         run_at = now() + make_interval(secs => $6),
-                         done_at = CASE WHEN $3 = 'Pending' THEN NULL ELSE now() END, lock_by = NULL, lock_at = NULL
-                     WHERE id = $1 AND lock_by = $2 AND status IN ('Queued', 'Running')",
-            id.to_string(),
-            worker,
-            ending.status(),
-            starts,
-            ending.result().to_string(),
-            pause_s,
-        );
-        Ok(touched > 0)
+    /// How many jobs could run now, or do. Those that wait for another try are not among them.
+    pub(crate) async fn load(&self) -> Result<Load, Error> {
+        let rows: Vec<(Option<String>, i64)> =
+            match &self.pool {
+                Pool::Sqlite(pool) => query_as(
+                    "SELECT substr(idempotency_key, instr(idempotency_key, '/') + 1, 36), count(*) FROM Jobs
+                     WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
+                         AND (status <> 'Pending' OR run_at <= unixepoch())
+                     GROUP BY 1",
+                )
+                .bind(QUEUE)
+                .fetch_all(pool)
+                .await?,
+                Pool::Postgres(pool) => {
+                    query_as(
+                        "SELECT split_part(idempotency_key, '/', 2), count(*) FROM apalis.jobs
+                     WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running') AND status <> 'Done'
+                         AND (status <> 'Pending' OR run_at <= now())
+                     GROUP BY 1",
+                    )
+                    .bind(QUEUE)
+                    .fetch_all(pool)
+                    .await?
+                }
+            };
+        let mut load = Load::default();
+        for (area, count) in rows {
+            let count = usize::try_from(count).unwrap_or_default();
+            load.total += count;
+            if let Some(area) = area.and_then(|area| Uuid::try_parse(&area).ok()) {
+                load.by_area.insert(AreaId(area), count);
+            }
+        }
+        Ok(load)
     }
 
-    /// Says that a worker is alive. apalis does so itself, but not while it has jobs to hand out.
+    /// What the last start of a job left behind.
+    pub(crate) async fn mark(&self, id: Ulid) -> Result<Mark, Error> {
+        let text = "SELECT attempts, CAST(last_result AS TEXT) FROM {jobs} WHERE id = $1";
+        let row: Option<(i32, Option<String>)> =
+            on_jobs!(self, text, fetch_optional, query_as, id.to_string());
+        Ok(row.map_or_else(Mark::default, |(attempts, result)| read_mark(attempts, result)))
+    }
+
+    /// Says that a worker is alive.
     pub(crate) async fn beat(&self, worker: &str) -> Result<(), Error> {
         execute!(
             self,
@@ -155,17 +227,67 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives back what a worker that has ended still holds.
+    /// Lets others do what is held by processes that were not seen for so long. Answers how many jobs that were.
     ///
-    /// A job that was handed back before it ran has not lost a start by it, as apalis counts.
+    /// A job that was started has lost a start by it; one that had only been fetched has not.
+    pub(crate) async fn take_over(&self, dead_after: Duration, now_ms: i64) -> Result<usize, Error> {
+        /// Id, worker, payload, whether it was started, attempts, result.
+        type Row = (String, String, Vec<u8>, bool, i32, Option<String>);
+        let dead_after_s = dead_after.as_secs_f64();
+        let rows: Vec<Row> = match &self.pool {
+            Pool::Sqlite(pool) => {
+                query_as(
+                    "SELECT Jobs.id, lock_by, job, status = 'Running', attempts, last_result FROM Jobs
+                     JOIN Workers ON Workers.id = lock_by
+                     WHERE job_type = $1 AND status IN ('Queued', 'Running') AND last_seen <= unixepoch() - $2",
+                )
+                .bind(QUEUE)
+                .bind(dead_after_s)
+                .fetch_all(pool)
+                .await?
+            }
+            Pool::Postgres(pool) => {
+                query_as(
+                    "SELECT jobs.id, lock_by, job, status = 'Running', attempts, last_result::text FROM apalis.jobs
+                     JOIN apalis.workers ON workers.id = lock_by
+                     WHERE job_type = $1 AND status IN ('Queued', 'Running') AND status <> 'Done'
+                         AND last_seen <= now() - make_interval(secs => $2)",
+                )
+                .bind(QUEUE)
+                .bind(dead_after_s)
+                .fetch_all(pool)
+                .await?
+            }
+        };
+        let ends: Vec<End> = rows
+            .into_iter()
+            .filter_map(|(id, worker, payload, started, attempts, result)| {
+                let mark = read_mark(attempts, result);
+                let ending = if started {
+                    Ending::Again { pause: Duration::ZERO, mark: mark.interrupted() }
+                } else {
+                    Ending::Back(mark)
+                };
+                let run = started.then(|| Run::interrupted(&payload, now_ms));
+                Some(End { id: Ulid::from_string(&id).ok()?, worker: worker.into(), ending, run })
+            })
+            .collect();
+        let (_, taken) = self.write(&[], &ends).await?;
+        Ok(taken.into_iter().filter(|taken| *taken).count())
+    }
+
+    /// Gives back what a worker that has ended still holds: it had not begun with it, or was dropped at it.
+    ///
+    /// A job that apalis handed back has not lost a start by it.
     pub(crate) async fn give_back(&self, worker: &str) -> Result<(), Error> {
         execute!(
             self,
             sqlite: "UPDATE Jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
-                     WHERE lock_by = $1 AND status IN ('Queued', 'Running')",
+                     WHERE job_type = $2 AND lock_by = $1 AND status IN ('Queued', 'Running')",
             postgres: "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
-                     WHERE lock_by = $1 AND status IN ('Queued', 'Running')",
+                     WHERE job_type = $2 AND lock_by = $1 AND status IN ('Queued', 'Running')",
             worker,
+            QUEUE,
         );
         execute!(
             self,
@@ -174,26 +296,51 @@ impl Queue {
             postgres: "UPDATE apalis.jobs SET attempts = attempts - 1, last_result = NULL
                      WHERE job_type = $1 AND status = 'Pending' AND attempts > 0 AND last_result = $2::jsonb",
             QUEUE,
-            r#"{"Err": "Re-enqueued due to worker shutdown"}"#,
+            HANDED_BACK,
         );
         Ok(())
     }
 
-    /// Forgets jobs that were done longer ago than `kept`, and workers that were not seen for as long.
-    pub(crate) async fn purge(&self, kept: Duration) -> Result<(), Error> {
-        let kept_s = kept.as_secs_f64();
-        execute!(
-            self,
-            sqlite: "DELETE FROM Jobs WHERE job_type = $1 AND status = 'Done' AND done_at < unixepoch() - $2",
-            postgres: "DELETE FROM apalis.jobs
-                     WHERE job_type = $1 AND status = 'Done' AND done_at < now() - make_interval(secs => $2)",
-            QUEUE,
-            kept_s,
-        );
+    /// Forgets jobs that were done longer ago than `done_kept`, workers that were not seen for as long, and runs that
+    /// began before `runs_before_ms`.
+    pub(crate) async fn purge(&self, done_kept: Duration, runs_before_ms: i64) -> Result<(), Error> {
+        let kept_s = done_kept.as_secs_f64();
+        loop {
+            let gone = execute!(
+                self,
+                sqlite: "DELETE FROM Jobs WHERE id IN (
+                             SELECT id FROM Jobs WHERE job_type = $1 AND status = 'Done'
+                                 AND done_at IS NOT NULL AND done_at < unixepoch() - $2 LIMIT $3)",
+                postgres: "DELETE FROM apalis.jobs WHERE id IN (
+                             SELECT id FROM apalis.jobs WHERE job_type = $1 AND status = 'Done'
+                                 AND done_at < now() - make_interval(secs => $2) LIMIT $3)",
+                QUEUE,
+                kept_s,
+                PURGE_ROWS,
+            );
+            if gone < PURGE_ROWS.unsigned_abs() {
+                break;
+            }
+        }
+        loop {
+            let gone = execute!(
+                self,
+                sqlite: "DELETE FROM job_runs WHERE rowid IN (
+                             SELECT rowid FROM job_runs WHERE started_ms < $1 LIMIT $2)",
+                postgres: "DELETE FROM job_runs WHERE ctid = ANY (ARRAY(
+                             SELECT ctid FROM job_runs WHERE started_ms < $1 LIMIT $2))",
+                runs_before_ms,
+                PURGE_ROWS,
+            );
+            if gone < PURGE_ROWS.unsigned_abs() {
+                break;
+            }
+        }
         execute!(
             self,
             sqlite: "DELETE FROM Workers WHERE worker_type = $1 AND last_seen < unixepoch() - $2
-                     AND NOT EXISTS (SELECT 1 FROM Jobs WHERE lock_by = Workers.id)",
+                     AND NOT EXISTS (SELECT 1 FROM Jobs WHERE job_type = $1 AND status IN ('Queued', 'Running')
+                         AND lock_by = Workers.id)",
             postgres: "DELETE FROM apalis.workers
                      WHERE worker_type = $1 AND last_seen < now() - make_interval(secs => $2)
                      AND NOT EXISTS (SELECT 1 FROM apalis.jobs WHERE lock_by = workers.id)",
@@ -203,76 +350,24 @@ impl Queue {
         Ok(())
     }
 
-    /// Jobs that are not over.
+    /// Jobs that are not over, and not of a paused kind.
     pub(crate) async fn unfinished(&self) -> Result<u64, Error> {
-        self.count("status NOT IN ('Done', 'Killed')").await
+        self.count("status IN ('Pending', 'Queued', 'Running', 'Failed') AND status <> 'Done'").await
     }
 
     /// Jobs that were given up.
     pub(crate) async fn dead(&self) -> Result<u64, Error> {
-        self.count("status = 'Killed'").await
+        self.count("status = 'Killed' AND status <> 'Done'").await
     }
 
     async fn count(&self, condition: &'static str) -> Result<u64, Error> {
-        let count: i64 = match &self.pool {
-            Pool::Sqlite(pool) => {
-                let text = format!("SELECT count(*) FROM Jobs WHERE job_type = $1 AND {condition}");
-                query_scalar(sqlx::AssertSqlSafe(text)).bind(QUEUE).fetch_one(pool).await?
-            }
-            Pool::Postgres(pool) => {
-                let text = format!("SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND {condition}");
-                query_scalar(sqlx::AssertSqlSafe(text)).bind(QUEUE).fetch_one(pool).await?
-            }
-        };
+        let text = format!("SELECT count(*) FROM {{jobs}} WHERE job_type = $1 AND {condition}");
+        let count: i64 = on_jobs!(self, text, fetch_one, query_scalar, QUEUE);
         Ok(count.unsigned_abs())
     }
 }
 
-/// apalis' own `setup` would switch syncs off, and write its history into the table of ours.
-async fn set_up_sqlite(pool: &SqlitePool) -> Result<(), Error> {
-    let mut migrations = SqliteStorage::migrations();
-    migrations.dangerous_set_table_name("_apalis_migrations");
-    // One transaction, so that two processes that start at once do it one after the other.
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    migrations.run(&mut *tx).await.map_err(unsuitable)?;
-    // Every finished job of a worker would be read through at each end of a job.
-    query("DROP INDEX IF EXISTS LIdx").execute(&mut *tx).await?;
-    Ok(tx.commit().await?)
-}
-
-async fn set_up_postgres(pool: &PgPool) -> Result<(), Error> {
-    let mut tx = pool.begin().await?;
-    // Two processes that create an extension at once disturb each other even with IF NOT EXISTS.
-    query("SELECT pg_advisory_xact_lock(hashtext('rounds job runner'))").execute(&mut *tx).await?;
-    for create in ["CREATE EXTENSION IF NOT EXISTS hstore", "CREATE EXTENSION IF NOT EXISTS pgcrypto"] {
-        query(create).execute(&mut *tx).await.map_err(extension_error)?;
-    }
-    tx.commit().await?;
-    PostgresStorage::migrations().run(pool).await.map_err(unsuitable)
-}
-
-fn extension_error(error: sqlx::Error) -> Error {
-    // 42501: not allowed. 0A000 and 58P01: the server does not have it.
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
-        Some("42501") => Error::Unsuitable(
-            "the job runner needs the PostgreSQL extensions hstore and pgcrypto, and this user may not create them: \
-             run CREATE EXTENSION hstore; CREATE EXTENSION pgcrypto; in this database as its owner or a superuser"
-                .to_owned(),
-        ),
-        Some("0A000" | "58P01") => Error::Unsuitable(
-            "the job runner needs the PostgreSQL extensions hstore and pgcrypto, and this server does not have them: \
-             install the server's contrib package"
-                .to_owned(),
-        ),
-        _ => Error::Unavailable(error),
-    }
-}
-
-fn unsuitable(error: sqlx::migrate::MigrateError) -> Error {
-    match error {
-        sqlx::migrate::MigrateError::Execute(error) => Error::Unavailable(error),
-        other => {
-            Error::Unsuitable(format!("the tables of the job runner cannot be brought up to date: {other}"))
-        }
-    }
+fn read_mark(attempts: i32, result: Option<String>) -> Mark {
+    let mark: Mark = result.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    Mark { starts: u32::try_from(attempts).unwrap_or_default(), ..mark }
 }

@@ -1,6 +1,9 @@
 //! Starts and stops what does the jobs, and keeps it alive.
 
+use crate::channel::Channels;
 use crate::handle::handle;
+use crate::job::JobKind;
+use crate::ledger::Ledger;
 use crate::poll::SafePoll;
 use crate::queue::{QUEUE, Queue};
 use crate::{Error, dispatch, reconcile};
@@ -9,12 +12,13 @@ use apalis::prelude::{Attempt, BackendExt, Codec, TaskId, WorkerBuilder, WorkerC
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use futures_util::FutureExt;
+use rounds_domain::RecordId;
 use rounds_store::{Pool, Store};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -24,24 +28,34 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Jobs that apalis fetches at once.
 const FETCH_JOBS: usize = 50;
+/// Jobs that apalis has handed out beyond those that run: they wait for their start or their end to be written.
+const JOBS_BETWEEN: usize = 32;
 /// A worker counts as dead after so many missed heartbeats, and its jobs are done by others.
-const HEARTBEATS_MISSED_MAX: usize = 3;
+const HEARTBEATS_MISSED_MAX: u32 = 3;
+/// Looks for dead workers in the time of a heartbeat.
+const LOOKS_PER_HEARTBEAT: u32 = 2;
+/// How often apalis says by itself that it is alive, and takes jobs over: never while somebody cares. Its own way does
+/// not work while it has jobs in its buffer, and takes a start from jobs that were not started.
+const APALIS_HEARTBEAT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long to wait before apalis is started again after it ended.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// Heartbeats between two looks for what may be forgotten: an hour, at one each five seconds.
-const PURGE_BEATS: u64 = 720;
+/// Looks for dead workers between two for what may be forgotten: an hour, at two each five seconds.
+const PURGE_LOOKS: u64 = 1_440;
+
+/// Called as each job begins, with the records that it is about: for tests, which let jobs fail, panic, wait or end the
+/// process. An error is the job's.
+pub type Fault = Arc<dyn Fn(JobKind, &[RecordId]) -> Result<(), String> + Send + Sync>;
 
 /// How the worker works.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// A number that no start of any worker had before: apalis strands the jobs of a name that is used again.
     pub boot: Uuid,
-    /// Jobs that run at the same time in this process.
+    /// Jobs that run at the same time in this process. Half of them, one at least, may be sending messages.
     pub concurrency: usize,
     /// How often to look for jobs that nobody told of. At least 1 ms.
     pub look_every: Duration,
-    /// How often to say that this process is alive; at three missed ones its jobs are done by others. At least 1 s,
-    /// in whole seconds.
+    /// How often to say that this process is alive; at three missed ones its jobs are done by others. At least 1 s.
     pub heartbeat: Duration,
     /// How long a job may take.
     pub job_time_max: Duration,
@@ -49,6 +63,12 @@ pub struct Options {
     pub retry_after: Duration,
     /// How long done jobs are kept. Those that were given up are kept for ever.
     pub done_kept: Duration,
+    /// How long it is kept when jobs were started and how that ended.
+    pub history_kept: Duration,
+    /// What goes wrong, in tests.
+    pub fault: Option<Fault>,
+    /// How people outside are told; without it nobody is.
+    pub channels: Option<Arc<Channels>>,
 }
 
 impl Options {
@@ -62,7 +82,19 @@ impl Options {
             job_time_max: Duration::from_secs(60),
             retry_after: Duration::from_secs(2),
             done_kept: Duration::from_secs(3 * 24 * 60 * 60),
+            history_kept: Duration::from_secs(14 * 24 * 60 * 60),
+            fault: None,
+            channels: None,
         }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("boot", &self.boot)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,8 +104,18 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) clock: Clock,
     pub(crate) options: Options,
+    /// Where starts and ends of jobs are written.
+    pub(crate) ledger: Ledger,
+    /// Room for jobs that run.
+    pub(crate) slots: Semaphore,
+    /// Room for those of them that send messages: an address that does not answer must not stop everything else.
+    pub(crate) outside: Semaphore,
+    /// Held by each job that runs, and by none but itself while one runs that may end the process.
+    pub(crate) gate: RwLock<()>,
     /// Lets apalis look for jobs at once.
     pub(crate) wake: Arc<Notify>,
+    /// Lets the dispatcher look whether there is room again.
+    pub(crate) room: Notify,
     /// Turns true once.
     stopping: watch::Sender<bool>,
     progress: watch::Sender<()>,
@@ -83,6 +125,11 @@ impl Shared {
     /// Waits until the worker is told to stop.
     pub(crate) async fn stopped(&self) {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await; // the sender is in `self`
+    }
+
+    /// Whether the worker was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Says that jobs may have moved on.
@@ -97,6 +144,8 @@ impl Shared {
 pub struct Worker {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
+    /// Outlives the others, so that the ends of the last jobs are written.
+    ledger: JoinSet<()>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -113,16 +162,31 @@ impl Worker {
     pub async fn start(store: Store, clock: Clock, options: Options) -> Result<Self, Error> {
         let queue = Queue { pool: store.pool() };
         queue.set_up().await?;
-        queue.purge(options.done_kept).await?;
         reconcile::enrol(&store, clock()).await?;
-        let (stopping, _) = watch::channel(false);
+        let (stopping, told) = watch::channel(false);
         let (progress, _) = watch::channel(());
-        let wake = Arc::new(Notify::new());
-        let shared = Arc::new(Shared { store, queue, clock, options, wake, stopping, progress });
+        let (entries, keeping) = Ledger::new(queue.clone(), told);
+        let shared = Arc::new(Shared {
+            ledger: entries,
+            slots: Semaphore::new(options.concurrency),
+            outside: Semaphore::new((options.concurrency / 2).max(1)),
+            gate: RwLock::new(()),
+            wake: Arc::new(Notify::new()),
+            room: Notify::new(),
+            store,
+            queue,
+            clock,
+            options,
+            stopping,
+            progress,
+        });
+        purge(&shared).await?;
+        let mut ledger = JoinSet::new();
+        ledger.spawn(keeping);
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch::run(shared.clone()));
         tasks.spawn(keep_running(shared.clone()));
-        Ok(Self { shared, tasks })
+        Ok(Self { shared, tasks, ledger })
     }
 
     /// Takes up no more jobs, waits for those that run, and gives back those that were not begun.
@@ -131,9 +195,11 @@ impl Worker {
     pub async fn stop(mut self) {
         self.shared.stopping.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        self.ledger.shutdown().await;
     }
 
-    /// Waits until no job waits or runs; those that were given up are neither. Answers how many were given up.
+    /// Waits until no job waits or runs and no timer is due; those that were given up do neither. Answers how many were
+    /// given up.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Store`].
@@ -141,15 +207,21 @@ impl Worker {
         let mut progress = self.shared.progress.subscribe();
         loop {
             progress.borrow_and_update();
-            // In this order: a job leaves the one table after it is in the other.
-            let drained = self.shared.store.waiting_jobs(1).await?.is_empty()
-                && self.shared.queue.unfinished().await? == 0;
+            let drained = self.is_drained().await?;
             if drained && !progress.has_changed().unwrap_or_default() {
                 return self.dead().await;
             }
             // The sender is in `self`, so this ends only with a change.
             let _ = progress.changed().await;
         }
+    }
+
+    async fn is_drained(&self) -> Result<bool, Error> {
+        let Shared { store, queue, clock, .. } = &*self.shared;
+        // In this order: a job leaves the one table after it is in the other.
+        Ok(store.waiting_jobs(1).await?.is_empty()
+            && store.due_timers(clock(), 1, 1).await?.is_empty()
+            && queue.unfinished().await? == 0)
     }
 
     /// How many jobs were given up.
@@ -226,15 +298,14 @@ async fn run(shared: &Arc<Shared>, context: &WorkerContext) -> Result<(), Worker
             let config = apalis_sqlite::Config::default()
                 .queue(QUEUE)
                 .batch_size(FETCH_JOBS)
-                .heartbeat_interval(options.heartbeat)
-                .missed_heartbeats(HEARTBEATS_MISSED_MAX)
+                .heartbeat_interval(APALIS_HEARTBEAT)
                 .lock_tasks(false)
                 .persist_results(false);
             let storage = SqliteStorage::<Vec<u8>>::new(pool).with_config(config);
             let backend = storage.with_codec(AsIs).poll_with_strategy(poll);
             WorkerBuilder::new(context)
                 .backend(backend)
-                .concurrency(options.concurrency)
+                .concurrency(options.concurrency + JOBS_BETWEEN)
                 .build(handler)
                 .run()
                 .await
@@ -243,15 +314,14 @@ async fn run(shared: &Arc<Shared>, context: &WorkerContext) -> Result<(), Worker
             let config = apalis_postgres::Config::default()
                 .queue(QUEUE)
                 .batch_size(FETCH_JOBS)
-                .heartbeat_interval(options.heartbeat)
-                .missed_heartbeats(HEARTBEATS_MISSED_MAX)
+                .heartbeat_interval(APALIS_HEARTBEAT)
                 .lock_tasks(false)
                 .persist_results(false);
             let storage = PostgresStorage::<Vec<u8>>::new(pool).with_config(config);
             let backend = storage.with_codec(AsIs).poll_with_strategy(poll);
             WorkerBuilder::new(context)
                 .backend(backend)
-                .concurrency(options.concurrency)
+                .concurrency(options.concurrency + JOBS_BETWEEN)
                 .build(handler)
                 .run()
                 .await
@@ -259,20 +329,42 @@ async fn run(shared: &Arc<Shared>, context: &WorkerContext) -> Result<(), Worker
     }
 }
 
-/// Says at intervals that a worker is alive, and forgets what is over, for as long as it is not dropped.
+/// Says at intervals that a worker is alive, takes over from those that are not, and forgets what is over, for as long as
+/// it is not dropped.
 async fn keep_alive(shared: Arc<Shared>, worker: String) {
-    let mut tick = interval(shared.options.heartbeat);
+    let heartbeat = shared.options.heartbeat;
+    let mut tick = interval(heartbeat / LOOKS_PER_HEARTBEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for beat in 1_u64.. {
+    for look in 1_u64.. {
         tick.tick().await;
         let mut done = shared.queue.beat(&worker).await;
-        if beat.is_multiple_of(PURGE_BEATS) {
-            done = done.and(shared.queue.purge(shared.options.done_kept).await);
+        if done.is_ok() {
+            done = take_over(&shared, heartbeat * HEARTBEATS_MISSED_MAX).await;
+        }
+        if done.is_ok() && look.is_multiple_of(PURGE_LOOKS) {
+            done = purge(&shared).await;
         }
         if let Err(error) = done {
             tracing::warn!(error = &error as &dyn std::error::Error, "no sign of life could be written");
         }
     }
+}
+
+async fn take_over(shared: &Shared, dead_after: Duration) -> Result<(), Error> {
+    let taken = shared.queue.take_over(dead_after, (shared.clock)()).await?;
+    if taken > 0 {
+        tracing::info!(taken, "jobs of a process that died are done by others");
+        shared.wake.notify_one();
+        shared.note_progress();
+    }
+    Ok(())
+}
+
+/// Forgets jobs that were done and runs that began long ago.
+async fn purge(shared: &Shared) -> Result<(), Error> {
+    let history_kept_ms = i64::try_from(shared.options.history_kept.as_millis()).unwrap_or(i64::MAX);
+    let runs_before_ms = (shared.clock)().saturating_sub(history_kept_ms);
+    shared.queue.purge(shared.options.done_kept, runs_before_ms).await
 }
 
 /// Leaves payloads as they are: one that cannot be read would end the whole worker.

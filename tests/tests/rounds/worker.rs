@@ -6,11 +6,11 @@ use rounds_domain::{
 };
 use rounds_store::{Arrival, Batch, Content, RecordFilter, Store, content_hash};
 use rounds_tests::{Act, TestClock, TestDatabase, new_id, on_both_databases};
-use rounds_worker::{DEVICE, Error, Options, Worker};
+use rounds_worker::{DEVICE, Error, Fault, Options, Worker};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -349,31 +349,28 @@ on_both_databases! {
 
     async fn a_job_that_panics_is_started_five_times_and_then_given_up(database: &TestDatabase) {
         let field = Field::on(database).await;
+        let violation = field.removed_violation().await;
         let starts = Arc::new(AtomicUsize::new(0));
-        let broken = Arc::new(AtomicBool::new(false));
-        let clock = {
-            let (clock, starts, broken) = (field.clock.clone(), starts.clone(), broken.clone());
-            move || {
-                if broken.load(Ordering::SeqCst) {
+        let fault = {
+            let starts = starts.clone();
+            move |_, records: &[RecordId]| {
+                if records.contains(&violation) {
                     starts.fetch_add(1, Ordering::SeqCst);
                     panic!("the clock fell off the wall");
                 }
-                clock.now_ms()
+                Ok(())
             }
         };
-        let worker = Worker::start(field.store.clone(), Arc::new(clock), options()).await.unwrap();
-        broken.store(true, Ordering::SeqCst);
-        let violation = field.removed_violation().await;
+        let worker = field.worker_with(Options { fault: Some(Arc::new(fault)), ..options() }).await;
         assert_eq!(worker.drained().await.unwrap(), 1);
         assert_eq!(starts.load(Ordering::SeqCst), 5);
         assert_eq!(field.follow_ups_of(violation).await, []);
-        let says_why = "status = 'Killed' AND CAST(last_result AS TEXT) LIKE '%fell off the wall%'";
+        let says_why = "status = 'Killed' AND attempts = 5 AND CAST(last_result AS TEXT) LIKE '%fell off the wall%'";
         assert_eq!(count_jobs(database, &field.store, says_why).await, 1);
 
-        broken.store(false, Ordering::SeqCst);
-        let violation = field.removed_violation().await;
+        let other = field.removed_violation().await;
         assert_eq!(worker.drained().await.unwrap(), 1);
-        assert_eq!(field.follow_ups_of(violation).await.len(), 3, "the worker lives on");
+        assert_eq!(field.follow_ups_of(other).await.len(), 3, "the worker lives on");
         field.close(worker).await;
     }
 
@@ -391,9 +388,8 @@ on_both_databases! {
             violations.push(Field { area, store: field.store.clone(), clock: field.clock.clone(), ..field }.removed_violation().await);
         }
         let held = Held::default();
-        let (clock, mut began) = held.clock(&field.clock);
-        let one_at_a_time = Options { concurrency: 1, ..options() };
-        let worker = Worker::start(field.store.clone(), clock, one_at_a_time).await.unwrap();
+        let (fault, mut began) = held.fault();
+        let worker = field.worker_with(Options { concurrency: 1, fault: Some(fault), ..options() }).await;
         began.recv().await.unwrap();
 
         tokio::join!(worker.stop(), async { held.let_go() });
@@ -414,8 +410,8 @@ on_both_databases! {
         let field = Field::on(database).await;
         let violation = field.removed_violation().await;
         let held = Held::default();
-        let (clock, mut began) = held.clock(&field.clock);
-        let dead = Worker::start(field.store.clone(), clock, options()).await.unwrap();
+        let (fault, mut began) = held.fault();
+        let dead = field.worker_with(Options { fault: Some(fault), ..options() }).await;
         began.recv().await.unwrap();
         drop(dead);
         held.let_go();
@@ -476,26 +472,26 @@ on_both_databases! {
     }
 }
 
-/// Holds a job where it reads the clock.
+/// Holds the first job where it begins.
 #[derive(Default)]
 struct Held {
     doors: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>>,
 }
 
 impl Held {
-    /// A clock at which the second reading, the first of a job, says that the job began and waits until it is let go.
-    fn clock(&self, clock: &TestClock) -> (rounds_worker::Clock, mpsc::UnboundedReceiver<()>) {
+    /// A fault at which the first job says that it began and waits until it is let go.
+    fn fault(&self) -> (Fault, mpsc::UnboundedReceiver<()>) {
         let (say, began) = mpsc::unbounded_channel();
         let (let_go, door) = std::sync::mpsc::channel();
         *self.doors.lock().unwrap() = Some(let_go);
         let door = std::sync::Mutex::new(door);
-        let (clock, readings) = (clock.clone(), AtomicUsize::new(0));
-        let held = move || {
-            if readings.fetch_add(1, Ordering::SeqCst) == 1 {
+        let jobs = AtomicUsize::new(0);
+        let held = move |_, _: &[RecordId]| {
+            if jobs.fetch_add(1, Ordering::SeqCst) == 0 {
                 let _ = say.send(());
                 let _ = door.lock().unwrap().recv(); // an error: it was let go
             }
-            clock.now_ms()
+            Ok(())
         };
         (Arc::new(held), began)
     }
