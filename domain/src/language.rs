@@ -64,6 +64,22 @@ impl Language {
         }
     }
 
+    /// The sort of a notice as people read it; the word itself where there is no other.
+    pub fn notice(self, sort: &str) -> &str {
+        self.phrase(NOTICES, sort)
+    }
+
+    /// What has to be done, in the words of plans and follow-ups, as people read it; the word itself where there is no
+    /// other.
+    pub fn work(self, sort: &str) -> &str {
+        self.phrase(WORK, sort)
+    }
+
+    fn phrase<'a>(self, phrases: &[(&str, [&'static str; 3])], word: &'a str) -> &'a str {
+        let found = phrases.iter().find(|(name, _)| *name == word);
+        found.map_or(word, |(_, texts)| self.of(*texts))
+    }
+
     /// What people read for a word of a vocabulary; the word itself where it is not built in.
     pub fn label<'a>(self, vocabulary: &str, word: &'a str) -> &'a str {
         let words = BUILT_IN.iter().find(|(name, _)| *name == vocabulary).map_or(&[][..], |(_, words)| words);
@@ -73,6 +89,36 @@ impl Language {
         })
     }
 }
+
+/// Sorts of notices.
+const NOTICES: &[(&str, [&str; 3])] = &[
+    ("reminder", ["Reminder", "提醒", "提醒"]),
+    ("overdue", ["Overdue", "逾期", "逾期"]),
+    ("gap", ["Alert: longer than the law allows", "警告：超过法定间隔", "警告：超過法定間隔"]),
+    (
+        "plan_off",
+        [
+            "Alert: a plan that the law requires was switched off",
+            "警告：法定计划被停用",
+            "警告：法定計畫被停用",
+        ],
+    ),
+    ("referral", ["Referred to you", "转办", "轉辦"]),
+    ("digest", ["Digest", "汇总", "彙總"]),
+];
+
+/// What has to be done, in the words of plans and follow-ups.
+const WORK: &[(&str, [&str; 3])] = &[
+    ("maintenance", ["Maintenance", "维护保养", "維護保養"]),
+    ("statutory_inspection", ["Statutory inspection", "法定检验", "法定檢驗"]),
+    ("watering", ["Watering", "浇水", "澆水"]),
+    ("recheck", ["Recheck", "复查", "複查"]),
+    ("second_call", ["Second call", "再次上门", "再次上門"]),
+    ("referral_chase", ["Referral without an answer", "转办催办", "轉辦催辦"]),
+    ("verification", ["Verification on site", "现场核实", "現場核實"]),
+    ("contract_expiry", ["Contract expires", "合同到期", "合約到期"]),
+    ("confirmation", ["Confirmation", "确认", "確認"]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! [`serve()`] is the whole server; `main` and the tests call it alike.
 
 mod access;
+mod calendar;
 pub mod clock;
 mod cursor;
 pub mod demo;
@@ -13,6 +14,7 @@ mod history_service;
 pub mod import;
 pub mod limit;
 mod page;
+mod partner;
 pub mod planning;
 pub mod secret;
 mod serve;
@@ -21,6 +23,7 @@ mod sync;
 mod watch;
 mod web;
 
+pub use calendar::calendar_path;
 pub use clock::Clock;
 pub use secret::Random;
 pub use serve::{Config, ServeError, Serving, Tls, serve};

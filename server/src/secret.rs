@@ -2,6 +2,7 @@
 //! slower is needed to keep them from being guessed.
 
 use crate::error::Error;
+use rounds_store::LINK_KEY_BYTES;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -58,6 +59,16 @@ impl Random {
     /// When the system has no randomness to give.
     pub fn token(&self) -> Result<String, Error> {
         Ok(String::from_utf8_lossy(&self.chars::<TOKEN_CHARS>()?).into_owned())
+    }
+
+    /// A new key, in case the database has none yet to sign links with.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn key(&self) -> Result<[u8; LINK_KEY_BYTES], Error> {
+        let mut bytes = [0; LINK_KEY_BYTES];
+        (self.0)(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn chars<const N: usize>(&self) -> Result<[u8; N], Error> {

@@ -103,6 +103,12 @@ pub enum ServeError {
     /// The protos cannot be shown: a fault in this program.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The key of links cannot be had: no randomness.
+    #[error(transparent)]
+    Random(#[from] crate::error::Error),
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] rounds_store::Error),
 }
 
 /// A server that answers.
@@ -145,11 +151,14 @@ pub async fn serve(
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
 
+    let link_key = store.link_key(random.key()?).await?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let shared = Arc::new(Shared {
         store,
         clock,
         random,
+        link_key,
+        partner_turn: tokio::sync::Mutex::new(()),
         acknowledged_kept: config.acknowledged_kept,
         watch_recheck: config.watch_recheck,
         stopping: stopping.clone(),
@@ -237,8 +246,9 @@ async fn app(config: &Config, shared: Arc<Shared>) -> Result<axum::Router, Serve
             .add_service(with_limits!(protos().build_v1alpha()?)); // many tools ask for this one still
     }
     // The web layer would answer pages that are asked for over HTTP/1 with 400, so it is around the calls alone.
+    let pages = pages(shared);
     let calls = routes.into_axum_router().route_layer(tonic_web::GrpcWebLayer::new());
-    let mut app = calls.merge(pages()).fallback(crate::web::not_found);
+    let mut app = calls.merge(pages).fallback(crate::web::not_found);
     if !config.origins.is_empty() {
         app = app.layer(cors(&config.origins));
     }

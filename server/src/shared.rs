@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::secret::Random;
-use rounds_store::Store;
+use rounds_store::{LinkKey, Store};
 use std::time::Duration;
 
 /// What all services share.
@@ -10,6 +10,10 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    /// What links are signed with.
+    pub(crate) link_key: LinkKey,
+    /// Answers on partners' pages are taken one after the other.
+    pub(crate) partner_turn: tokio::sync::Mutex<()>,
     /// See [`Config::acknowledged_kept`](crate::Config::acknowledged_kept).
     pub(crate) acknowledged_kept: Duration,
     /// See [`Config::watch_recheck`](crate::Config::watch_recheck).

@@ -82,7 +82,7 @@ impl Digest {
                 .named
                 .iter()
                 .map(|(work, at_ms, place)| {
-                    format!("{}  {}  {place}", moment(*at_ms, &message.zone), phrase::work(language, work))
+                    format!("{}  {}  {place}", moment(*at_ms, &message.zone), language.work(work))
                 })
                 .collect(),
             more: section.count > section.named.len() as u64,

@@ -186,10 +186,10 @@ impl Message {
     /// What the mail's subject says. It names what has to be done and where, and nothing else: it is seen by more eyes
     /// than the text.
     pub(super) fn title(&self, language: Language) -> String {
-        let mut title = phrase::notice(language, &self.sort).to_owned();
+        let mut title = language.notice(&self.sort).to_owned();
         let work = match &self.about.request {
             Some(request) => language.label("request_category", &request.category),
-            None => phrase::work(language, &self.about.sort),
+            None => language.work(&self.about.sort),
         };
         let place = if self.about.place.is_empty() { &self.area_name } else { &self.about.place };
         for part in [work, place.as_str()].into_iter().filter(|part| !part.is_empty()) {
