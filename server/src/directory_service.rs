@@ -12,7 +12,7 @@ use rounds_proto::v1::directory_service_server::DirectoryService;
 use rounds_proto::{
     encode_op, id_from_wire, kind_from_wire, op_from_wire, record_to_wire, v1, verdict_to_wire,
 };
-use rounds_store::{Arrival, Batch, Caller, Content, Numbered, RecordFilter, content_hash};
+use rounds_store::{Arrival, Batch, Caller, Content, Numbered, Place, RecordFilter, content_hash};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -90,6 +90,8 @@ impl Shared {
             code: some(request.code),
             external_ref: some(request.external_ref),
             status: some(request.status),
+            due_from_ms: request.due_from_ms,
+            due_until_ms: request.due_until_ms,
             after: page::after_record(&request.page_token)?,
             ..RecordFilter::of(kind, areas, size)
         };
@@ -134,13 +136,13 @@ impl Shared {
                 if records.len() == size as usize || (bytes > PAGE_BYTES_MAX && !records.is_empty()) {
                     return Ok(page_of(records, filter.after));
                 }
-                filter.after = Some(page::place(numbered));
+                filter.after = Some(filter.place(numbered));
                 records.push(record);
             }
             if found.len() < size as usize {
                 return Ok(page_of(records, None));
             }
-            filter.after = found.last().map(page::place);
+            filter.after = found.last().map(|numbered| filter.place(numbered));
             looked_at += size;
             // Only a partner sees less than there is in its areas, and looks further.
             if records.len() == size as usize || looked_at >= PARTNER_RECORDS_SCANNED_MAX {
@@ -232,7 +234,7 @@ impl Shared {
                     terms.insert((term.vocabulary.clone(), term.word.clone()), term);
                 }
             }
-            filter.after = found.last().map(page::place);
+            filter.after = found.last().map(|numbered| filter.place(numbered));
             if found.len() < LIST_RECORDS_MAX as usize {
                 break;
             }
@@ -251,7 +253,7 @@ pub(crate) fn to_wire(numbered: &Numbered) -> Result<v1::Record, Error> {
     record_to_wire(&numbered.record, numbered.number).map_err(unreadable)
 }
 
-fn page_of(records: Vec<v1::Record>, after: Option<page::Place>) -> v1::ListRecordsResponse {
+fn page_of(records: Vec<v1::Record>, after: Option<Place>) -> v1::ListRecordsResponse {
     let next_page_token = after.map(page::record_token).unwrap_or_default();
     v1::ListRecordsResponse { records, next_page_token }
 }

@@ -94,6 +94,8 @@ impl Shared {
             external_ref: None,
             status: None,
             disputed: true,
+            due_from_ms: None,
+            due_until_ms: None,
             after: page::after_record(&request.page_token)?,
             limit: page::size(request.page_size, LIST_MAX)?,
         };

@@ -2,16 +2,8 @@
 
 use crate::error::Error;
 use crate::limit::LIST_DEFAULT;
-use rounds_domain::{AreaId, DeviceId, OpId, RecordId};
-use rounds_store::Numbered;
-
-/// The place of a record in lists of records.
-pub(crate) type Place = (AreaId, u64, RecordId);
-
-/// The place of this record.
-pub(crate) fn place(numbered: &Numbered) -> Place {
-    (numbered.record.area, numbered.number, numbered.record.id)
-}
+use rounds_domain::{DeviceId, OpId};
+use rounds_store::Place;
 
 /// How many entries a caller gets that asks for so many.
 ///
@@ -94,6 +86,7 @@ fn unknown() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rounds_domain::{AreaId, RecordId};
     use uuid::Uuid;
 
     #[test]

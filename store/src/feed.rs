@@ -1,7 +1,9 @@
 //! What comes out of the store: pages of areas' feeds, records, histories, quarantine.
 
 use crate::device::Access;
+use crate::row::due_ms;
 use rounds_domain::{AreaId, Kind, Op, OpId, PlacedOp, Record, RecordId, Refusal, Verdict};
+use std::ops::Range;
 
 /// From where to read on in an area.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +50,10 @@ pub struct Page {
     pub more: bool,
 }
 
+/// The place of a record in a list: its area, its number, its id. In a list of what is due, its time in ms since 1970
+/// UTC is in the place of the number.
+pub type Place = (AreaId, u64, RecordId);
+
 /// Which records to list. All conditions hold together.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordFilter {
@@ -65,8 +71,13 @@ pub struct RecordFilter {
     pub status: Option<String>,
     /// Only those with disputes.
     pub disputed: bool,
-    /// Only those behind this place: area, number and id of the last of the page before.
-    pub after: Option<(AreaId, u64, RecordId)>,
+    /// Only follow-ups that are due, and notices that were called for, at this time or later, in ms since 1970 UTC.
+    /// With this or `due_until_ms` the list is in the order of these times, and nothing from before 1970 is in it.
+    pub due_from_ms: Option<i64>,
+    /// Only those before this time, in ms since 1970 UTC.
+    pub due_until_ms: Option<i64>,
+    /// Only those behind this place: that of the last of the page before.
+    pub after: Option<Place>,
     /// At most so many.
     pub limit: u32,
 }
@@ -82,9 +93,30 @@ impl RecordFilter {
             external_ref: None,
             status: None,
             disputed: false,
+            due_from_ms: None,
+            due_until_ms: None,
             after: None,
             limit,
         }
+    }
+
+    /// The place of a record in this list, from which the next page goes on.
+    pub fn place(&self, numbered: &Numbered) -> Place {
+        let record = &numbered.record;
+        let within_area = match self.is_by_due() {
+            true => due_ms(record).map_or(0, i64::unsigned_abs), // none is from before 1970
+            false => numbered.number,
+        };
+        (record.area, within_area, record.id)
+    }
+
+    pub(crate) fn is_by_due(&self) -> bool {
+        self.due_from_ms.is_some() || self.due_until_ms.is_some()
+    }
+
+    /// The first time that is listed, and the first behind it, in ms since 1970 UTC.
+    pub(crate) fn due_range(&self) -> Range<i64> {
+        self.due_from_ms.unwrap_or(0).max(0)..self.due_until_ms.unwrap_or(i64::MAX)
     }
 }
 

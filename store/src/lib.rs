@@ -27,7 +27,7 @@ pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use due::DueFilter;
-pub use feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
+pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use timer::Timer;
 

@@ -3,7 +3,7 @@
 use crate::database::{read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
-use crate::row::{STATE_QUARANTINED, numbered, parse, placed_op, quarantine_reason, verdict};
+use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
 use rounds_domain::limit::GROUP_OPS_MAX;
@@ -119,8 +119,9 @@ impl Store {
         row.map(numbered).transpose()
     }
 
-    /// Records that meet the filter, without deleted ones, in the order of area, number and id. A record that is
-    /// written while pages are read moves to a later place: it may come twice, and is never left out.
+    /// Records that meet the filter, without deleted ones, in the order of their [places](crate::Place). A record that
+    /// is written while pages are read moves to a later place: it may come twice, and is never left out; in a list of
+    /// what is due it moves only if its time does.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -134,7 +135,7 @@ impl Store {
             .into_iter()
             .filter(|numbered| areas.contains(&numbered.record.area) && filter.meets(numbered))
             .collect();
-        found.sort_by_key(place);
+        found.sort_by_key(|numbered| filter.place(numbered));
         found.truncate(filter.limit as usize);
         Ok(found)
     }
@@ -154,9 +155,14 @@ impl Store {
         rows.into_iter().map(numbered).collect()
     }
 
-    /// Reads areas in the order of their feeds.
+    /// Reads areas in the order of their feeds, or of what is due in them.
     async fn browse(&self, filter: &RecordFilter, areas: &BTreeSet<AreaId>) -> Result<Vec<Numbered>, Error> {
-        let sql = if filter.disputed {
+        let due = filter.due_range();
+        let sql = if filter.is_by_due() {
+            "SELECT number, body FROM records WHERE area = $1 AND (due_ms, id) > ($2, $3) AND due_ms < $7
+             AND (disputed OR NOT $8) AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted
+             ORDER BY due_ms, id LIMIT $4"
+        } else if filter.disputed {
             "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3) AND disputed
              AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted ORDER BY number, id LIMIT $4"
         } else {
@@ -172,17 +178,18 @@ impl Store {
                 _ if room == 0 => break,
                 Some((after_area, _, _)) if *area < after_area => continue,
                 Some((after_area, number, id)) if *area == after_area => (number as i64, id.0),
+                _ if filter.is_by_due() => (due.start - 1, Uuid::max()),
                 _ => (-1, Uuid::nil()),
             };
             let rows: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
-                query_as(sql)
-                    .bind(area.0)
-                    .bind(number)
-                    .bind(id)
-                    .bind(room as i64)
-                    .bind(kind)
-                    .bind(status)
-                    .fetch_all(pool)
+                let statement =
+                    query_as(sql).bind(area.0).bind(number).bind(id).bind(room as i64).bind(kind).bind(status);
+                let statement = if filter.is_by_due() {
+                    statement.bind(due.end).bind(filter.disputed)
+                } else {
+                    statement
+                };
+                statement.fetch_all(pool)
                     .await?
             });
             for row in rows {
@@ -454,11 +461,6 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// The order of lists, which page tokens refer to.
-fn place(numbered: &Numbered) -> (AreaId, u64, RecordId) {
-    (numbered.record.area, numbered.number, numbered.record.id)
-}
-
 impl RecordFilter {
     fn meets(&self, numbered: &Numbered) -> bool {
         let record = &numbered.record;
@@ -469,7 +471,8 @@ impl RecordFilter {
             && self.external_ref.as_deref().is_none_or(|key| record.text("external_ref") == key)
             && self.status.as_deref().is_none_or(|status| record.status == status)
             && (!self.disputed || !record.disputes.is_empty())
-            && self.after.is_none_or(|after| place(numbered) > after)
+            && (!self.is_by_due() || due_ms(record).is_some_and(|due_ms| self.due_range().contains(&due_ms)))
+            && self.after.is_none_or(|after| self.place(numbered) > after)
     }
 }
 

@@ -103,12 +103,7 @@ impl<'a> RecordColumns<'a> {
             external_ref: filled("external_ref"),
             disputed: !record.disputes.is_empty(),
             deleted: record.deleted.is_some(),
-            due_ms: match record.kind {
-                Kind::FollowUp => record.fields.get("due_at_ms"),
-                Kind::Notice => record.fields.get("at_ms"),
-                _ => None,
-            }
-            .and_then(serde_json::Value::as_i64),
+            due_ms: due_ms(record),
             assignee: match record.kind {
                 Kind::FollowUp => {
                     ["worker", "group", "organization"].iter().find_map(|field| record.reference(field))
@@ -119,6 +114,16 @@ impl<'a> RecordColumns<'a> {
             body: json(record)?,
         })
     }
+}
+
+/// When a follow-up is due, or a notice was called for, in ms since 1970 UTC.
+pub(crate) fn due_ms(record: &Record) -> Option<i64> {
+    let field = match record.kind {
+        Kind::FollowUp => "due_at_ms",
+        Kind::Notice => "at_ms",
+        _ => return None,
+    };
+    record.fields.get(field).and_then(serde_json::Value::as_i64)
 }
 
 pub(crate) type DeviceTuple = (Uuid, Option<Uuid>, i64, Option<i64>, i64, i64, i64);

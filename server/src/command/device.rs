@@ -95,6 +95,9 @@ enum Act {
         /// An answer to a question of the checklist. May be repeated.
         #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
         answer: Vec<(String, String)>,
+        /// What was done with it, in the words of plans: maintenance, watering; nothing for a check only.
+        #[arg(long, default_value = "")]
+        sort: String,
         /// The checklist.
         #[arg(long, value_name = "ID")]
         checklist: Option<String>,
@@ -248,7 +251,7 @@ impl DeviceCommand {
                 }
                 shell.record_done(group, follow_up, visit, &outcome)
             }
-            Act::Inspect { subject, result, findings, answer, checklist, follow_up } => {
+            Act::Inspect { subject, result, findings, answer, sort, checklist, follow_up } => {
                 let subject = shell.find(&subject)?.record;
                 let inspection = new_id()?;
                 let follow_up = shell.find_id(follow_up.as_deref())?;
@@ -259,6 +262,7 @@ impl DeviceCommand {
                     result: result.clone(),
                     findings,
                     follow_up,
+                    sort,
                 };
                 let group = vec![Draft::create(inspection, subject.area, Body::Inspection(body))];
                 shell.record_done(group, follow_up, inspection, &result)

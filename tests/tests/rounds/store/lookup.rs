@@ -1,7 +1,7 @@
 //! Records by what is asked of them, areas, and what changed.
 
 use super::sample::*;
-use rounds_domain::body::{Asset, Place};
+use rounds_domain::body::{Asset, FollowUp, Notice, Place};
 use rounds_domain::{AreaId, Body, Kind, RecordId};
 use rounds_store::{Numbered, RecordFilter, Store};
 use rounds_tests::on_both_databases;
@@ -33,6 +33,27 @@ fn elevator(id: u128, in_area: u128, at_place: u128) -> rounds_domain::Op {
     create(record(id), area(in_area), Body::Asset(body))
 }
 
+fn follow_up(id: u128, in_area: u128, due_at_ms: i64) -> rounds_domain::Op {
+    let body = FollowUp {
+        source: Some(record(99)),
+        sort: "recheck".into(),
+        due_at_ms: Some(due_at_ms),
+        ..FollowUp::default()
+    };
+    create(record(id), area(in_area), Body::FollowUp(body))
+}
+
+fn notice(id: u128, in_area: u128, at_ms: i64, due_at_ms: i64) -> rounds_domain::Op {
+    let body = Notice {
+        subject: Some(record(99)),
+        sort: "reminder".into(),
+        at_ms: Some(at_ms),
+        due_at_ms: Some(due_at_ms),
+        ..Notice::default()
+    };
+    create(record(id), area(in_area), Body::Notice(body))
+}
+
 /// Any kind in any of these areas.
 fn anything(areas: &[u128]) -> RecordFilter {
     RecordFilter {
@@ -49,7 +70,7 @@ async fn all(store: &Store, filter: &RecordFilter) -> Vec<Numbered> {
         let page = store.records(&filter).await.unwrap();
         assert!(page.len() <= filter.limit as usize);
         let Some(last) = page.last() else { return found };
-        filter.after = Some((last.record.area, last.number, last.record.id));
+        filter.after = Some(filter.place(last));
         found.extend(page);
     }
 }
@@ -97,6 +118,62 @@ on_both_databases! {
         let disputed = RecordFilter { disputed: true, ..anything(&[1, 2]) };
         assert_eq!(found(disputed.clone()).await, [record(6)]);
         assert_eq!(found(RecordFilter { status: Some("triaged".into()), ..disputed }).await, []);
+    }
+
+    async fn what_is_due_is_listed_by_its_time(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone
+            .send(&store, [
+                at(1, follow_up(1, 1, 300)),
+                at(2, follow_up(2, 1, 100)),
+                at(3, follow_up(3, 2, 200)),
+                at(4, follow_up(4, 1, 200)),
+                at(5, follow_up(5, 1, 200)),
+                at(6, follow_up(6, 1, -5)), // from before there was Rounds
+                at(7, notice(7, 1, 150, 300)),
+                at(8, place(8, 1, "", "")),
+                at(9, step(record(5), area(1), Kind::FollowUp, "done")),
+                at(10, follow_up(9, 1, 250)),
+                at(11, delete(record(9), area(1), Kind::FollowUp)),
+            ])
+            .await;
+        let due = |from: Option<i64>, until: Option<i64>| RecordFilter {
+            due_from_ms: from,
+            due_until_ms: until,
+            kind: Some(Kind::FollowUp),
+            ..anything(&[1, 2])
+        };
+        let found = async |filter: RecordFilter| ids(&store.records(&filter).await.unwrap());
+        let all_due = [record(2), record(4), record(5), record(1), record(3)];
+        assert_eq!(found(due(Some(0), None)).await, all_due, "area by area");
+        assert_eq!(found(due(Some(i64::MIN), Some(i64::MAX))).await, all_due);
+        assert_eq!(found(due(None, Some(200))).await, [record(2)], "before, not at");
+        assert_eq!(found(due(Some(200), Some(300))).await, [record(4), record(5), record(3)], "at or later");
+        assert_eq!(found(due(Some(301), None)).await, []);
+        assert_eq!(found(due(Some(300), Some(100))).await, []);
+        let open = RecordFilter { status: Some("open".into()), ..due(Some(200), Some(300)) };
+        assert_eq!(found(open).await, [record(4), record(3)]);
+        let notices = |until| RecordFilter { kind: Some(Kind::Notice), ..due(Some(0), Some(until)) };
+        assert_eq!(found(notices(151)).await, [record(7)], "a notice by when it was called for");
+        assert_eq!(found(notices(150)).await, []);
+        let of_any_kind = RecordFilter { kind: None, ..due(Some(0), Some(200)) };
+        assert_eq!(found(of_any_kind).await, [record(2), record(7)]);
+        let of_source = RecordFilter { subject: Some(record(99)), ..due(Some(0), Some(250)) };
+        assert_eq!(found(of_source).await, [record(2), record(4), record(5), record(3)]);
+        let disputed = RecordFilter { disputed: true, ..due(Some(0), None) };
+        assert_eq!(found(disputed).await, []);
+
+        let whole = store.records(&due(Some(0), None)).await.unwrap();
+        for limit in [1, 2, 3] {
+            assert_eq!(all(&store, &RecordFilter { limit, ..due(Some(0), None) }).await, whole);
+        }
+        let first = RecordFilter { limit: 2, ..due(Some(0), None) };
+        let page = store.records(&first).await.unwrap();
+        phone.send(&store, [at(12, step(record(2), area(1), Kind::FollowUp, "done"))]).await;
+        let rest = RecordFilter { after: Some(first.place(&page[1])), ..due(Some(0), None) };
+        assert_eq!(found(rest).await, all_due[2..], "what changes and stays due when it was does not come again");
     }
 
     async fn what_is_searched_follows_the_record(database: &TestDatabase) {
