@@ -5,9 +5,11 @@ pub(crate) mod coordinate;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod import;
+pub(crate) mod jobs;
 pub(crate) mod phone;
 pub(crate) mod plan;
 pub(crate) mod serve;
+pub(crate) mod worker;
 
 use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};

@@ -21,6 +21,10 @@ struct Rounds {
 enum Command {
     /// Serve phones and coordinators; what `rounds` does by itself.
     Serve(Box<command::serve::Serve>),
+    /// Do the follow-up work, in a process of its own.
+    Worker(command::worker::WorkerCommand),
+    /// See what the worker has to do and could not do, and decide what becomes of it.
+    Jobs(command::jobs::JobsCommand),
     /// Make a one-time code to enrol a device with.
     Code(command::code::Code),
     /// Import a register.
@@ -54,6 +58,8 @@ async fn main() -> ExitCode {
     let rounds = Rounds::parse();
     let done = match rounds.command.unwrap_or(Command::Serve(Box::new(rounds.serve))) {
         Command::Serve(serve) => serve.run().await,
+        Command::Worker(worker) => worker.run().await,
+        Command::Jobs(jobs) => jobs.run().await,
         Command::Code(code) => code.run().await,
         Command::Import(import) => import.run().await,
         Command::Plan(plan) => plan.run().await,
