@@ -90,7 +90,7 @@ pub struct JobRun {
 /// Which jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct JobFilter {
-    /// Only those here in their life.
+    /// Only those here in their life; otherwise all that are not done.
     pub state: Option<JobState>,
     /// Only this kind.
     pub kind: Option<JobKind>,
@@ -116,7 +116,8 @@ impl Jobs {
         Ok(Self { store: store.clone(), queue })
     }
 
-    /// Jobs, those first that were given up, then those that run, wait, and are done, the last that were done first.
+    /// Jobs, those first that were given up, then those that run, then those that wait, in their order. Those that are
+    /// done come the last one first.
     ///
     /// # Errors
     /// [`Error::Unavailable`] and [`Error::Store`].

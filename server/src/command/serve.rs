@@ -1,15 +1,14 @@
 //! `rounds serve`: the server, and a worker within it.
 
+use super::worker::Settings;
 use super::{DATABASE_DEFAULT, demo, open, with_causes};
 use axum::http::HeaderValue;
 use clap::Args;
 use rounds_server::{Clock, Config, Random, Tls, serve};
 use rounds_store::Store;
-use rounds_worker::{Options, Worker};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +44,8 @@ pub(crate) struct Serve {
     /// Leave the follow-up work to other processes.
     #[arg(long)]
     no_worker: bool,
+    #[command(flatten)]
+    worker: Settings,
     /// Make a neighbourhood with a year behind it first, if the database is empty; see `rounds demo`.
     #[arg(long)]
     demo: bool,
@@ -70,7 +71,7 @@ impl Serve {
         }
         let worker = match self.no_worker {
             true => None,
-            false => Some(start_worker(&store, &clock, &random).await?),
+            false => Some(self.worker.start(&store, &clock, &random).await?),
         };
         self.tell_first_steps(&store).await?;
         let ended = stopped.await;
@@ -110,15 +111,8 @@ impl Serve {
     }
 }
 
-async fn start_worker(store: &Store, clock: &Clock, random: &Random) -> Result<Worker, String> {
-    let boot = random.id(clock.now_ms()).map_err(|error| error.to_string())?;
-    let clock = clock.clone();
-    let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), Options::new(boot)).await;
-    worker.map_err(|error| with_causes(&error))
-}
-
 /// Ends when the process is asked to stop. Listens from now on, so that no signal is missed.
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, String> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {

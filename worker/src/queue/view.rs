@@ -51,7 +51,7 @@ impl Queue {
     /// Jobs, those first that need somebody, then in the order in which they run.
     pub(crate) async fn lines(&self, filter: Filter) -> Result<Vec<Line>, Error> {
         let (states, only_parked): (&[&str], bool) = match filter.state {
-            None => (&["Pending", "Queued", "Running", "Failed", "Killed", "Done"], false),
+            None => (&["Pending", "Queued", "Running", "Failed", "Killed"], false),
             Some(JobState::Waiting) => (&["Pending", "Queued", "Failed"], false),
             Some(JobState::Paused) => (&["Pending"], true),
             Some(JobState::Running) => (&["Running"], false),
@@ -64,8 +64,10 @@ impl Queue {
             queues.push(QUEUE.to_owned());
         }
         let queues: Vec<_> = queues.iter().map(|queue| format!("'{queue}'")).collect();
+        // Says what the states say already, in the words of the index of what is not done.
+        let not_done = if filter.state == Some(JobState::Done) { "" } else { "AND status <> 'Done'" };
         let condition = format!(
-            "WHERE job_type IN ({}) AND status IN ({}) AND ($1 = '' OR idempotency_key LIKE $1)
+            "WHERE job_type IN ({}) AND status IN ({}) {not_done} AND ($1 = '' OR idempotency_key LIKE $1)
              ORDER BY CASE status WHEN 'Killed' THEN 0 WHEN 'Running' THEN 1 WHEN 'Done' THEN 3 ELSE 2 END,
                  CASE status WHEN 'Done' THEN NULL ELSE run_at END, done_at DESC, id
              LIMIT $2",

@@ -4,7 +4,7 @@ use super::sample::*;
 use rounds_store::{Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
 
-fn timer(of: u64, in_area: u64, at_ms: i64) -> Timer {
+fn timer(of: u128, in_area: u128, at_ms: i64) -> Timer {
     Timer { record: record(of), area: area(in_area), at_ms }
 }
 
@@ -50,7 +50,7 @@ on_both_databases! {
 
         let first = store.due_timers(1_000, 100, 5).await.unwrap();
         assert_eq!(first, [busy[0], timer(1_002, 3, 400), timer(1_001, 2, 500), busy[1], timer(1_003, 3, 600)]);
-        let in_area = |which| move |timer: &&Timer| timer.area == area(which);
+        let in_area = |which: u128| move |timer: &&Timer| timer.area == area(which);
         let all = store.due_timers(1_000, 70, 1_000).await.unwrap();
         assert_eq!(all.iter().filter(in_area(1)).count(), 70);
         assert_eq!(all.iter().filter(in_area(3)).count(), 2);
