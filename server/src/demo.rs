@@ -29,12 +29,15 @@ use rounds_store::Store;
 use rounds_worker::{Options, Worker};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::transport::Endpoint;
 use volunteer::Volunteer;
 use word::PARTNERS;
 
 /// Partners look at what was referred to them every so many days.
 const PARTNER_DAYS: i64 = 3;
+/// How often the worker looks for what nobody told it of.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How large, and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +152,8 @@ pub async fn make(
     let serving = serve(Config::local(0), store.clone(), hands.clock(), random.clone(), until).await?;
     let url = format!("http://{}", serving.address);
     let clock = hands.clock();
-    let options = Options::new(random.id(now_ms)?);
+    // Days pass in no time here, so that what falls due overnight is looked for at once.
+    let options = Options { look_every: LOOK_EVERY, ..Options::new(random.id(now_ms)?) };
     let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await?;
 
     let result = play(store, settings, folder, random, &calendar, &hands, &url, &worker, progress).await;

@@ -32,6 +32,11 @@ impl TestClock {
         self.0.fetch_add(time.as_millis() as i64, Ordering::SeqCst);
     }
 
+    /// Sets it, back too.
+    pub fn set(&self, now_ms: i64) {
+        self.0.store(now_ms, Ordering::SeqCst);
+    }
+
     /// The same clock for the server.
     pub fn clock(&self) -> Clock {
         let clock = self.clone();

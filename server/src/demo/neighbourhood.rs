@@ -205,7 +205,7 @@ impl Plan<'_> {
             label_en: "Charging of electric bicycles".to_owned(),
             label_zh_hans: "电动自行车充电".to_owned(),
             label_zh_hant: "電動自行車充電".to_owned(),
-            retired: false,
+            ..body::Term::default()
         };
         self.add(district, Body::Term(body));
     }

@@ -104,7 +104,10 @@ impl Volunteer {
     /// came along is a matter of luck: they wait for the next round.
     fn follow_up(&mut self, cell: &Cell, day: Day, watch: &mut Watch) -> Result<(), Error> {
         let due = self.phone.today(watch.at_ms)?;
-        let mine = due.into_iter().map(|view| view.record).filter(|due| due.created.at_ms < self.synced_ms);
+        // Elevators and plantings have their own turn.
+        let mine = due.into_iter().map(|view| view.record).filter(|due| {
+            due.created.at_ms < self.synced_ms && matches!(due.text("sort"), "recheck" | "second_call")
+        });
         let mine: Vec<Record> = mine.take(3).collect();
         for due in mine {
             if !self.chance.percent(75) {
@@ -159,7 +162,8 @@ impl Volunteer {
             let findings = if result == "pass" { "" } else { *self.chance.pick(ELEVATOR_FINDINGS) };
             let word = if result == "fail" { "no" } else { "yes" };
             let answers = [("call", "yes"), ("door", word), ("level", "yes"), ("light", "yes")];
-            let inspection = inspection(elevator, all.elevator_checklist, &answers, result, findings);
+            let inspection =
+                inspection(elevator, "maintenance", all.elevator_checklist, &answers, result, findings);
             let mut group = vec![Draft::create(self.chance.id(at_ms), cell.area, inspection)];
             if result == "fail" {
                 group.push(self.request(cell, at_ms, elevator, "elevator", None));
@@ -180,8 +184,9 @@ impl Volunteer {
             let findings = if result == "pass" { "" } else { *self.chance.pick(PLANTING_FINDINGS) };
             let condition = if result == "pass" { "good" } else { "poor" };
             let answers = [("watered", "yes"), ("condition", condition)];
+            let planting = cell.plantings[at];
             let inspection =
-                inspection(cell.plantings[at], all.planting_checklist, &answers, result, findings);
+                inspection(planting, "watering", all.planting_checklist, &answers, result, findings);
             let group = vec![Draft::create(self.chance.id(at_ms), cell.area, inspection)];
             self.record(day, at_ms, group)?;
         }
@@ -293,6 +298,7 @@ fn due(last: &[i64], today: i64, days: i64) -> Vec<usize> {
 
 fn inspection(
     subject: RecordId,
+    sort: &str,
     checklist: RecordId,
     answers: &[(&str, &str)],
     result: &str,
@@ -306,7 +312,8 @@ fn inspection(
         answers: answers.collect(),
         result: result.to_owned(),
         findings: findings.to_owned(),
-        follow_up: None,
+        sort: sort.to_owned(),
+        ..body::Inspection::default()
     })
 }
 
