@@ -4,6 +4,7 @@ pub(crate) mod code;
 pub(crate) mod coordinate;
 pub(crate) mod demo;
 pub(crate) mod device;
+pub(crate) mod follow_up;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod phone;

@@ -35,6 +35,9 @@ enum Command {
     Demo(command::demo::Demo),
     /// Be a phone: record, list, sync, and see what is pending.
     Device(Box<command::device::DeviceCommand>),
+    /// See what is due, and why.
+    #[command(name = "followups")]
+    FollowUps(command::follow_up::FollowUps),
     /// See devices, revoke them, give them other areas, as a coordinator.
     Devices(command::coordinate::Devices),
     /// See what could not be taken in, and release or dismiss it, as a coordinator.
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
         Command::Plan(plan) => plan.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Device(device) => device.run().await,
+        Command::FollowUps(follow_ups) => follow_ups.run().await,
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,

@@ -4,8 +4,9 @@ use super::device::op_id;
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Identity};
-use rounds_domain::{Op, OpId};
+use rounds_domain::{Op, OpId, RecordId};
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
+use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
 use rounds_proto::{decode_op, id_from_wire, op_from_wire, op_to_wire, v1};
 use serde_json::{Value, json};
@@ -20,13 +21,13 @@ const PAGE_ROWS: i32 = 500;
 
 /// Whose sign-in to use.
 #[derive(Args, Debug)]
-struct SignIn {
+pub(super) struct SignIn {
     /// The file of an enrolled device, see `rounds device enrol`.
     #[arg(long, value_name = "FILE", env = "ROUNDS_DEVICE", default_value = "device.rounds", global = true)]
     store: PathBuf,
     /// Print JSON, one object a line, for scripts.
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// See devices, revoke them, give them other areas.
@@ -107,16 +108,26 @@ pub(crate) struct History {
 }
 
 /// A line to the server, signed in.
-struct Line {
+pub(super) struct Line {
     channel: Channel,
     authorization: MetadataValue<Ascii>,
 }
 
 impl SignIn {
-    fn open(&self) -> Result<Line, String> {
+    fn identity(&self) -> Result<Identity, String> {
         let device = Device::open(&self.store).map_err(|error| with_causes(&error))?;
-        let Identity { server_url, ca_pem, token, .. } =
-            device.identity().map_err(|error| with_causes(&error))?;
+        device.identity().map_err(|error| with_causes(&error))
+    }
+
+    /// The worker whom the device was enrolled for.
+    pub(super) fn worker(&self) -> Result<RecordId, String> {
+        let nobody =
+            "the device was enrolled for no worker: nothing is its own; enrol it with a code for a worker";
+        self.identity()?.worker.ok_or_else(|| nobody.to_owned())
+    }
+
+    pub(super) fn open(&self) -> Result<Line, String> {
+        let Identity { server_url, ca_pem, token, .. } = self.identity()?;
         let mut endpoint = Endpoint::from_shared(server_url.clone()).map_err(|error| error.to_string())?;
         if server_url.starts_with("https:") {
             let tls = match ca_pem {
@@ -131,7 +142,7 @@ impl SignIn {
 }
 
 impl Line {
-    fn signed<T>(&self, message: T) -> Request<T> {
+    pub(super) fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.authorization.clone());
         request
@@ -141,12 +152,16 @@ impl Line {
         DeviceServiceClient::new(self.channel.clone())
     }
 
-    fn history(&self) -> HistoryServiceClient<Channel> {
+    pub(super) fn directory(&self) -> DirectoryServiceClient<Channel> {
+        DirectoryServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn history(&self) -> HistoryServiceClient<Channel> {
         HistoryServiceClient::new(self.channel.clone())
     }
 }
 
-fn said(status: Status) -> String {
+pub(super) fn said(status: Status) -> String {
     status.message().to_owned()
 }
 
@@ -380,7 +395,7 @@ fn dispute_json(record: &str, dispute: &v1::Dispute) -> Value {
 impl History {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
-        id_from_wire::<rounds_domain::RecordId>("record", &self.record).map_err(|refusal| refusal.detail)?;
+        id_from_wire::<RecordId>("record", &self.record).map_err(|refusal| refusal.detail)?;
         let request = line.signed(v1::ListOpsRequest { record: self.record });
         let answer = line.history().list_ops(request).await.map_err(said)?.into_inner();
         for entry in answer.entries {
