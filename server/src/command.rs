@@ -1,12 +1,15 @@
 //! What the command line can do. Each command says in words what went wrong, and answers the exit code.
 
+pub(crate) mod channel;
 pub(crate) mod code;
 pub(crate) mod coordinate;
+pub(crate) mod delivery;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod follow_up;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod link;
 pub(crate) mod phone;
 pub(crate) mod plan;
 pub(crate) mod serve;

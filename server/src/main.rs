@@ -44,6 +44,10 @@ enum Command {
     Quarantine(command::coordinate::Quarantine),
     /// See records on which two people disagree, as a coordinator.
     Disputes(command::coordinate::Disputes),
+    /// See links that people outside hold, and revoke them.
+    Link(command::link::LinkCommand),
+    /// See messages to people outside, and try those again that failed.
+    Deliveries(command::delivery::Deliveries),
     /// See the ops behind a record.
     History(command::coordinate::History),
 }
@@ -72,6 +76,8 @@ async fn main() -> ExitCode {
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,
+        Command::Link(link) => link.run().await,
+        Command::Deliveries(deliveries) => deliveries.run().await,
         Command::History(history) => history.run().await,
     };
     done.unwrap_or_else(|message| {

@@ -2,11 +2,13 @@
 
 mod act;
 mod database;
+mod mail;
 mod peer;
 mod server;
 
 pub use act::{Act, new_id, visit};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};
+pub use mail::MailServer;
 pub use peer::{Peer, reason};
 pub use server::{TestClock, TestServer};
 

@@ -5,6 +5,7 @@
 
 mod rounds {
     mod access;
+    mod channel;
     mod demo;
     mod enrolment;
     mod history;

@@ -221,6 +221,7 @@ impl Worker {
         // In this order: a job leaves the one table after it is in the other.
         Ok(store.waiting_jobs(1).await?.is_empty()
             && store.due_timers(clock(), 1, 1).await?.is_empty()
+            && store.due_deliveries(clock(), 1).await?.is_empty()
             && queue.unfinished().await? == 0)
     }
 
