@@ -3,7 +3,7 @@
 usage: client.py HOST:PORT ADMIN_CODE GENERATED_DIR
 
 Makes an area and codes for other clients, then enrols itself as a phone: records a visit with a request offline,
-syncs, syncs the same again, pulls. Prints the area and the codes as JSON; fails on the first broken promise.
+syncs, syncs the same again, pulls, and reads a notice. Prints the area and the codes as JSON; fails on the first broken promise.
 """
 import json
 import sys
@@ -93,5 +93,51 @@ while True:
 assert {area, visit, request} <= records.keys(), records.keys()
 assert records[request].status == "open" and records[request].body.request.category == "water"
 assert not call(answer.cursor).feed, "nothing new, nothing sent"
+
+# What has to be done and who should know of it.
+terms = directory.ListTerms(directory_pb2.ListTermsRequest(vocabulary="request_category"),
+                            metadata=signed_in(admin.token)).terms
+hours = {term.word: term.due_hours for term in terms}
+assert (hours["emergency"], hours["water"], hours["noise"], hours["complex"]) == (2, 24, 7 * 24, 15 * 24), hours
+
+
+def change(*ops):
+    return directory.Change(directory_pb2.ChangeRequest(ops=ops), metadata=signed_in(admin.token)).verdicts
+
+
+def plan_with(**fields):
+    return create(area, record_pb2.KIND_PLAN, record_pb2.Body(plan=record_pb2.Plan(
+        subject=dwelling, sort="maintenance", mandated=True, **fields)))
+
+
+plan = plan_with(rule="FREQ=YEARLY", phases=[record_pb2.Phase(until_day=14, rule="FREQ=DAILY")])
+assert [it.outcome for it in change(plan)] == [op_pb2.OUTCOME_APPLIED]
+try:
+    change(plan_with(rule="FREQ=HOURLY"))
+    raise AssertionError("a plan does not recur by the hour")
+except grpc.RpcError as error:
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT and "BYHOUR" in error.details(), error
+deletion = op_pb2.Op(schema_version=1, record=plan.record, area=area, kind=record_pb2.KIND_PLAN, clock=clock(),
+                     delete=op_pb2.Delete(reason="a mistake"))
+[refused] = change(deletion)
+assert (refused.outcome, refused.reason) == (op_pb2.OUTCOME_NOT_APPLIED, "STEP_NOT_ALLOWED"), refused
+
+now_ms = int(time.time() * 1000)
+notice = create(area, record_pb2.KIND_NOTICE, record_pb2.Body(notice=record_pb2.Notice(
+    subject=plan.record, sort="gap", at_ms=now_ms, role="supervisor")))
+policy = create(area, record_pb2.KIND_POLICY, record_pb2.Body(policy=record_pb2.Policy(
+    steps=[record_pb2.ReminderStep(offset_minutes=-60, to="responsible")], quiet_from="21:00", quiet_until="07:00")))
+assert [it.outcome for it in change(notice, policy)] == [op_pb2.OUTCOME_APPLIED] * 2
+seen = op_pb2.Op(schema_version=1, record=notice.record, area=area, kind=record_pb2.KIND_NOTICE, clock=clock(),
+                 step=record_pb2.Step(to="seen"))
+withdrawn = op_pb2.Op(schema_version=1, record=notice.record, area=area, kind=record_pb2.KIND_NOTICE, clock=clock(),
+                         step=record_pb2.Step(to="withdrawn"))
+answer = call(answer.cursor, [sync_pb2.SealedOp(seq=4, op=seen), sync_pb2.SealedOp(seq=5, op=withdrawn)])
+outcomes = [it.outcome for it in answer.verdicts]
+assert outcomes == [op_pb2.OUTCOME_APPLIED, op_pb2.OUTCOME_QUARANTINED], answer.verdicts
+listed = directory.ListRecords(
+    directory_pb2.ListRecordsRequest(kind=record_pb2.KIND_NOTICE, due_from_ms=now_ms, due_until_ms=now_ms + 1),
+    metadata=signed_in(admin.token)).records
+assert (notice.record, "seen") in {(record.id, record.status) for record in listed}, listed
 
 print(json.dumps({"area": area, "codes": codes[1:]}))
