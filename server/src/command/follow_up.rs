@@ -11,6 +11,7 @@ use rounds_proto::{id_from_wire, kind_to_wire, op_from_wire, record_from_wire, v
 use rounds_server::Clock;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -168,6 +169,7 @@ impl Shell {
                 && assignees.as_ref().is_none_or(|mine| assignee(record).is_some_and(|id| mine.contains(&id)))
         });
         found.sort_by_key(|record| (due_ms(record), record.id));
+        let mut lines = String::new();
         for record in found {
             let area = areas.get(&record.area);
             let zone = area.map_or(TimeZone::UTC, |area| area.zone.clone());
@@ -184,14 +186,18 @@ impl Shell {
                     "source": record.reference("source"), "responsible": assignee(&record),
                     "responsible_name": responsible,
                 });
-                println!("{line}");
+                lines += &format!("{line}\n");
                 continue;
             }
             let mark = if is_overdue { "overdue" } else { record.status.as_str() };
             let (due, sort) = (local_moment(due_ms(&record), &zone), record.text("sort"));
-            println!("{due}\t{mark}\t{sort}\t{subject}\t{area_name}\t{responsible}\t{}", record.id);
+            lines +=
+                &format!("{due}\t{mark}\t{sort}\t{subject}\t{area_name}\t{responsible}\t{}\n", record.id);
         }
-        Ok(())
+        match std::io::stdout().write_all(lines.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot print: {error}")),
+            _ => Ok(()), // who stops reading has read enough
+        }
     }
 
     async fn why(&mut self, wanted: &str, as_json: bool) -> Result<(), String> {
@@ -212,8 +218,10 @@ impl Shell {
             None => Vec::new(),
         };
         let cause = versions.iter().position(|version| version.op == record.text("cause"));
+        let is_of_plan = source.as_ref().is_some_and(|source| source.kind == Kind::Plan);
+        let version = cause.filter(|_| is_of_plan).map(|at| at + 1);
         if as_json {
-            println!("{}", why_json(&record, source.as_ref(), cause.map(|at| (at + 1, &versions[at]))));
+            println!("{}", why_json(&record, source.as_ref(), cause.map(|at| &versions[at]), version));
             return Ok(());
         }
         let subject = self.name(record.reference("subject")).await?;
@@ -230,14 +238,16 @@ impl Shell {
         }
         match cause {
             Some(at) => {
-                let version = &versions[at];
-                let who = self.name(version.worker).await?;
+                let cause = &versions[at];
+                let who = self.name(cause.worker).await?;
                 let by = if who.is_empty() { String::new() } else { format!(" by {who}") };
-                let when = local_moment(version.at_ms, &zone);
-                let of_plan = source.as_ref().is_some_and(|source| source.kind == Kind::Plan);
-                let which =
-                    if of_plan { format!("version {} of the plan", at + 1) } else { "the cause".to_owned() };
-                println!("{which}: {when}{by}, op {}: {}", version.op, version.what);
+                let when = local_moment(cause.at_ms, &zone);
+                let which = match version {
+                    Some(number) => format!("version {number} of the plan"),
+                    None => "the cause".to_owned(),
+                };
+                let (op, what) = (&cause.op, &cause.what);
+                println!("{which}: {when}{by}, op {op}: {what}");
             }
             None if record.text("cause").is_empty() => println!("it does not say which op called for it"),
             None => println!("called for by op {}, which cannot be shown", record.text("cause")),
@@ -346,7 +356,12 @@ struct Version {
     what: String,
 }
 
-fn why_json(record: &Record, source: Option<&Record>, cause: Option<(usize, &Version)>) -> Value {
+fn why_json(
+    record: &Record,
+    source: Option<&Record>,
+    cause: Option<&Version>,
+    version: Option<usize>,
+) -> Value {
     json!({
         "follow_up": record.id,
         "stage": record.status,
@@ -356,10 +371,10 @@ fn why_json(record: &Record, source: Option<&Record>, cause: Option<(usize, &Ver
         "source_kind": source.map(|source| source.kind.name()),
         "rule": record.text("rule"),
         "cause": record.text("cause"),
-        "version": cause.map(|(version, _)| version),
-        "cause_at_ms": cause.map(|(_, cause)| cause.at_ms),
-        "cause_worker": cause.and_then(|(_, cause)| cause.worker),
-        "cause_in_words": cause.map(|(_, cause)| cause.what.as_str()),
+        "version": version,
+        "cause_at_ms": cause.map(|cause| cause.at_ms),
+        "cause_worker": cause.and_then(|cause| cause.worker),
+        "cause_in_words": cause.map(|cause| cause.what.as_str()),
         "made_by": record.created.op.to_string(),
         "made_at_ms": record.created.at_ms,
     })
