@@ -7,6 +7,7 @@
 
 use crate::error::Error;
 use crate::shared::Shared;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -46,9 +47,10 @@ fn has_calendar(kind: Kind) -> bool {
 /// Answers a calendar. Whatever is wrong with the path is answered alike.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
-    Path((kind, id, token)): Path<(String, Uuid, String)>,
+    path: Result<Path<(String, Uuid, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(Path((kind, id, token))) = path else { return crate::web::not_found(headers).await };
     match shared.calendar(&kind, RecordId(id), &token, &headers).await {
         Ok(Some(answer)) => answer,
         Ok(None) => crate::web::not_found(headers).await,

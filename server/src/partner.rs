@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::shared::Shared;
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -59,10 +60,11 @@ enum Remark {
 /// Shows the page.
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
-    Path(named): Path<Named>,
+    path: Result<Path<Named>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
     let language = language(&headers);
+    let Ok(Path(named)) = path else { return Closed::Unknown.page(language) };
     match shared.open(&named).await {
         Ok(opened) => shared.page(&opened, language, Remark::None, String::new()).await,
         Err(closed) => closed.page(language),
@@ -72,11 +74,12 @@ pub(crate) async fn show(
 /// Takes an answer.
 pub(crate) async fn answer(
     State(shared): State<Arc<Shared>>,
-    Path(named): Path<Named>,
+    path: Result<Path<Named>, PathRejection>,
     headers: HeaderMap,
     Form(answer): Form<Answer>,
 ) -> Response {
     let language = language(&headers);
+    let Ok(Path(named)) = path else { return Closed::Unknown.page(language) };
     // One after the other, so that the same form sent twice at once is seen to be the same.
     let _turn = shared.partner_turn.lock().await;
     let opened = match shared.open(&named).await {
@@ -84,16 +87,17 @@ pub(crate) async fn answer(
         Err(closed) => return closed.page(language),
     };
     match shared.take(&opened, &answer).await {
-        Ok(Remark::None) => secured(Redirect::to(&path(&named)).into_response()),
+        Ok(Remark::None) => secured(Redirect::to(&path_of(&named)).into_response()),
         Ok(remark) => match shared.open(&named).await {
             Ok(opened) => shared.page(&opened, language, remark, answer.text).await,
             Err(closed) => closed.page(language),
         },
+        Err(Error::DeviceRevoked) => Closed::Unknown.page(language),
         Err(error) => Closed::from(error).page(language),
     }
 }
 
-fn path((request, organization, expires, token): &Named) -> String {
+fn path_of((request, organization, expires, token): &Named) -> String {
     let link = Link::referral(RecordId(*request), RecordId(*organization), expires.saturating_mul(1_000));
     link.path(token)
 }

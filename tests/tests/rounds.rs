@@ -5,12 +5,14 @@
 
 mod rounds {
     mod access;
+    mod calendar;
     mod channel;
     mod demo;
     mod enrolment;
     mod history;
     mod import;
     mod input;
+    mod partner;
     mod port;
     mod store;
     mod sync;

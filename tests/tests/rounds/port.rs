@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 /// A call over HTTP/1, as a browser without TLS makes it.
-async fn http(server: &TestServer, request: Request<Full<Bytes>>) -> Response<Bytes> {
+pub(super) async fn http(server: &TestServer, request: Request<Full<Bytes>>) -> Response<Bytes> {
     let address = server.url().replace("http://", "");
     let stream = TcpStream::connect(&address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
