@@ -19,9 +19,9 @@ CREATE TABLE paused_kinds (
     since_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The oldest of each area, the areas in turn.
+-- The oldest of each area, the areas in turn: by number, so that those that are read together make one run of numbers.
 DROP INDEX waiting_jobs_oldest;
-CREATE INDEX waiting_jobs_next ON waiting_jobs (area, queued_ms, id);
+CREATE INDEX waiting_jobs_next ON waiting_jobs (area, through_number, id);
 -- Many timers are due at the same moment, the start of somebody's day: the record puts them in an order.
 DROP INDEX timers_next;
 CREATE INDEX timers_next ON timers (area, at_ms, record);

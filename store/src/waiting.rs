@@ -22,13 +22,13 @@ impl Store {
             Database::Sqlite { .. } => {
                 "places CROSS JOIN waiting_jobs ON waiting_jobs.id IN (
                      SELECT id FROM waiting_jobs AS oldest
-                     WHERE oldest.area = places.area ORDER BY oldest.queued_ms, oldest.id LIMIT $1
+                     WHERE oldest.area = places.area ORDER BY oldest.through_number, oldest.id LIMIT $1
                  )"
             }
             Database::Postgres(_) => {
                 "places CROSS JOIN LATERAL (
                      SELECT * FROM waiting_jobs AS oldest
-                     WHERE oldest.area = places.area ORDER BY oldest.queued_ms, oldest.id LIMIT $1
+                     WHERE oldest.area = places.area ORDER BY oldest.through_number, oldest.id LIMIT $1
                  ) AS waiting_jobs"
             }
         };
@@ -40,7 +40,7 @@ impl Store {
                  FROM places WHERE places.area IS NOT NULL
              )
              SELECT waiting_jobs.id, waiting_jobs.area, after_number, through_number FROM {of_each_area}
-             ORDER BY row_number() OVER (PARTITION BY waiting_jobs.area ORDER BY queued_ms, waiting_jobs.id), queued_ms
+             ORDER BY row_number() OVER (PARTITION BY waiting_jobs.area ORDER BY through_number, waiting_jobs.id), queued_ms
              LIMIT $2"
         );
         let rows: Vec<(Uuid, Uuid, i64, i64)> = read_on!(&self.shared.database, pool => {

@@ -12,6 +12,7 @@ mod rounds {
     mod history;
     mod import;
     mod input;
+    mod job;
     mod partner;
     mod port;
     mod store;

@@ -25,27 +25,14 @@ const SPLIT_JOBS: usize = 500;
 
 /// Does a job and writes down how it ended. `starts` counts this one, as apalis does.
 pub(crate) async fn handle(shared: &Arc<Shared>, worker: &Arc<str>, id: Ulid, starts: usize, payload: &[u8]) {
-    let job = Held { shared, worker, id };
-    let work = match Work::from_json(payload) {
-        Ok(work) => work,
-        Err(reason) => {
-            let run = Run { outcome: "dead", error: Some(reason.clone()), ..job.run(None) };
-            let mark = Mark { starts: starts as u32, reason, ..Mark::default() };
-            job.end(Ending::Dead(mark), Some(run)).await;
-            return;
-        }
-    };
-    let Some(mark) = job.mark(starts).await else { return };
-    if mark.starts >= STARTS_MAX {
-        let reason = format!("{} (at the last of {} starts)", mark.reason, mark.starts);
-        job.end(Ending::Dead(Mark { reason, ..mark }), None).await;
-        return;
+    let underway = shared.underway.read().await;
+    if !shared.is_stopping() {
+        Held { shared, worker, id }.handle(starts, payload).await;
     }
-    if mark.split && work.is_batch() {
-        job.split(&work, mark).await;
-        return;
+    drop(underway);
+    if shared.is_stopping() {
+        shared.quiet().await; // or apalis would fetch more
     }
-    job.start(&work, mark).await;
 }
 
 /// A job that is in our hands.
@@ -56,6 +43,27 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
+    async fn handle(&self, starts: usize, payload: &[u8]) {
+        let work = match Work::from_json(payload) {
+            Ok(work) => work,
+            Err(reason) => {
+                let run = Run { outcome: "dead", error: Some(reason.clone()), ..self.run(None) };
+                let starts = u32::try_from(starts).unwrap_or(u32::MAX);
+                self.end(Ending::Dead(Mark { starts, reason, ..Mark::default() }), Some(run)).await;
+                return;
+            }
+        };
+        let Some(mark) = self.mark(starts).await else { return };
+        if mark.starts >= STARTS_MAX {
+            let reason = format!("{} (at the last of {} starts)", mark.reason, mark.starts);
+            self.end(Ending::Dead(Mark { reason, ..mark }), None).await;
+        } else if mark.split && work.is_batch() {
+            self.split(&work, mark).await;
+        } else {
+            self.start(&work, mark).await;
+        }
+    }
+
     /// What earlier starts left behind. `None`: the worker stops.
     async fn mark(&self, starts: usize) -> Option<Mark> {
         if starts <= 1 {

@@ -122,7 +122,7 @@ macro_rules! on_jobs {
 pub(crate) use {execute, on_jobs};
 
 impl Queue {
-    /// Adds jobs. Those that are there already stay as they are.
+    /// Adds jobs. Those that are there already stay as they are, but for those that are done: they are done again.
     pub(crate) async fn release(&self, jobs: &[Released]) -> Result<(), Error> {
         let mark = |job: &Released| {
             let reason = "it was a part of a job that did not come to its end".to_owned();
@@ -142,7 +142,9 @@ impl Queue {
                      SELECT value ->> 'id', CAST(value ->> 'job' AS BLOB), value ->> 'key', value ->> 'priority',
                          value ->> 'starts', value ->> 'mark', $1, unixepoch()
                      FROM json_each($2) WHERE true
-                     ON CONFLICT DO NOTHING",
+                     ON CONFLICT (id) DO UPDATE SET status = 'Pending', job = excluded.job, run_at = excluded.run_at, attempts = 0,
+                         last_result = NULL, done_at = NULL, priority = excluded.priority
+                     WHERE Jobs.status = 'Done' AND excluded.attempts = 0",
                 )
                 .bind(QUEUE)
                 .bind(serde_json::Value::from_iter(jobs.iter().map(row)).to_string())
@@ -156,7 +158,9 @@ impl Queue {
                      SELECT id, convert_to(job, 'UTF8'), key, priority, starts, mark::jsonb, $1, now()
                      FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[])
                          AS new (id, job, key, priority, starts, mark)
-                     ON CONFLICT DO NOTHING",
+                     ON CONFLICT (id) DO UPDATE SET status = 'Pending', job = excluded.job, run_at = excluded.run_at, attempts = 0,
+                         last_result = NULL, done_at = NULL, priority = excluded.priority
+                     WHERE jobs.status = 'Done' AND excluded.attempts = 0",
                 )
                 .bind(QUEUE)
                 .bind(jobs.iter().map(|job| ulid(job.id)).collect::<Vec<_>>())

@@ -36,7 +36,7 @@ const HEARTBEATS_MISSED_MAX: u32 = 3;
 const LOOKS_PER_HEARTBEAT: u32 = 2;
 /// How often apalis says by itself that it is alive, and takes jobs over: never while somebody cares. Its own way does
 /// not work while it has jobs in its buffer, and takes a start from jobs that were not started.
-const APALIS_HEARTBEAT: Duration = Duration::from_secs(24 * 60 * 60);
+const APALIS_HEARTBEAT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How long to wait before apalis is started again after it ended.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// Looks for dead workers between two for what may be forgotten: an hour, at two each five seconds.
@@ -112,12 +112,16 @@ pub(crate) struct Shared {
     pub(crate) outside: Semaphore,
     /// Held by each job that runs, and by none but itself while one runs that may end the process.
     pub(crate) gate: RwLock<()>,
+    /// Held by each job that is in a handler's hands, until its end is written.
+    pub(crate) underway: RwLock<()>,
     /// Lets apalis look for jobs at once.
     pub(crate) wake: Arc<Notify>,
     /// Lets the dispatcher look whether there is room again.
     pub(crate) room: Notify,
     /// Turns true once.
     stopping: watch::Sender<bool>,
+    /// Turns true after that, when no job is under way any more.
+    quiet: watch::Sender<bool>,
     progress: watch::Sender<()>,
 }
 
@@ -125,6 +129,11 @@ impl Shared {
     /// Waits until the worker is told to stop.
     pub(crate) async fn stopped(&self) {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await; // the sender is in `self`
+    }
+
+    /// Waits until the worker was told to stop and no job is under way.
+    pub(crate) async fn quiet(&self) {
+        let _ = self.quiet.subscribe().wait_for(|quiet| *quiet).await; // the sender is in `self`
     }
 
     /// Whether the worker was told to stop.
@@ -171,6 +180,7 @@ impl Worker {
             slots: Semaphore::new(options.concurrency),
             outside: Semaphore::new((options.concurrency / 2).max(1)),
             gate: RwLock::new(()),
+            underway: RwLock::new(()),
             wake: Arc::new(Notify::new()),
             room: Notify::new(),
             store,
@@ -178,6 +188,7 @@ impl Worker {
             clock,
             options,
             stopping,
+            quiet: watch::Sender::new(false),
             progress,
         });
         purge(&shared).await?;
@@ -253,8 +264,15 @@ async fn keep_running(shared: Arc<Shared>) {
                     tracing::error!(?ended, "the job runner ended and is started again");
                 }
                 () = shared.stopped() => {
+                    // apalis does not go on with a fetch once it was told to stop, and on SQLite that fetch may be what
+                    // the ends of jobs wait for: so they end first.
+                    let ended = tokio::select! {
+                        _ = &mut running => true,
+                        _ = shared.underway.write() => false,
+                    };
+                    shared.quiet.send_replace(true);
                     // Not started yet: then it has taken up nothing.
-                    if context.stop().is_ok() && let Err(error) = running.await {
+                    if !ended && context.stop().is_ok() && let Err(error) = running.await {
                         tracing::warn!(error, "the job runner did not end well");
                     }
                 }

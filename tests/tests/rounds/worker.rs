@@ -18,15 +18,15 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A store with one area, and people who act in it.
-struct Field {
-    store: Store,
-    clock: TestClock,
-    area: AreaId,
+pub(super) struct Field {
+    pub(super) store: Store,
+    pub(super) clock: TestClock,
+    pub(super) area: AreaId,
     phone: DeviceId,
 }
 
 impl Field {
-    async fn on(database: &TestDatabase) -> Self {
+    pub(super) async fn on(database: &TestDatabase) -> Self {
         let store = database.open().await;
         let field =
             Self { store, clock: TestClock::default(), area: AreaId(new_id()), phone: DeviceId(new_id()) };
@@ -45,7 +45,7 @@ impl Field {
     }
 
     /// Somebody acts now.
-    async fn act(&self, acts: impl IntoIterator<Item = Act>) {
+    pub(super) async fn act(&self, acts: impl IntoIterator<Item = Act>) {
         self.bring(self.phone, acts.into_iter().map(|act| act.op(&self.clock))).await;
     }
 
@@ -72,7 +72,7 @@ impl Field {
     }
 
     /// A violation that was found and removed now.
-    async fn removed_violation(&self) -> RecordId {
+    pub(super) async fn removed_violation(&self) -> RecordId {
         let violation = self.found_violation().await;
         self.act([step(violation, self.area, "removed")]).await;
         violation
@@ -86,7 +86,7 @@ impl Field {
         violation
     }
 
-    async fn follow_ups_of(&self, source: RecordId) -> Vec<Record> {
+    pub(super) async fn follow_ups_of(&self, source: RecordId) -> Vec<Record> {
         let areas = self.store.areas().await.unwrap();
         let filter = RecordFilter { subject: Some(source), ..RecordFilter::of(Kind::FollowUp, areas, 1_000) };
         let mut found: Vec<_> =
@@ -96,32 +96,32 @@ impl Field {
     }
 
     /// How many ops the worker made so far.
-    async fn ops_of_the_worker(&self) -> u64 {
+    pub(super) async fn ops_of_the_worker(&self) -> u64 {
         self.store.device(DEVICE).await.unwrap().map_or(0, |device| device.acknowledged_through)
     }
 
-    async fn worker(&self) -> Worker {
+    pub(super) async fn worker(&self) -> Worker {
         self.worker_with(options()).await
     }
 
-    async fn worker_with(&self, options: Options) -> Worker {
+    pub(super) async fn worker_with(&self, options: Options) -> Worker {
         let clock = self.clock.clone();
         Worker::start(self.store.clone(), Arc::new(move || clock.now_ms()), options).await.unwrap()
     }
 
-    async fn close(self, worker: Worker) {
+    pub(super) async fn close(self, worker: Worker) {
         worker.stop().await;
         self.store.close().await;
     }
 }
 
 /// As the product has them, but that failed jobs are started again at once.
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { retry_after: Duration::ZERO, ..Options::new(new_id()) }
 }
 
 /// For jobs that come into the table behind the store's back, so that nobody hints at them.
-fn unhinted() -> Options {
+pub(super) fn unhinted() -> Options {
     Options { look_every: Duration::from_millis(20), ..options() }
 }
 
@@ -138,11 +138,11 @@ fn statuses(follow_ups: &[Record]) -> Vec<&str> {
 }
 
 /// The job runner's table of jobs.
-fn jobs(database: &TestDatabase) -> &'static str {
+pub(super) fn jobs(database: &TestDatabase) -> &'static str {
     if database.is_postgres() { "apalis.jobs" } else { "Jobs" }
 }
 
-async fn count_jobs(database: &TestDatabase, store: &Store, condition: &str) -> i64 {
+pub(super) async fn count_jobs(database: &TestDatabase, store: &Store, condition: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM {} WHERE {condition}", jobs(database));
     database.number(store, &sql).await.unwrap()
 }
@@ -474,13 +474,13 @@ on_both_databases! {
 
 /// Holds the first job where it begins.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     doors: std::sync::Mutex<Option<std::sync::mpsc::Sender<()>>>,
 }
 
 impl Held {
     /// A fault at which the first job says that it began and waits until it is let go.
-    fn fault(&self) -> (Fault, mpsc::UnboundedReceiver<()>) {
+    pub(super) fn fault(&self) -> (Fault, mpsc::UnboundedReceiver<()>) {
         let (say, began) = mpsc::unbounded_channel();
         let (let_go, door) = std::sync::mpsc::channel();
         *self.doors.lock().unwrap() = Some(let_go);
@@ -496,7 +496,7 @@ impl Held {
         (Arc::new(held), began)
     }
 
-    fn let_go(&self) {
+    pub(super) fn let_go(&self) {
         self.doors.lock().unwrap().take();
     }
 }

@@ -50,18 +50,21 @@ const COLUMNS_POSTGRES: &str = "id, job, job_type, status, attempts, extract(epo
 impl Queue {
     /// Jobs, those first that need somebody, then in the order in which they run.
     pub(crate) async fn lines(&self, filter: Filter) -> Result<Vec<Line>, Error> {
-        let (states, only_parked): (&[&str], bool) = match filter.state {
-            None => (&["Pending", "Queued", "Running", "Failed", "Killed"], false),
-            Some(JobState::Waiting) => (&["Pending", "Queued", "Failed"], false),
-            Some(JobState::Paused) => (&["Pending"], true),
-            Some(JobState::Running) => (&["Running"], false),
-            Some(JobState::Dead) => (&["Killed"], false),
-            Some(JobState::Done) => (&["Done"], false),
+        let states: &[&str] = match filter.state {
+            None => &["Pending", "Queued", "Running", "Failed", "Killed"],
+            Some(JobState::Waiting) => &["Pending", "Queued", "Failed"],
+            Some(JobState::Paused) => &["Pending"],
+            Some(JobState::Running) => &["Running"],
+            Some(JobState::Dead) => &["Killed"],
+            Some(JobState::Done) => &["Done"],
         };
         let states: Vec<_> = states.iter().map(|state| format!("'{state}'")).collect();
-        let mut queues: Vec<_> = JobKind::ALL.into_iter().map(parked).collect();
-        if !only_parked {
+        let mut queues = Vec::new();
+        if filter.state != Some(JobState::Paused) {
             queues.push(QUEUE.to_owned());
+        }
+        if matches!(filter.state, None | Some(JobState::Paused)) {
+            queues.extend(JobKind::ALL.into_iter().map(parked));
         }
         let queues: Vec<_> = queues.iter().map(|queue| format!("'{queue}'")).collect();
         // Says what the states say already, in the words of the index of what is not done.
