@@ -296,7 +296,7 @@ impl Tx for PostgresTx {
             query(
                 "INSERT INTO timers (record, area, at_ms)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])
-                 ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = excluded.at_ms",
+                 ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = least(timers.at_ms, excluded.at_ms)",
             )
             .bind(column(&writes.timers, |timer| timer.record.0))
             .bind(column(&writes.timers, |timer| timer.area.0))

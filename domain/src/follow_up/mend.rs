@@ -38,15 +38,14 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             mends.push(Mend { record: follow_up.id, kind: Kind::FollowUp, area: follow_up.area, action });
         };
         let Some(wanted) = wanted else {
-            // The work that did it does another one, now that more is known.
-            let done_by_us = follow_up.status == "done" && ours(follow_up, around.system);
-            if done_by_us && source.deleted.is_none() {
-                act(step_to("open"));
-            }
-            if matches!(follow_up.status.as_str(), "open" | "missed")
-                || (done_by_us && source.deleted.is_none())
-            {
-                act(cancelled());
+            match follow_up.status.as_str() {
+                "open" | "missed" => act(cancelled()),
+                // The work that did it does another one, now that more is known.
+                "done" if ours(follow_up, around.system) && source.deleted.is_none() => {
+                    act(step_to("open"));
+                    act(cancelled());
+                }
+                _ => {}
             }
             continue;
         };
@@ -56,8 +55,13 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
         }
         let stays = matches!(follow_up.status.as_str(), "open" | "missed")
             || (follow_up.status == "cancelled" && ours(follow_up, around.system));
-        if stays && target != "done" {
-            let changes = changes(follow_up, &wanted.follow_up, around.system);
+        let is_done = follow_up.status == "done" && ours(follow_up, around.system);
+        if stays || is_done {
+            let mut changes = changes(follow_up, &wanted.follow_up, around.system);
+            if target == "done" {
+                // Who did it is history; when it was due may turn out to have been another time.
+                changes.retain(|change| change.field.ends_with("_at_ms"));
+            }
             if !changes.is_empty() {
                 act(Action::Edit { changes, reason: String::new() });
             }

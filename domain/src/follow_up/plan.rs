@@ -75,7 +75,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     if !said.resting {
         let until_ms = newest_ms.max(around.now_ms + HORIZON_DAYS * DAY_MS);
         let (candidates, following) = match said.after_completion {
-            true => (calendar.chain(&said, &completions, around.now_ms, until_ms), None),
+            true => (calendar.chain(&said, &completions, plan.id, around.now_ms, until_ms), None),
             false => calendar.windows(&said, &completions, plan.id, since_ms, around.now_ms, until_ms),
         };
         let last_expired = candidates
@@ -86,7 +86,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         let current = candidates.last().filter(|_| said.after_completion).map(|it| it.name.clone());
         let is_ours = |it: &Candidate| it.due_ms >= since_ms || current.as_ref() == Some(&it.name);
         for candidate in candidates.into_iter().filter(is_ours) {
-            let id = plan.id.derived(&format!("due/{}", candidate.name));
+            let id = follow_up_id(plan.id, &candidate);
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
             let is_late = is_expired && candidate.done.is_none() && !known.contains(&id);
             if is_late && !catches_up(&said.catch_up, Some(candidate.due_ms) == last_expired) {
@@ -100,6 +100,10 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     gaps(plan, &said, &completions, &calendar, around, &mut called);
     switched_off(plan, &said, around, &mut called);
     called
+}
+
+fn follow_up_id(plan: RecordId, candidate: &Candidate) -> RecordId {
+    plan.derived(&format!("due/{}", candidate.name))
 }
 
 /// Whether one that nobody made in time, and that can no longer be done in time, is made now.
@@ -293,40 +297,70 @@ impl<'a> Calendar<'a> {
                 candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
             }
         }
-        for completion in completions {
-            let named = completion.names.and_then(|id| {
-                candidates.iter().position(|it| plan.derived(&format!("due/{}", it.name)) == id)
-            });
-            let fitting = || {
-                let at_ms = completion.done.at_ms;
-                let open =
-                    |it: &Candidate| (it.opens_ms..=it.expires_ms.unwrap_or(i64::MAX)).contains(&at_ms);
-                candidates.iter().position(|it| it.done.is_none() && open(it))
-            };
-            if let Some(at) = named.or_else(|| completion.names.is_none().then(fitting).flatten()) {
-                candidates[at].done.get_or_insert(completion.done);
-            }
-        }
-        self.keep_within_gap(said, completions, &mut candidates);
+        self.assign(said, completions, plan, &mut candidates);
         (candidates, following_ms)
     }
 
-    /// The law may ask for the next one earlier than the calendar does.
-    fn keep_within_gap(&self, said: &Plan, completions: &[Completion], candidates: &mut [Candidate]) {
-        let Some(gap_days) = said.gap_days_max else { return };
-        let last = completions.last().map(|it| local_day(it.done.at_ms, self.zone)).unwrap_or(self.begins);
-        let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
-        let last_ms = completions.last().map_or(i64::MIN, |it| it.done.at_ms);
-        let next = candidates.iter_mut().find(|it| it.done.is_none() && it.due_ms > last_ms);
-        if let Some(next) = next.filter(|it| it.due_ms > latest_ms) {
-            let earlier = self.window(said, next.name.clone(), latest_ms, &next.rule);
-            next.due_ms = latest_ms;
-            next.opens_ms = next.opens_ms.min(earlier.opens_ms);
+    /// Says of each time by the calendar which work does it. The law may ask for the next one after some work earlier
+    /// than the calendar does.
+    fn assign(&self, said: &Plan, completions: &[Completion], plan: RecordId, candidates: &mut [Candidate]) {
+        let mut rest = completions;
+        let mut last = self.begins;
+        let mut is_next = true; // the first that nothing did since the last work
+        for candidate in candidates {
+            let id = follow_up_id(plan, candidate);
+            let mut window;
+            loop {
+                window = candidate.clone();
+                if is_next {
+                    self.keep_within_gap(said, last, &mut window);
+                }
+                let Some(completion) = rest.first() else { break };
+                let at_ms = completion.done.at_ms;
+                let is_anothers = completion.names.is_some_and(|named| named != id);
+                let in_time = window.expires_ms.is_none_or(|expires_ms| at_ms <= expires_ms);
+                if at_ms >= window.opens_ms && !(is_anothers && in_time) {
+                    break;
+                }
+                (last, is_next) = (local_day(at_ms, self.zone), true);
+                rest = &rest[1..];
+            }
+            let fits = |it: &&Completion| {
+                (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&it.done.at_ms)
+            };
+            if let Some(completion) = rest.first().filter(fits) {
+                window.done = Some(completion.done);
+                (last, is_next) = (local_day(completion.done.at_ms, self.zone), true);
+                rest = &rest[1..];
+            } else {
+                // Work that names it does it, however late.
+                window.done = completions.iter().find(|it| it.names == Some(id)).map(|it| it.done);
+                is_next = false;
+            }
+            *candidate = window;
         }
     }
 
+    fn keep_within_gap(&self, said: &Plan, last: Date, candidate: &mut Candidate) {
+        let Some(gap_days) = said.gap_days_max else { return };
+        let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
+        if latest_ms >= candidate.due_ms {
+            return;
+        }
+        let earlier = self.window(said, candidate.name.clone(), latest_ms, &candidate.rule);
+        let expires_ms = earlier.expires_ms.or(candidate.expires_ms);
+        *candidate = Candidate { expires_ms, ..earlier };
+    }
+
     /// After completion: a chain from one completion, or missed one, to the next.
-    fn chain(&self, said: &Plan, completions: &[Completion], now_ms: i64, until_ms: i64) -> Vec<Candidate> {
+    fn chain(
+        &self,
+        said: &Plan,
+        completions: &[Completion],
+        plan: RecordId,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> Vec<Candidate> {
         let look_back = local_day(now_ms - 2 * LOOK_BACK_DAYS * DAY_MS, self.zone);
         let day_of = |completion: &Completion| local_day(completion.done.at_ms, self.zone);
         let mut rest = completions;
@@ -373,6 +407,13 @@ impl<'a> Calendar<'a> {
             }
             anchor = Some(due_day);
         }
+        // Work that names one that was missed does that too, however late.
+        for completion in completions {
+            let names = |it: &Candidate| completion.names == Some(follow_up_id(plan, it));
+            if let Some(named) = candidates.iter_mut().find(|it| names(it)) {
+                named.done.get_or_insert(completion.done);
+            }
+        }
         candidates // the next one follows from work, or from being missed
     }
 
@@ -403,7 +444,6 @@ fn gaps(
     called: &mut CalledFor,
 ) {
     let Some(gap_days) = said.gap_days_max.map(i64::from) else { return };
-    let since = local_day(around.now_ms - LOOK_BACK_DAYS * DAY_MS, around.zone);
     let planned_since = local_day(plan.created.at_ms, around.zone).max(calendar.begins);
     let mut days: Vec<Date> = completions.iter().map(|it| local_day(it.done.at_ms, around.zone)).collect();
     // Before there was a plan, nobody promised anything.
@@ -423,7 +463,7 @@ fn gaps(
         if next.is_none() && !is_ended {
             called.moments.push(latest_ms + 1);
         }
-        if is_too_long && days_later(*day, gap_days) >= since {
+        if is_too_long {
             called.notices.push(WantedNotice {
                 id: plan.id.derived(&format!("gap/{day}")),
                 subject: plan.id,
@@ -487,7 +527,9 @@ pub fn preview(said: &Plan, from: Date, until: Date, zone: &TimeZone) -> Vec<Pre
         let mut candidate = calendar.candidate(&said, occurrence, rule);
         if let (Some(gap_days), Some(last)) = (said.gap_days_max, done_on) {
             let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), zone);
-            candidate.due_ms = candidate.due_ms.min(latest_ms);
+            if latest_ms < candidate.due_ms {
+                candidate = calendar.window(&said, candidate.name, latest_ms, rule);
+            }
         }
         let day = local_day(candidate.due_ms, zone);
         if day > until {

@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use uuid::Uuid;
 
-const ELEVATORS: &[u8] = include_bytes!("../../data/elevators.csv");
-const TREES: &[u8] = include_bytes!("../../data/trees.csv");
+pub(super) const ELEVATORS: &[u8] = include_bytes!("../../data/elevators.csv");
+pub(super) const TREES: &[u8] = include_bytes!("../../data/trees.csv");
 /// 2026-11-22T08:00:00Z, in ms since 1970 UTC.
 const NOW_MS: i64 = 1_795_334_400_000;
 
@@ -32,7 +32,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// As the README says it.
-fn elevators() -> Settings {
+pub(super) fn elevators() -> Settings {
     Settings {
         time_zone: Some("America/New_York".to_owned()),
         area_column: Some("borough".to_owned()),
@@ -57,7 +57,7 @@ fn elevators() -> Settings {
 }
 
 /// As the README says it.
-fn trees() -> Settings {
+pub(super) fn trees() -> Settings {
     Settings {
         time_zone: Some("America/Los_Angeles".to_owned()),
         reference: Some("TreeID".to_owned()),
@@ -105,7 +105,7 @@ async fn try_import(store: &Store, settings: &Settings, file: &[u8]) -> Result<(
     Ok((summary, report))
 }
 
-async fn run_import(store: &Store, settings: &Settings, file: &[u8]) -> (Summary, Vec<Rejected>) {
+pub(super) async fn run_import(store: &Store, settings: &Settings, file: &[u8]) -> (Summary, Vec<Rejected>) {
     let (summary, report) = try_import(store, settings, file).await.unwrap();
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(&report[..]);
     let rejected = reader.byte_records().map(|row| {
