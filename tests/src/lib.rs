@@ -2,6 +2,7 @@
 
 mod act;
 mod database;
+pub mod kill;
 mod mail;
 mod peer;
 mod server;
