@@ -322,6 +322,8 @@ enum Holder {
     Team,
     You,
     Other,
+    /// It is over.
+    Nobody,
 }
 
 impl Holder {
@@ -331,6 +333,7 @@ impl Holder {
             Self::Team => words.team,
             Self::You => words.you,
             Self::Other => words.other,
+            Self::Nobody => "",
         }
     }
 }
@@ -351,6 +354,7 @@ fn stays(request: &Record, organization: RecordId) -> Vec<(i64, &str, Holder, Op
                 referred = Holder::Team;
                 Holder::Team
             }
+            "closed" | "rejected" => Holder::Nobody,
             _ => Holder::Team, // resolved: the team has to look
         };
         stays.push((taken.trace.at_ms, taken.step.to.as_str(), holder, Some(taken)));
@@ -361,11 +365,9 @@ fn stays(request: &Record, organization: RecordId) -> Vec<(i64, &str, Holder, Op
 /// How long each holder has had it, all in all.
 fn clocks(request: &Record, organization: RecordId, language: Language, now_ms: i64) -> Vec<Clock> {
     let stays = stays(request, organization);
-    let is_over = matches!(request.status.as_str(), "closed" | "rejected");
     let ends = stays.iter().skip(1).map(|(at_ms, ..)| *at_ms);
-    let last = if is_over { stays.last().map_or(now_ms, |(at_ms, ..)| *at_ms) } else { now_ms };
     let mut sums = [(Holder::Team, 0), (Holder::You, 0), (Holder::Other, 0)];
-    for ((from_ms, _, holder, _), until_ms) in stays.iter().zip(ends.chain([last])) {
+    for ((from_ms, _, holder, _), until_ms) in stays.iter().zip(ends.chain([now_ms])) {
         for (of, sum) in &mut sums {
             if of == holder {
                 *sum += (until_ms - from_ms).max(0);
@@ -399,7 +401,7 @@ fn history(
         .map(|(at, ((from_ms, status, holder, taken), until_ms))| {
             let repeated = taken.is_some_and(|taken| taken.standing == Standing::Repeated);
             let by_you = taken.is_some_and(|taken| taken.trace.op.device == device);
-            let stage = if repeated { words(language).report } else { stage(language, status) };
+            let stage = if repeated { words(language).reported } else { stage(language, status) };
             let text = taken.filter(|_| at >= first || by_you).map_or("", |taken| taken.step.reason.as_str());
             Entry {
                 at: moment(*from_ms, zone),
@@ -548,6 +550,7 @@ struct Words {
     other: &'static str,
     accept: &'static str,
     report: &'static str,
+    reported: &'static str,
     resolve: &'static str,
     send_back: &'static str,
     your_text: &'static str,
@@ -587,6 +590,7 @@ const WORDS: [Words; 3] = [
         other: "another partner",
         accept: "Take it on",
         report: "Report progress",
+        reported: "Progress",
         resolve: "It is solved",
         send_back: "Send it back",
         your_text: "What is there to say?",
@@ -620,6 +624,7 @@ const WORDS: [Words; 3] = [
         other: "其他单位",
         accept: "接办",
         report: "报告进展",
+        reported: "进展",
         resolve: "已办结",
         send_back: "退回",
         your_text: "说明",
@@ -652,6 +657,7 @@ const WORDS: [Words; 3] = [
         other: "其他單位",
         accept: "接辦",
         report: "回報進度",
+        reported: "進度",
         resolve: "已辦結",
         send_back: "退回",
         your_text: "說明",

@@ -11,26 +11,27 @@ use std::sync::Arc;
 /// Says how to reach the mail server. Never an option: the command line of a process is there for all to read.
 const SMTP_URL_VARIABLE: &str = "ROUNDS_SMTP_URL";
 
+const HEADING: &str = "Telling people outside";
+
 /// How people outside are told.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Telling people outside")]
 pub(crate) struct ChannelArgs {
     /// Where people outside find this server, for links in messages: https://rounds.example.org
-    #[arg(long, value_name = "URL", env = "ROUNDS_PUBLIC_URL")]
+    #[arg(help_heading = HEADING, long, value_name = "URL", env = "ROUNDS_PUBLIC_URL")]
     public_url: Option<String>,
     /// The sender of mails, such as "Rounds <rounds@example.org>". The mail server is named by the environment variable
     /// ROUNDS_SMTP_URL or by --smtp-url-file: smtps://USER:PASSWORD@HOST
-    #[arg(long, value_name = "MAILBOX")]
+    #[arg(help_heading = HEADING, long, value_name = "MAILBOX")]
     mail_from: Option<String>,
     /// A file with the URL of the mail server, instead of ROUNDS_SMTP_URL.
-    #[arg(long, value_name = "FILE", requires = "mail_from")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", requires = "mail_from")]
     smtp_url_file: Option<PathBuf>,
     /// The language of mails.
-    #[arg(long, value_enum, default_value = "en")]
+    #[arg(help_heading = HEADING, long, value_enum, default_value = "en")]
     language: Language,
     /// Call web hooks without encryption, and at addresses of this machine and its network, too. Whoever may edit
     /// organizations can then make this machine call others of its network.
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     allow_private_hooks: bool,
 }
 
