@@ -74,9 +74,12 @@ impl Year {
     /// When something stands at the end that should not, or does not that should.
     pub async fn live(&self, store: &Store, clock: &TestClock, options: impl Fn() -> Options) -> Report {
         let zones = zones(store).await;
-        let phone = DeviceId(crate::new_id());
         clock.set(self.noon_ms(0, &TimeZone::UTC));
-        store.internal_device(phone, "a phone", Role::Admin, clock.now_ms()).await.unwrap();
+        // What one phone records is in the order of time.
+        let (phone, offline) = (DeviceId(crate::new_id()), DeviceId(crate::new_id()));
+        for device in [phone, offline] {
+            store.internal_device(device, "a phone", Role::Admin, clock.now_ms()).await.unwrap();
+        }
         for (template, area) in &self.plans {
             let today = local_day(clock.now_ms(), &zones[area]);
             let plan = rounds_domain::body::Plan { from: today.to_string(), ..template.plan() };
@@ -101,7 +104,8 @@ impl Year {
                 let zone = &zones[&work.follow_up.area];
                 let sort = work.follow_up.text("sort").to_owned();
                 done.entry((subject, sort)).or_default().insert(local_day(work.at_ms, zone));
-                bring(store, phone, clock.now_ms(), work).await;
+                let by = if work.at_ms < clock.now_ms() - 24 * HOUR_MS { offline } else { phone };
+                bring(store, by, clock.now_ms(), work).await;
             }
             if self.kills.contains(&day) {
                 drop(worker.take());
