@@ -9,7 +9,7 @@ mod server;
 
 pub use act::{Act, new_id, visit};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};
-pub use mail::MailServer;
+pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
 pub use server::{TestClock, TestServer};
 

@@ -6,6 +6,11 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+/// The Python that `scripts/foreign-python` makes.
+pub fn foreign_python() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/foreign/python/bin/python")
+}
+
 /// A mail server on this machine that keeps nothing: each mail is handed to the test.
 #[derive(Debug)]
 pub struct MailServer {
@@ -22,10 +27,9 @@ impl MailServer {
     /// # Panics
     /// If there is no Python for it.
     pub async fn start() -> Self {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let python = root.join("target/foreign/python/bin/python");
+        let python = foreign_python();
         let mut process = Command::new(&python)
-            .arg(root.join("tests/foreign/smtp.py"))
+            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("foreign/smtp.py"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

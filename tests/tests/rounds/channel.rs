@@ -10,7 +10,7 @@ use rounds_store::{
     Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, Purpose, Store, Timer,
     content_hash,
 };
-use rounds_tests::{Act, MailServer, TestClock, TestDatabase, new_id, on_both_databases};
+use rounds_tests::{Act, MailServer, TestClock, TestDatabase, foreign_python, new_id, on_both_databases};
 use rounds_worker::{ChannelOptions, Channels, MailOptions, Options, Worker};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -628,6 +628,91 @@ on_both_databases! {
         }
         assert_eq!(text.matches("Maintenance  Elevator 2").count(), 20 + 3, "{text}");
         assert!(text.contains("2026-11-22 19:00  Maintenance"), "{text}");
+        site.close(worker).await;
+    }
+}
+
+#[tokio::test]
+async fn the_protocols_example_tells_our_messages_from_others() {
+    let database = TestDatabase::sqlite().await;
+    let mut hook = Receiver::start().await;
+    let site = Site::on(&database, &hook.url, "").await;
+    let worker = site.worker(None).await;
+    site.refer(site.referred_request().await).await;
+    let posted = hook.posted.recv().await.unwrap();
+    let hook_key = Link::of(Purpose::WebHook, site.organization);
+    let secret = site.store.link_secret(&site.key, &hook_key).await.unwrap();
+
+    let protocol = include_str!("../../../PROTOCOL.md");
+    let (_, example) = protocol.split_once("```python\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let told = serde_json::json!({
+        "key": format!("whsec_{}", BASE64_STANDARD.encode(secret)),
+        "headers": {
+            "webhook-id": posted.header("webhook-id"),
+            "webhook-timestamp": posted.header("webhook-timestamp"),
+            "webhook-signature": posted.header("webhook-signature"),
+        },
+        "body": posted.body,
+        "now": site.clock.now_ms() / 1_000,
+    });
+    let script = format!(
+        "import json, sys\n{example}
+told = json.loads(sys.argv[1])
+key, headers, body, now = told['key'], told['headers'], told['body'].encode(), told['now']
+print(is_ours(key, headers, body, now), is_ours(key, headers, body + b' ', now), is_ours(key, headers, body, now + 301))"
+    );
+    let ran =
+        tokio::process::Command::new(foreign_python()).args(["-c", &script, &told.to_string()]).output();
+    let ran = ran.await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), "True False False", "{ran:?}");
+    site.close(worker).await;
+}
+
+on_both_databases! {
+    async fn referring_a_request_is_all_that_it_takes_to_tell_the_partner(database: &TestDatabase) {
+        let mut hook = Receiver::start().await;
+        let site = Site::on(database, &hook.url, "").await;
+        let worker = site.worker(None).await;
+        let request = body::Request {
+            category: "water".to_owned(),
+            channel: "phone".to_owned(),
+            ..body::Request::default()
+        };
+        let create = Act::create(site.community, Body::Request(request));
+        let request = create.record();
+        let step = |step: Step| Act::step(request, site.community, Kind::Request, step);
+        let due_at_ms = Some(site.clock.now_ms() + DAY_MS);
+        let triaged = Step { to: "triaged".to_owned(), ..Step::default() };
+        let referred = Step {
+            to: "referred".to_owned(),
+            organization: Some(site.organization),
+            due_at_ms,
+            ..Step::default()
+        };
+        site.act(vec![create, step(triaged.clone()), step(referred.clone())]).await;
+        worker.drained().await.unwrap();
+        let posted = hook.posted();
+        assert_eq!(posted.len(), 1);
+        assert_eq!(posted[0].json()["subject"]["id"], request.to_string());
+
+        // Sent back before it was told, then referred anew: told of that only.
+        hook.answer(500);
+        site.clock.advance(MINUTE);
+        site.act(vec![step(triaged.clone())]).await;
+        site.clock.advance(MINUTE);
+        site.act(vec![step(referred.clone())]).await;
+        worker.drained().await.unwrap();
+        let failed = hook.posted();
+        assert_eq!(failed.len(), 1);
+        assert_ne!(failed[0].header("webhook-id"), posted[0].header("webhook-id"));
+        hook.answer(200);
+        site.clock.advance(Duration::from_secs(10));
+        site.act(vec![step(triaged)]).await;
+        worker.drained().await.unwrap();
+        site.clock.advance(HOUR);
+        worker.drained().await.unwrap();
+        assert_eq!(hook.posted().len(), 0, "it was sent back meanwhile");
         site.close(worker).await;
     }
 }
