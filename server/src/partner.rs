@@ -194,7 +194,10 @@ impl Shared {
         if !Role::Partner.may(&op.action, op.kind) {
             return Ok(Remark::Stale);
         }
-        let device = self.store.internal_device(device, "partner page", Role::Partner, now_ms).await?;
+        let organization = self.store.record(opened.organization).await?;
+        let name = organization.as_ref().map_or("", |numbered| numbered.record.text("name"));
+        let label = format!("partner page of {name}");
+        let device = self.store.internal_device(device, &label, Role::Partner, now_ms).await?;
         if device.revoked_ms.is_some() {
             return Err(Error::DeviceRevoked);
         }

@@ -25,12 +25,13 @@ use message::Message;
 use rounds_domain::body::Policy;
 use rounds_domain::{AreaId, Body, Language, Record, RecordId};
 use rounds_store::{Channel, Delivery, LinkKey, NewDelivery, Store, Tried};
+use std::time::Duration;
 
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// How long a claim counts: longer than any channel takes to give up.
+/// How long a claim counts: longer than any channel takes to give up, see [`ANSWER_TIME_MAX`].
 const CLAIM_MS: i64 = 90 * SECOND_MS;
 /// How long to wait after the first try; four times as long after each further one,
 const PAUSE_FIRST_MS: i64 = 30 * SECOND_MS;
@@ -42,6 +43,9 @@ const ATTEMPTS_MAX: u32 = 16;
 const RELEASE_MAX: u32 = 500;
 /// Longest error that is kept, in characters.
 const ERROR_CHARS_MAX: usize = 500;
+
+/// The longest that an address may be given to answer: less than a claim counts, and than a job may take.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How people outside are told.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub struct ChannelOptions {
     /// Web hooks may be in plain text, and at private addresses. Whoever may edit organizations can then make this
     /// machine call others of its network.
     pub allow_private_hooks: bool,
+    /// How long an address may take to answer; what takes longer is tried again. At most [`ANSWER_TIME_MAX`].
+    pub answer_time: Duration,
 }
 
 /// How to send mail.
@@ -91,12 +97,13 @@ impl Channels {
     /// # Errors
     /// Which option cannot be, and what to write instead.
     pub fn new(options: ChannelOptions) -> Result<Self, String> {
+        let answer_time = options.answer_time.min(ANSWER_TIME_MAX);
         Ok(Self {
             link_key: options.link_key,
             public_url: options.public_url.map(|url| url.trim_end_matches('/').to_owned()),
             language: options.language,
-            hook: Hook::new(options.allow_private_hooks)?,
-            mail: options.mail.as_ref().map(Mail::new).transpose()?,
+            hook: Hook::new(options.allow_private_hooks, answer_time)?,
+            mail: options.mail.as_ref().map(|mail| Mail::new(mail, answer_time)).transpose()?,
         })
     }
 }

@@ -16,7 +16,7 @@ mod queue;
 mod reconcile;
 mod runtime;
 
-pub use channel::{ChannelOptions, Channels, MailOptions};
+pub use channel::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions};
 pub use job::JobKind;
 pub use jobs::{Job, JobFilter, JobRun, JobState, Jobs};
 pub use reconcile::DEVICE;

@@ -4,7 +4,7 @@ use super::with_causes;
 use clap::{Args, ValueEnum};
 use rounds_server::Random;
 use rounds_store::Store;
-use rounds_worker::{ChannelOptions, Channels, MailOptions};
+use rounds_worker::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +57,7 @@ impl ChannelArgs {
                 Language::ZhHant => rounds_domain::Language::TraditionalChinese,
             },
             allow_private_hooks: self.allow_private_hooks,
+            answer_time: ANSWER_TIME_MAX,
         });
         channels.map(Arc::new)
     }

@@ -11,7 +11,7 @@ use rounds_store::{
     content_hash,
 };
 use rounds_tests::{Act, MailServer, TestClock, TestDatabase, foreign_python, new_id, on_both_databases};
-use rounds_worker::{ChannelOptions, Channels, MailOptions, Options, Worker};
+use rounds_worker::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions, Options, Worker};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -219,6 +219,10 @@ impl Site {
     }
 
     async fn worker(&self, mail: Option<&MailServer>) -> Worker {
+        self.worker_that_waits(mail, ANSWER_TIME_MAX).await
+    }
+
+    async fn worker_that_waits(&self, mail: Option<&MailServer>, answer_time: Duration) -> Worker {
         let channels = Channels::new(ChannelOptions {
             link_key: self.key.clone(),
             public_url: Some("https://rounds.example.org/".to_owned()),
@@ -228,6 +232,7 @@ impl Site {
             }),
             language: Language::English,
             allow_private_hooks: true,
+            answer_time,
         });
         let options = Options {
             retry_after: Duration::ZERO,
@@ -397,6 +402,20 @@ on_both_databases! {
         assert!(all.iter().all(|posted| posted.body == first[0].body), "the same message");
         let sent = site.only_delivery().await;
         assert_eq!((sent.state, sent.attempts, sent.next_ms), (DeliveryState::Sent, 5, None));
+        site.close(worker).await;
+    }
+
+    async fn an_address_that_takes_too_long_is_tried_again(database: &TestDatabase) {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it takes connections, and no more
+        let url = format!("http://{}/hook", silent.local_addr().unwrap());
+        let site = Site::on(database, &url, "").await;
+        let worker = site.worker_that_waits(None, Duration::from_millis(50)).await;
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        let failing = site.only_delivery().await;
+        assert_eq!(failing.state, DeliveryState::Failing);
+        assert!(failing.last_error.contains("timed out"), "{}", failing.last_error);
+        assert!(!failing.last_error.contains("/hook"), "the address may hold a secret");
         site.close(worker).await;
     }
 

@@ -170,6 +170,10 @@ on_both_databases! {
         let (status, answer) = text(desk.post(&link, "triaged", "+", &seen(&page)).await);
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(answer.contains("Please say why"), "{answer}");
+        let (status, _) = text(desk.post(&link, "triaged", &"x".repeat(4_001), &seen(&page)).await);
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "longer than a text may be");
+        let (status, _) = text(desk.post(&link, "triaged", &"x".repeat(64 * 1024), &seen(&page)).await);
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(desk.record().await.status, "referred");
 
         let sent = desk.post(&link, "triaged", "not our pipe", &seen(&page)).await;

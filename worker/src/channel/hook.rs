@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait for the answer. Its body is not read.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Posts to web hooks.
 #[derive(Debug)]
@@ -27,7 +25,8 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    pub(super) fn new(allow_private: bool) -> Result<Self, String> {
+    /// Waits no longer than `answer_time` for an answer; its body is not read.
+    pub(super) fn new(allow_private: bool, answer_time: Duration) -> Result<Self, String> {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -44,7 +43,7 @@ impl Hook {
             .pool_max_idle_per_host(0)
             .user_agent(concat!("Rounds/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT);
+            .timeout(answer_time);
         if !allow_private {
             client = client.dns_resolver(PublicOnly);
         }
@@ -216,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_address_may_not_be_written_so_that_it_escapes_notice() {
-        let hook = Hook::new(false).unwrap();
+        let hook = Hook::new(false, CONNECT_TIMEOUT).unwrap();
         let written = [
             "http://example.org/",
             "ftp://example.org/",
@@ -236,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_called() {
-        let hook = Hook::new(false).unwrap();
+        let hook = Hook::new(false, CONNECT_TIMEOUT).unwrap();
         let url = hook.checked("https://localhost:1/").unwrap();
         let error = hook.client.post(url).send().await.unwrap_err();
         assert!(with_causes(&error).contains("not of the open Internet"), "{}", with_causes(&error));

@@ -8,29 +8,26 @@ use reqwest::Url;
 use rounds_store::Delivery;
 use std::time::{Duration, SystemTime};
 
-/// How long to wait for each answer of the server.
-const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long sending may take in all: less than a claim counts.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Sends mail.
 #[derive(Debug)]
 pub(super) struct Mail {
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    answer_time: Duration,
 }
 
 impl Mail {
-    pub(super) fn new(options: &MailOptions) -> Result<Self, String> {
+    /// Waits no longer than `answer_time` until a mail is taken.
+    pub(super) fn new(options: &MailOptions, answer_time: Duration) -> Result<Self, String> {
         let from: Mailbox = options.from.parse().map_err(|error| {
             format!("the sender of mails is no mailbox, such as rounds@example.org: {error}")
         })?;
         check(&options.smtp_url)?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&options.smtp_url)
             .map_err(|_| "the SMTP URL cannot be used: write it as smtps://USER:PASSWORD@HOST".to_owned())?
-            .timeout(Some(TIMEOUT))
+            .timeout(Some(answer_time))
             .build();
-        Ok(Self { from, transport })
+        Ok(Self { from, transport, answer_time })
     }
 
     /// Sends a text to the delivery's address, under the delivery's name.
@@ -55,13 +52,14 @@ impl Mail {
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
         ));
-        match tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message)).await {
+        match tokio::time::timeout(self.answer_time, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.is_permanent() => Err(NotSent::Ever(with_causes(&error))),
             Ok(Err(error)) => Err(NotSent::Yet(with_causes(&error))),
-            Err(_) => {
-                Err(NotSent::Yet(format!("the mail server took longer than {} s", SEND_TIMEOUT.as_secs())))
-            }
+            Err(_) => Err(NotSent::Yet(format!(
+                "the mail server took longer than {} s",
+                self.answer_time.as_secs()
+            ))),
         }
     }
 }
@@ -86,7 +84,8 @@ mod tests {
     use super::*;
 
     fn mail(from: &str, smtp_url: &str) -> Result<Mail, String> {
-        Mail::new(&MailOptions { from: from.to_owned(), smtp_url: smtp_url.to_owned() })
+        let options = MailOptions { from: from.to_owned(), smtp_url: smtp_url.to_owned() };
+        Mail::new(&options, Duration::from_secs(1))
     }
 
     #[test]
