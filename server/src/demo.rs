@@ -26,7 +26,7 @@ use phone::{Holder, Phone, enrol};
 use rounds_device::CallError;
 use rounds_domain::{AreaId, Role};
 use rounds_store::Store;
-use rounds_worker::{Options, Worker};
+use rounds_worker::{JobKind, Jobs, Options, Worker};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,11 +156,13 @@ pub async fn make(
     let options = Options { look_every: LOOK_EVERY, ..Options::new(random.id(now_ms)?) };
     let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await?;
 
-    let result = play(store, settings, folder, random, &calendar, &hands, &url, &worker, progress).await;
+    let shift = NightShift { jobs: Jobs::open(store).await?, worker: &worker, hands: &hands };
+    let result = play(store, settings, folder, random, &calendar, &hands, &url, &shift, progress).await;
+    let ended = shift.end().await;
     worker.stop().await;
     drop(stop);
     serving.stopped().await.map_err(Error::Server)?;
-    result
+    result.and_then(|summary| ended.map(|()| summary))
 }
 
 #[allow(clippy::too_many_arguments)] // all that a year takes
@@ -172,7 +174,7 @@ async fn play(
     calendar: &Calendar,
     hands: &Hands,
     url: &str,
-    worker: &Worker,
+    shift: &NightShift<'_>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Summary, Error> {
     let mut town = Town { seed: settings.seed, store, folder, random, hands, url };
@@ -180,14 +182,11 @@ async fn play(
     let mut all = Neighbourhood::plan(&mut chance, calendar, settings.communities, settings.phones);
     let admin_ops = town.set_up(&mut all, calendar).await?;
     let mut people = town.people(&all).await?;
+    shift.work().await?;
     for number in 0..calendar.days {
         let day = calendar.day(number);
         people.live(&all, day, hands).await?;
-        // Overnight, so that what people find in the morning depends on no race.
-        match worker.drained().await? {
-            0 => {}
-            given_up => return Err(Error::JobsGivenUp(given_up)),
-        }
+        shift.work().await?;
         let (ops, calls) = people.counts();
         let (day, days) = (number as u32 + 1, calendar.days as u32);
         progress(Progress { day, days, ops: ops + admin_ops, calls });
@@ -292,6 +291,37 @@ impl Town<'_> {
         chance: &mut Chance,
     ) -> Result<(rounds_domain::DeviceId, String), Error> {
         enrol(self.store, self.random, chance, holder, self.hands.now_ms()).await
+    }
+}
+
+/// The worker works overnight: what people find does not depend on how fast it is by day.
+struct NightShift<'a> {
+    jobs: Jobs,
+    worker: &'a Worker,
+    hands: &'a Hands,
+}
+
+impl NightShift<'_> {
+    /// All that is to be done now.
+    async fn work(&self) -> Result<(), Error> {
+        for kind in JobKind::ALL {
+            self.jobs.resume(kind).await?;
+        }
+        let given_up = self.worker.drained().await?;
+        let hands = self.hands.clone();
+        let clock: rounds_worker::Clock = Arc::new(move || hands.now_ms());
+        for kind in JobKind::ALL {
+            self.jobs.pause(kind, &clock).await?;
+        }
+        if given_up == 0 { Ok(()) } else { Err(Error::JobsGivenUp(given_up)) }
+    }
+
+    /// From here on it works by day, too.
+    async fn end(&self) -> Result<(), Error> {
+        for kind in JobKind::ALL {
+            self.jobs.resume(kind).await?;
+        }
+        Ok(())
     }
 }
 

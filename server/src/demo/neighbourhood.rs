@@ -72,6 +72,7 @@ impl Neighbourhood {
         let partners = plan.partners(district);
         let [elevator_checklist, planting_checklist] = plan.checklists(district);
         plan.terms(district);
+        plan.policy(district);
         let care =
             partners[PARTNERS.iter().position(|partner| partner.sort == "elevator_maintenance").unwrap_or(0)];
         let parks = partners[PARTNERS.iter().position(|partner| partner.sort == "green").unwrap_or(0)];
@@ -208,6 +209,19 @@ impl Plan<'_> {
             ..body::Term::default()
         };
         self.add(district, Body::Term(body));
+    }
+
+    /// When the phones are silent, and where digests go.
+    fn policy(&mut self, district: AreaId) {
+        let body = body::Policy {
+            quiet_from: "21:00".to_owned(),
+            quiet_until: "07:00".to_owned(),
+            coordinator_email: "coordinators@riverside.example.org".to_owned(),
+            supervisor_email: "supervisors@riverside.example.org".to_owned(),
+            digest: "weekly".to_owned(),
+            ..body::Policy::default()
+        };
+        self.add(district, Body::Policy(body));
     }
 
     fn commitments(&mut self, area: AreaId, partners: &[RecordId]) {

@@ -9,7 +9,8 @@ use rounds_tests::{TestClock, TestDatabase, TestServer, on_both_databases};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-const SETTINGS: Settings = Settings { seed: 7, days: 60, phones: 4, communities: 1 };
+/// Long enough that what went wrong on the way was sent.
+const SETTINGS: Settings = Settings { seed: 7, days: 75, phones: 4, communities: 1 };
 
 async fn make(store: &Store, settings: Settings) -> Result<Summary, Error> {
     let folder = tempfile::tempdir().unwrap();
@@ -59,10 +60,9 @@ on_both_databases! {
 
         let now_ms = TestClock::default().now_ms();
         let days: BTreeSet<i64> = of(Kind::Visit).map(|visit| (now_ms - visit.created.at_ms) / DAY_MS).collect();
-        assert!(days.len() > 20 && days.iter().all(|ago| (0..=60).contains(ago)), "{days:?}");
+        assert!(days.len() > 20 && days.iter().all(|ago| (0..=75).contains(ago)), "{days:?}");
         for due in of(Kind::FollowUp) {
-            let source = records.iter().find(|record| Some(record.id) == due.reference("source")).unwrap();
-            let late_ms = due.created.at_ms - source.changed.at_ms;
+            let late_ms = due.created.at_ms - due.fields["due_at_ms"].as_i64().unwrap();
             assert!(late_ms < 30 * DAY_MS, "made in its time, not at the end of the history");
         }
         assert!(summary.ops > 500 && summary.devices > 8, "{summary:?}");
