@@ -96,7 +96,9 @@ async fn calendar(
     follow_ups: &[Record],
     language: Language,
 ) -> Result<String, Error> {
-    let mut calendar = Calendar::new();
+    let mut calendar = Calendar::empty();
+    calendar.append_property(("VERSION", "2.0"));
+    calendar.append_property(("PRODID", "-//Rounds//Rounds//EN"));
     calendar.name(whose.text("name"));
     calendar.append_property(("REFRESH-INTERVAL;VALUE=DURATION", REFRESH));
     calendar.append_property(("X-PUBLISHED-TTL", REFRESH));

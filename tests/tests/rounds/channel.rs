@@ -219,10 +219,15 @@ impl Site {
     }
 
     async fn worker(&self, mail: Option<&MailServer>) -> Worker {
-        self.worker_that_waits(mail, ANSWER_TIME_MAX).await
+        self.worker_with(mail, ANSWER_TIME_MAX, Language::English).await
     }
 
-    async fn worker_that_waits(&self, mail: Option<&MailServer>, answer_time: Duration) -> Worker {
+    async fn worker_with(
+        &self,
+        mail: Option<&MailServer>,
+        answer_time: Duration,
+        language: Language,
+    ) -> Worker {
         let channels = Channels::new(ChannelOptions {
             link_key: self.key.clone(),
             public_url: Some("https://rounds.example.org/".to_owned()),
@@ -230,7 +235,7 @@ impl Site {
                 from: "Rounds <rounds@example.org>".to_owned(),
                 smtp_url: server.url(),
             }),
-            language: Language::English,
+            language,
             allow_private_hooks: true,
             answer_time,
         });
@@ -409,7 +414,7 @@ on_both_databases! {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it takes connections, and no more
         let url = format!("http://{}/hook", silent.local_addr().unwrap());
         let site = Site::on(database, &url, "").await;
-        let worker = site.worker_that_waits(None, Duration::from_millis(50)).await;
+        let worker = site.worker_with(None, Duration::from_millis(50), Language::English).await;
         site.refer(site.referred_request().await).await;
         worker.drained().await.unwrap();
         let failing = site.only_delivery().await;
@@ -543,6 +548,21 @@ on_both_databases! {
         site.close(worker).await;
     }
 
+    async fn mail_is_written_in_the_language_that_was_chosen(database: &TestDatabase) {
+        let mut mail = MailServer::start().await;
+        let site = Site::on(database, "", "desk@water.example.org").await;
+        let worker = site.worker_with(Some(&mail), ANSWER_TIME_MAX, Language::TraditionalChinese).await;
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        let sent = mail.next().await;
+        assert_eq!(sent["subject"], "轉辦 · 供水 · Building 4");
+        let text = sent["text"].as_str().unwrap();
+        for part in ["截止: 2026-11-23 16:00", "類別: 供水", "訴求內容: No water since this morning."] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        site.close(worker).await;
+    }
+
     async fn a_role_is_reached_at_the_box_of_the_nearest_policy_for_the_sort(database: &TestDatabase) {
         let mut mail = MailServer::start().await;
         let site = Site::on(database, "", "").await;
@@ -622,6 +642,23 @@ on_both_databases! {
         let missed = follow_up(-100, site.community).await;
         let act = Act::step(missed, site.community, Kind::FollowUp, Step { to: "missed".to_owned(), ..Step::default() });
         site.act_with(vec![act], Some(Vec::new())).await;
+        let plan = body::Plan {
+            subject: Some(elevator),
+            sort: "maintenance".to_owned(),
+            rule: "FREQ=DAILY;INTERVAL=14".to_owned(),
+            ..body::Plan::default()
+        };
+        let plan = site.add(site.community, Body::Plan(plan)).await;
+        for role in ["coordinator", "supervisor"] {
+            let gap = body::Notice {
+                subject: Some(plan),
+                sort: "gap".to_owned(),
+                at_ms: Some(site.clock.now_ms()),
+                role: role.to_owned(),
+                ..body::Notice::default()
+            };
+            site.add(site.community, Body::Notice(gap)).await;
+        }
         site.clock.advance(Duration::from_secs(1));
         let policy = body::Policy {
             supervisor_email: "head@example.org".to_owned(),
@@ -642,10 +679,10 @@ on_both_databases! {
         let sent = mail.next().await;
         assert_eq!(sent["to"], serde_json::json!(["head@example.org"]));
         let text = sent["text"].as_str().unwrap();
-        for line in ["Overdue: 23", "Due today: 1", "Due within a week: 1", "Missed since the last digest: 1"] {
+        for line in ["Overdue: 23", "Due today: 1", "Due within a week: 1", "Missed since the last digest: 1", "Longer without than the law allows: 1"] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        assert_eq!(text.matches("Maintenance  Elevator 2").count(), 20 + 3, "{text}");
+        assert_eq!(text.matches("Maintenance  Elevator 2").count(), 20 + 4, "{text}");
         assert!(text.contains("2026-11-22 19:00  Maintenance"), "{text}");
         site.close(worker).await;
     }
