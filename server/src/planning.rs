@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use rounds_domain::body::Plan;
+use rounds_domain::recurrence::days_later;
 use rounds_domain::template::Template;
 use rounds_domain::{
     Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Record, RecordId, Refusal, Role,
@@ -46,23 +47,35 @@ pub fn plan_id(thing: RecordId, template: &Template) -> RecordId {
     thing.derived(&format!("plan/{}", template.name))
 }
 
-/// Makes a plan like `plan` for each thing of the template's sorts in these areas that has none from it yet. With
-/// `dry_run` it only counts.
+/// What to make.
+#[derive(Clone, Debug)]
+pub struct Planning {
+    /// For the things of its sorts.
+    pub template: &'static Template,
+    /// What each plan says, but for its subject.
+    pub plan: Plan,
+    /// Plans begin on so many different days from `plan.from` on, so that not everything is due at once. 0 is 1.
+    pub spread_days: u32,
+    /// Only things in these areas.
+    pub areas: Vec<AreaId>,
+    /// Count, and make nothing.
+    pub dry_run: bool,
+}
+
+/// Makes a plan for each thing of the template's sorts in the areas that has none from it yet.
 ///
 /// # Errors
 /// When the store cannot be reached, or the plan is none. What was made until then stays, and is found again.
 pub async fn apply(
     store: &Store,
     clock: &Clock,
-    template: &Template,
-    plan: &Plan,
-    areas: Vec<AreaId>,
-    dry_run: bool,
+    planning: &Planning,
     mut progress: impl FnMut(Planned),
 ) -> Result<Planned, Error> {
     store.internal_device(device(), "plans", Role::Coordinator, clock.now_ms()).await?;
     let mut planned = Planned::default();
-    let mut filter = RecordFilter::of(template.kind, areas, PAGE_RECORDS);
+    let template = planning.template;
+    let mut filter = RecordFilter::of(template.kind, planning.areas.clone(), PAGE_RECORDS);
     loop {
         let page = store.records(&filter).await?;
         filter.after = page.last().map(|last| (last.record.area, last.number, last.record.id));
@@ -79,13 +92,13 @@ pub async fn apply(
         let reading = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
         let missing = things.iter().zip(&ids).filter(|(_, id)| !there.contains(*id));
         let arrivals: Vec<Arrival> = missing
-            .map(|(thing, id)| arrival(thing, *id, plan, reading))
+            .map(|(thing, id)| arrival(thing, *id, planning, reading))
             .collect::<Result<_, _>>()
             .map_err(Error::Plan)?;
         planned.things += things.len() as u64;
         planned.there += there.len() as u64;
         planned.made += arrivals.len() as u64;
-        if !arrivals.is_empty() && !dry_run {
+        if !arrivals.is_empty() && !planning.dry_run {
             let (clock, received_ms) = (reading, now_ms);
             let batch = Batch { device: device(), arrivals, clock, received_ms, holds_from: 0, timers: None };
             store.submit(batch).await?;
@@ -97,8 +110,17 @@ pub async fn apply(
     }
 }
 
-fn arrival(thing: &Record, id: RecordId, plan: &Plan, clock: ClockReading) -> Result<Arrival, Refusal> {
-    let plan = Plan { subject: Some(thing.id), ..plan.clone() };
+fn arrival(
+    thing: &Record,
+    id: RecordId,
+    planning: &Planning,
+    clock: ClockReading,
+) -> Result<Arrival, Refusal> {
+    let mut plan = Plan { subject: Some(thing.id), ..planning.plan.clone() };
+    if let Ok(from) = plan.from.parse() {
+        let days = id.0.as_u128() % u128::from(planning.spread_days.max(1));
+        plan.from = days_later(from, days as i64).to_string();
+    }
     let action = Action::Create(Box::new(Body::Plan(plan)));
     let op =
         Op { record: id, area: thing.area, kind: Kind::Plan, action, clock, observed: 0, scope_version: 0 };

@@ -10,7 +10,7 @@ use rounds_domain::template::Template;
 use rounds_domain::{
     Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role,
 };
-use rounds_server::planning;
+use rounds_server::planning::{self, Planning};
 use rounds_store::{Arrival, Batch, Content, RecordFilter, Store, Timer, content_hash};
 use rounds_worker::{DEVICE, Options, Worker};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -84,7 +84,8 @@ impl Year {
             let today = local_day(clock.now_ms(), &zones[area]);
             let plan = rounds_domain::body::Plan { from: today.to_string(), ..template.plan() };
             let areas = store.subtree(*area).await.unwrap();
-            planning::apply(store, &clock.clock(), template, &plan, areas, false, |_| {}).await.unwrap();
+            let planning = Planning { template, plan, spread_days: 14, areas, dry_run: false };
+            planning::apply(store, &clock.clock(), &planning, |_| {}).await.unwrap();
         }
         let mut worker = Some(start(store, clock, options()).await);
         let mut seen: HashSet<RecordId> = HashSet::new();
@@ -202,7 +203,8 @@ impl Year {
                 match follow_up.status.as_str() {
                     "cancelled" => continue,
                     "done" => {
-                        let step = &follow_up.steps.iter().rev().find(|taken| taken.step.to == "done").unwrap().step;
+                        let step =
+                            &follow_up.steps.iter().rev().find(|taken| taken.step.to == "done").unwrap().step;
                         let is_late = step.done_at_ms.unwrap_or(i64::MAX) > due_ms;
                         if is_late { report.late += 1 } else { report.on_time += 1 }
                     }
@@ -215,7 +217,13 @@ impl Year {
                 report.follow_ups += 1;
                 assert!(due_days.insert(due_ms), "two follow-ups of plan {} for one time", plan.id);
             }
-            assert_eq!(open, 1, "plan {} ({}) has its next follow-up, and one only", plan.id, plan.text("sort"));
+            assert_eq!(
+                open,
+                1,
+                "plan {} ({}) has its next follow-up, and one only",
+                plan.id,
+                plan.text("sort")
+            );
 
             let expected = self.gaps(&plan, zone, done, now_ms);
             let raised = alerts.remove(&plan.id).unwrap_or_default();
@@ -236,7 +244,8 @@ impl Year {
             return BTreeSet::new();
         };
         let key = (plan.reference("subject").unwrap(), plan.text("sort").to_owned());
-        let mut days: Vec<Date> = vec![local_day(plan.created.at_ms, zone)];
+        let begins: Date = plan.text("from").parse().unwrap();
+        let mut days: Vec<Date> = vec![begins.max(local_day(plan.created.at_ms, zone))];
         days.extend(done.get(&key).into_iter().flatten());
         days.dedup();
         let mut gaps = BTreeSet::new();

@@ -374,7 +374,7 @@ impl<'a> Calendar<'a> {
         }
         let mut candidates = Vec::new();
         while candidates.len() < CANDIDATES_MAX {
-            let Some((occurrence, rule)) = self.after(anchor) else { break };
+            let Some((occurrence, rule, is_moved)) = self.after(anchor) else { break };
             let name = anchor.map_or_else(|| "first".to_owned(), |anchor| format!("after-{anchor}"));
             let mut candidate = self.window(said, name, occurrence.due_ms(self.zone), rule);
             if let Some(gap_days) = said.gap_days_max {
@@ -392,10 +392,13 @@ impl<'a> Calendar<'a> {
                 .first()
                 .filter(|it| candidate.expires_ms.is_none_or(|expires_ms| it.done.at_ms <= expires_ms));
             if let Some(completion) = next {
-                candidate.done = Some(completion.done);
                 anchor = Some(day_of(completion));
                 rest = &rest[1..];
-                candidates.push(candidate);
+                // The last work before a rest is none of the first after it.
+                if !is_moved || completion.done.at_ms >= candidate.opens_ms {
+                    candidate.done = Some(completion.done);
+                    candidates.push(candidate);
+                }
                 continue;
             }
             let is_missed = candidate.expires_ms.is_some_and(|expires_ms| now_ms > expires_ms);
@@ -417,9 +420,12 @@ impl<'a> Calendar<'a> {
         candidates // the next one follows from work, or from being missed
     }
 
-    /// The time that follows an anchor; the first of all if there is none.
-    fn after(&self, anchor: Option<Date>) -> Option<(Occurrence, &str)> {
-        let Some(anchor) = anchor else { return self.next(self.begins) };
+    /// The time that follows an anchor; the first of all if there is none. Says whether it had to be moved because the
+    /// plan rests.
+    fn after(&self, anchor: Option<Date>) -> Option<(Occurrence, &str, bool)> {
+        let Some(anchor) = anchor else {
+            return self.next(self.begins).map(|(occurrence, text)| (occurrence, text, false));
+        };
         let (_, rule, text) = self.rule_on(anchor)?;
         let occurrence = rule.next(anchor, days_later(anchor, 1).max(self.begins))?;
         let mut day = occurrence.day();
@@ -429,8 +435,9 @@ impl<'a> Calendar<'a> {
             }
             day = days_later(day.last_of_month(), 1);
         }
-        let moved = if day == occurrence.day() { occurrence } else { Occurrence::on(day) };
-        (day <= self.ends && !self.rests(day)).then_some((moved, text.as_str()))
+        let is_moved = day != occurrence.day();
+        let moved = if is_moved { Occurrence::on(day) } else { occurrence };
+        (day <= self.ends && !self.rests(day)).then_some((moved, text.as_str(), is_moved))
     }
 }
 
@@ -519,7 +526,7 @@ pub fn preview(said: &Plan, from: Date, until: Date, zone: &TimeZone) -> Vec<Pre
     let mut named: Option<Date> = None;
     while found.len() < CANDIDATES_MAX {
         let next = match (said.after_completion, named) {
-            (true, _) => calendar.after(done_on),
+            (true, _) => calendar.after(done_on).map(|(occurrence, text, _)| (occurrence, text)),
             (false, None) => calendar.next(from.max(begins)),
             (false, Some(named)) => calendar.next(days_later(named, 1)),
         };

@@ -9,7 +9,8 @@ use rounds_domain::follow_up::preview;
 use rounds_domain::recurrence::{days_later, local_day};
 use rounds_domain::template::{TEMPLATES, Template};
 use rounds_domain::{Body, Kind, RecordId};
-use rounds_server::{Clock, planning};
+use rounds_server::Clock;
+use rounds_server::planning::{self, Planning};
 use std::process::ExitCode;
 
 /// Days that a preview shows if nothing else is said.
@@ -55,6 +56,9 @@ enum Act {
         /// The area: its name or id.
         #[arg(long)]
         area: String,
+        /// Begin on so many different days, so that not everything is due at once.
+        #[arg(long, value_name = "DAYS", default_value_t = 1)]
+        spread: u32,
         /// Count, and change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -171,9 +175,9 @@ impl PlanCommand {
                 let through = through.unwrap_or_else(|| days_later(since, PREVIEW_DAYS));
                 show(&said.over(base, today), since, through, &zone)?;
             }
-            Act::Apply { said, area, dry_run, database } => {
+            Act::Apply { said, area, spread, dry_run, database } => {
                 let template = said.template()?.ok_or("say which --template, see `rounds plan templates`")?;
-                apply(&said, template, &area, dry_run, &database.database).await?;
+                apply(&said, template, &area, spread, dry_run, &database.database).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -243,8 +247,9 @@ fn show(plan: &Plan, since: Date, through: Date, zone: &TimeZone) -> Result<(), 
 
 async fn apply(
     said: &Said,
-    template: &Template,
+    template: &'static Template,
     area: &str,
+    spread_days: u32,
     dry_run: bool,
     database: &str,
 ) -> Result<(), String> {
@@ -256,7 +261,8 @@ async fn apply(
     let plan = said.over(template.plan(), local_day(clock.now_ms(), &zone));
     let areas = store.subtree(area).await.map_err(|error| with_causes(&error))?;
     let bar = indicatif::ProgressBar::new_spinner();
-    let done = planning::apply(&store, &clock, template, &plan, areas, dry_run, |planned| {
+    let planning = Planning { template, plan, spread_days, areas, dry_run };
+    let done = planning::apply(&store, &clock, &planning, |planned| {
         bar.set_message(format!("{} plans", planned.made));
         bar.tick();
     })
