@@ -6,6 +6,7 @@ pub mod kill;
 mod mail;
 mod peer;
 mod server;
+pub mod year;
 
 pub use act::{Act, new_id, visit};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};

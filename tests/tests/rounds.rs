@@ -19,4 +19,5 @@ mod rounds {
     mod sync;
     mod watch;
     mod worker;
+    mod year;
 }
