@@ -310,6 +310,18 @@ impl Store {
         rows.into_iter().map(Row::delivery).collect()
     }
 
+    /// Forgets what was sent, given up or withdrawn before this time, in ms since 1970 UTC. A notice that is still
+    /// raised after that would be sent again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn forget_deliveries(&self, ended_before_ms: i64) -> Result<(), Error> {
+        write_on!(&self.shared.database, tx => {
+            query("DELETE FROM deliveries WHERE ended_ms < $1").bind(ended_before_ms).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
     /// Tries a delivery again now that failed or is failing. False: there is none such.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ const PAUSE_MS_MAX: i64 = 6 * HOUR_MS;
 const ATTEMPTS_MAX: u32 = 16;
 /// Most deliveries that jobs are released for at once.
 const RELEASE_MAX: u32 = 500;
+/// How long it is kept what became of a delivery: longer than any notice is of interest.
+const KEPT_MS: i64 = 400 * 24 * HOUR_MS;
 /// Longest error that is kept, in characters.
 const ERROR_CHARS_MAX: usize = 500;
 
@@ -159,6 +161,11 @@ pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
     shared.store.deliveries_released(&due).await?;
     shared.wake.notify_one();
     Ok(due.len() == RELEASE_MAX as usize)
+}
+
+/// Forgets deliveries that ended long ago.
+pub(crate) async fn purge(shared: &Shared) -> Result<(), Error> {
+    Ok(shared.store.forget_deliveries((shared.clock)() - KEPT_MS).await?)
 }
 
 /// Each turn of a delivery has a job of its own name: released twice it is there once.

@@ -6,7 +6,7 @@ use crate::job::JobKind;
 use crate::ledger::Ledger;
 use crate::poll::SafePoll;
 use crate::queue::{QUEUE, Queue};
-use crate::{Error, dispatch, reconcile};
+use crate::{Error, channel, dispatch, reconcile};
 use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{Attempt, BackendExt, Codec, TaskId, WorkerBuilder, WorkerContext, WorkerError};
 use apalis_postgres::PostgresStorage;
@@ -383,7 +383,8 @@ async fn take_over(shared: &Shared, dead_after: Duration) -> Result<(), Error> {
 async fn purge(shared: &Shared) -> Result<(), Error> {
     let history_kept_ms = i64::try_from(shared.options.history_kept.as_millis()).unwrap_or(i64::MAX);
     let runs_before_ms = (shared.clock)().saturating_sub(history_kept_ms);
-    shared.queue.purge(shared.options.done_kept, runs_before_ms).await
+    shared.queue.purge(shared.options.done_kept, runs_before_ms).await?;
+    channel::purge(shared).await
 }
 
 /// Leaves payloads as they are: one that cannot be read would end the whole worker.

@@ -454,6 +454,22 @@ on_both_databases! {
         site.close(worker).await;
     }
 
+    async fn what_became_of_a_message_is_kept_for_a_year_and_not_for_ever(database: &TestDatabase) {
+        let hook = Receiver::start().await;
+        let site = Site::on(database, &hook.url, "").await;
+        let worker = site.worker(None).await;
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        worker.stop().await;
+        for (days, kept) in [(366, 1), (40, 0)] {
+            site.clock.advance(HOUR * 24 * days);
+            let worker = site.worker(None).await; // it looks at its start
+            worker.stop().await;
+            assert_eq!(site.deliveries().await.len(), kept);
+        }
+        site.store.close().await;
+    }
+
     async fn a_sender_that_crashed_is_followed_by_another_only_after_its_claim(database: &TestDatabase) {
         let mut hook = Receiver::start().await;
         let site = Site::on(database, &hook.url, "").await;
