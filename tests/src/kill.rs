@@ -46,7 +46,7 @@ pub struct Killed {
 /// When a process does not start, or the database is not there.
 pub async fn kill_workers(program: &Path, database: &TestDatabase, jobs: usize, kills: usize) -> Killed {
     let store = database.open().await;
-    let areas = prepare(&store, jobs).await;
+    let areas = removed_violations(&store, &TestClock::default(), jobs, 1).await;
     let asked = jobs as u64 * EFFECTS;
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,11 +75,14 @@ pub async fn kill_workers(program: &Path, database: &TestDatabase, jobs: usize, 
     Killed { kills, interrupted, asked, once, twice, dead, ended_well }
 }
 
-/// Areas, and in each a violation that was found and removed.
-async fn prepare(store: &Store, jobs: usize) -> Vec<AreaId> {
-    let (clock, phone) = (TestClock::default(), DeviceId(new_id()));
+/// Areas, and in each so many violations that were found and removed.
+///
+/// # Panics
+/// When the database is not there.
+pub async fn removed_violations(store: &Store, clock: &TestClock, areas: usize, each: usize) -> Vec<AreaId> {
+    let phone = DeviceId(new_id());
     store.internal_device(phone, "a phone", Role::Admin, clock.now_ms()).await.expect("a database");
-    let areas: Vec<_> = (0..jobs).map(|_| AreaId(new_id())).collect();
+    let areas: Vec<_> = (0..areas).map(|_| AreaId(new_id())).collect();
     let area = |id: &AreaId| {
         let (name, time_zone) = (id.to_string(), "Asia/Shanghai".to_owned());
         Act::create_with_id(
@@ -88,7 +91,7 @@ async fn prepare(store: &Store, jobs: usize) -> Vec<AreaId> {
             Body::Area(body::Area { name, time_zone, ..body::Area::default() }),
         )
     };
-    bring(store, phone, &clock, areas.iter().map(area)).await;
+    bring(store, phone, clock, areas.iter().map(area)).await;
     clock.advance(Duration::from_secs(60));
     let removed = |area: &AreaId| {
         let dumping = body::Violation { sort: "dumping".to_owned(), ..body::Violation::default() };
@@ -97,7 +100,8 @@ async fn prepare(store: &Store, jobs: usize) -> Vec<AreaId> {
         let step = Act::step(found.record(), *area, Kind::Violation, removed);
         [found, step]
     };
-    bring(store, phone, &clock, areas.iter().flat_map(removed)).await;
+    let in_each = areas.iter().flat_map(|area| std::iter::repeat_n(area, each));
+    bring(store, phone, clock, in_each.flat_map(removed)).await;
     areas
 }
 
