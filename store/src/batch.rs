@@ -16,7 +16,8 @@ pub struct Batch {
     pub received_ms: i64,
     /// The smallest seq that the device still holds; 0 if unknown. See [`Receipt::lost`].
     pub holds_from: u64,
-    /// Set in the same transaction; of two times for one record the earlier stays. With them the sender looks after everything that follows from its ops: they leave
+    /// Set in the same transaction; a time that was due when the batch was received
+    /// is replaced, of two that are not the earlier stays. With them the sender looks after everything that follows from its ops: they leave
     /// no job. Without (phones, coordinators) the worker gets a job where something may follow.
     pub timers: Option<Vec<Timer>>,
 }

@@ -109,6 +109,8 @@ pub(crate) async fn take_in<T: Tx>(
         units.extend(new);
     }
     let mut writes = Writes { contacts: latest(contacts), timers: timers(batches), ..Writes::default() };
+    let setting = batches.iter().filter(|batch| batch.timers.is_some());
+    writes.timers_at_ms = setting.map(|batch| batch.received_ms).min().unwrap_or_default();
     match apply_units(tx, units, extra_areas, &mut writes).await? {
         Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
         Attempt::Done(()) => {}

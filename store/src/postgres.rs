@@ -296,11 +296,13 @@ impl Tx for PostgresTx {
             query(
                 "INSERT INTO timers (record, area, at_ms)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])
-                 ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = least(timers.at_ms, excluded.at_ms)",
+                 ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = CASE
+                 WHEN timers.at_ms <= $4 THEN excluded.at_ms ELSE least(timers.at_ms, excluded.at_ms) END",
             )
             .bind(column(&writes.timers, |timer| timer.record.0))
             .bind(column(&writes.timers, |timer| timer.area.0))
             .bind(column(&writes.timers, |timer| timer.at_ms))
+            .bind(writes.timers_at_ms)
             .execute(&mut *self.0)
             .await?;
         }

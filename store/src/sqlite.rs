@@ -335,7 +335,11 @@ impl Tx for SqliteTx {
         self.in_rows(
             "INSERT INTO timers (record, area, at_ms) VALUES",
             3,
-            "ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = min(timers.at_ms, excluded.at_ms)",
+            &format!(
+                "ON CONFLICT (record) DO UPDATE SET area = excluded.area, at_ms = CASE
+                 WHEN timers.at_ms <= {} THEN excluded.at_ms ELSE min(timers.at_ms, excluded.at_ms) END",
+                writes.timers_at_ms
+            ),
             &writes.timers,
             |statement, timer| statement.bind(timer.record.0).bind(timer.area.0).bind(timer.at_ms),
         )

@@ -111,6 +111,8 @@ pub(crate) struct Writes {
     pub(crate) jobs: Vec<(Job, i64)>,
     /// In the order of the records, each once.
     pub(crate) timers: Vec<Timer>,
+    /// What they were worked out for: timers that were due by then have had their turn.
+    pub(crate) timers_at_ms: i64,
 }
 
 /// A transaction that may write. Dropping it undoes everything.

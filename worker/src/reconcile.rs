@@ -142,7 +142,7 @@ async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(),
     let mut timers: Vec<Timer> = Vec::new();
     for (source, outlook) in outlooks {
         if mends.len() + outlook.mends.len() > BATCH_OPS_MAX && !mends.is_empty() {
-            submit(store, clock, std::mem::take(&mut mends), std::mem::take(&mut timers)).await?;
+            submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut timers)).await?;
         }
         let timer = |record, at_ms| Timer { record, area: source.area, at_ms };
         timers.extend(outlook.next_ms.map(|at_ms| timer(source.id, at_ms)));
@@ -163,7 +163,7 @@ async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(),
     if mends.is_empty() && timers.is_empty() {
         return Ok(());
     }
-    submit(store, clock, mends, timers).await
+    submit(store, now_ms, mends, timers).await
 }
 
 /// Takes out what would be created and is there: deleted by somebody, or over for so long that it was not read.
@@ -227,14 +227,13 @@ impl Place {
     }
 }
 
-/// Acts. The store numbers the ops; doing the same twice is merged.
+/// Acts, as of the time that was looked at. The store numbers the ops; doing the same twice is merged.
 async fn submit(
     store: &Store,
-    clock: &Clock,
+    now_ms: i64,
     mends: Vec<(Mend, u64)>,
     timers: Vec<Timer>,
 ) -> Result<(), Failure> {
-    let now_ms = clock();
     let reading = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
     let count = mends.len();
     let arrivals = mends.into_iter().map(|(mend, observed)| {

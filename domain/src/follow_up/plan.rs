@@ -377,6 +377,13 @@ impl<'a> Calendar<'a> {
             let Some((occurrence, rule, is_moved)) = self.after(anchor) else { break };
             let name = anchor.map_or_else(|| "first".to_owned(), |anchor| format!("after-{anchor}"));
             let mut candidate = self.window(said, name, occurrence.due_ms(self.zone), rule);
+            // It can be done until the day before the one after it is due: two of a kind are never open.
+            let due_day = occurrence.day();
+            if let (Some(expires_ms), Some((after, _, _))) = (candidate.expires_ms, self.after(Some(due_day)))
+            {
+                let last_day = days_later(after.day(), -1).max(due_day);
+                candidate.expires_ms = Some(expires_ms.min(day_end_ms(last_day, self.zone)));
+            }
             if let Some(gap_days) = said.gap_days_max {
                 let last = anchor.unwrap_or(self.begins);
                 let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);

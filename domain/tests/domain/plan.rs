@@ -1,6 +1,8 @@
 //! What plans call for: by the calendar and after completion, in seasons and phases, within legal gaps, on time and
 //! late, and who is told.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
 use super::sample::{area, device, op, placed, record_id};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
