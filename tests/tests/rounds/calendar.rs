@@ -65,12 +65,8 @@ impl Team {
         let asset = server.add(area, Body::Asset(asset)).await;
         let worker = body::Worker { name: "Li".to_owned(), ..body::Worker::default() };
         let worker = server.add(area, Body::Worker(worker)).await;
-        let group = body::Group {
-            name: "Elevators".to_owned(),
-            skill: "safety".to_owned(),
-            members: vec![worker],
-            ..body::Group::default()
-        };
+        let group =
+            body::Group { name: "Elevators".to_owned(), skill: "safety".to_owned(), members: vec![worker] };
         let group = server.add(area, Body::Group(group)).await;
         Self { server, area, asset, worker, group }
     }

@@ -384,7 +384,7 @@ on_both_databases! {
         assert_eq!(failing.state, DeliveryState::Failing);
         assert!(failing.last_error.contains("500"), "{}", failing.last_error);
         let listed = site.store.deliveries(Some(DeliveryState::Failing), 10).await.unwrap();
-        assert_eq!(listed, [failing.clone()]);
+        assert_eq!(listed, std::slice::from_ref(&failing));
 
         // Each pause is about four times the one before.
         let mut pauses = vec![failing.next_ms.unwrap() - site.clock.now_ms()];
