@@ -12,12 +12,13 @@ mod worker {
     pub(crate) mod killed;
     #[path = "../sync/line.rs"]
     pub(crate) mod line;
+    pub(crate) mod plan;
 }
 
 use rounds_tests::TestDatabase;
 use std::path::PathBuf;
 use worker::line::Line;
-use worker::{drain, due, killed};
+use worker::{drain, due, killed, plan};
 
 const USAGE: &str =
     "scripts/bench worker [--quick] [--only W1,W4] [--database sqlite|postgres] [--kills KILLS]";
@@ -133,6 +134,12 @@ impl Report {
 async fn measure(kind: Kind, asked: &Asked, report: &mut Report) {
     if asked.wants("W1") {
         report.add(drain::w1(kind, asked).await);
+    }
+    if asked.wants("W2") {
+        report.add(plan::w2(kind, asked).await);
+    }
+    if asked.wants("W3") {
+        report.add(plan::w3(kind, asked).await);
     }
     if asked.wants("W4") {
         report.add(due::w4(kind, asked).await);

@@ -1,7 +1,7 @@
 //! Timers wait until they are due, area by area.
 
 use super::sample::*;
-use rounds_store::{Store, Timer};
+use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
 
 fn timer(of: u128, in_area: u128, at_ms: i64) -> Timer {
@@ -75,6 +75,28 @@ on_both_databases! {
         store.timers_handed_over(&taken).await.unwrap();
         store.timers_handed_over(&[]).await.unwrap();
         assert_eq!(due(&store, 1_000).await.len(), 2);
+        store.close().await;
+    }
+
+    async fn a_timer_that_is_set_while_its_last_one_is_handed_over_is_not_lost(database: &TestDatabase) {
+        let store = database.open().await;
+        let phone = Phone::enrol(&store, 1).await;
+        let commit = async |timer: Timer| {
+            store.submit(Batch { timers: Some(vec![timer]), ..phone.batch(Vec::new()) }).await.unwrap();
+        };
+        let (now_ms, later_ms) = (RECEIVED_MS, RECEIVED_MS + 500);
+        set(database, &[timer(1, 1, now_ms)]).await;
+        let taken = due(&store, now_ms).await;
+        // The job that it became is quick: it sets the next one before the first is forgotten.
+        commit(timer(1, 1, later_ms)).await;
+        store.timers_handed_over(&taken).await.unwrap();
+        assert_eq!(due(&store, i64::MAX).await, [timer(1, 1, later_ms)]);
+
+        // Two looks at the same time may find different times: to look too early costs a look, too late costs more.
+        commit(timer(1, 1, later_ms + 100)).await;
+        assert_eq!(store.next_timer_ms().await.unwrap(), Some(later_ms));
+        commit(timer(1, 1, later_ms - 100)).await;
+        assert_eq!(store.next_timer_ms().await.unwrap(), Some(later_ms - 100));
         store.close().await;
     }
 }

@@ -1,0 +1,210 @@
+//! W2: follow-ups of a year of plans, made and ended as time passes, beside plain inserts of as many rows. W3: one plan
+//! is changed among many follow-ups, and among few.
+
+use crate::worker::line::{Bound, Line, median, rate, timed};
+use crate::{Asked, Kind};
+use rounds_domain::body::{self, Plan};
+use rounds_domain::template::Template;
+use rounds_domain::{
+    Action, AreaId, Body, Change, ClockReading, DeviceId, Kind as RecordKind, Op, RecordId, Role,
+};
+use rounds_store::{Arrival, Batch, Content, Pool, Store, content_hash};
+use rounds_tests::{TestClock, TestDatabase, new_id};
+use rounds_worker::{Options, Worker};
+use sqlx::QueryBuilder;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The elevators and trees of the registers in `goals`: 35,042 and 9,831.
+const THINGS: usize = 44_873;
+const AREAS: usize = 6;
+const YEAR_DAYS: u32 = 365;
+/// The worker looks so often, in days: less than its horizon.
+const STRIDE_DAYS: u32 = 13;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Changes of one plan that are timed.
+const CHANGES: usize = 15;
+/// Ops in a batch, and rows in a commit of the yardstick.
+const BATCH: usize = 500;
+
+struct City {
+    store: Store,
+    clock: TestClock,
+    phone: DeviceId,
+    plans: Vec<(RecordId, AreaId)>,
+}
+
+pub(crate) async fn w2(kind: Kind, asked: &Asked) -> Line {
+    let count = asked.size(400, THINGS);
+    let (mut figures, mut yardsticks) = (Vec::new(), Vec::new());
+    for _ in 0..asked.size(3, 1) {
+        let database = kind.create().await;
+        let city = City::with(&database, count).await;
+        let ((), took) = timed(city.live(YEAR_DAYS)).await;
+        let made = city.follow_ups(&database).await;
+        figures.push(rate(made, took));
+        city.store.close().await;
+        yardsticks.push(plain(&kind.create().await, made).await);
+    }
+    let (figure, yardstick) = (median(figures), median(yardsticks));
+    Line {
+        id: "W2",
+        database: kind.name(),
+        figure: format!("{figure:.0} follow-ups/s of {count} plans"),
+        yardstick: format!("{yardstick:.0} rows/s"),
+        value: figure / yardstick,
+        floor: Bound::AtLeast(0.2),
+        goal: Bound::AtLeast(0.5),
+    }
+}
+
+pub(crate) async fn w3(kind: Kind, asked: &Asked) -> Line {
+    let (few_database, many_database) = (kind.create().await, kind.create().await);
+    let few = City::with(&few_database, 38).await;
+    let many = City::with(&many_database, asked.size(400, 38_000)).await;
+    for city in [&few, &many] {
+        city.live(YEAR_DAYS).await;
+    }
+    let (among_few, among_many) =
+        (few.follow_ups(&few_database).await, many.follow_ups(&many_database).await);
+    let (mut figures, mut yardsticks) = (Vec::new(), Vec::new());
+    let (few_worker, many_worker) = (few.worker().await, many.worker().await);
+    for _ in 0..CHANGES {
+        figures.push(many.change_a_plan(&many_worker).await);
+        yardsticks.push(few.change_a_plan(&few_worker).await);
+    }
+    few_worker.stop().await;
+    many_worker.stop().await;
+    few.store.close().await;
+    many.store.close().await;
+    let (figure, yardstick) = (median(figures), median(yardsticks));
+    Line {
+        id: "W3",
+        database: kind.name(),
+        figure: format!("{:.1} ms among {among_many}", figure * 1e3),
+        yardstick: format!("{:.1} ms among {among_few}", yardstick * 1e3),
+        value: figure / yardstick,
+        floor: Bound::AtMost(1.5),
+        goal: Bound::AtMost(1.1),
+    }
+}
+
+impl City {
+    /// A city with so many plans, over a few areas.
+    async fn with(database: &TestDatabase, plans: usize) -> Self {
+        let (store, clock) = (database.open().await, TestClock::default());
+        let phone = DeviceId(new_id());
+        store.internal_device(phone, "a laptop", Role::Admin, clock.now_ms()).await.expect("a device");
+        let mut city = Self { store, clock, phone, plans: Vec::new() };
+        let areas: Vec<AreaId> = (0..AREAS).map(|_| AreaId(new_id())).collect();
+        for area in &areas {
+            let said = body::Area {
+                name: "Borough".to_owned(),
+                time_zone: "America/New_York".to_owned(),
+                ..body::Area::default()
+            };
+            let create = Action::Create(Box::new(Body::Area(said)));
+            city.act(vec![((*area).into(), *area, RecordKind::Area, create)]).await;
+        }
+        let template = Template::named("elevator-maintenance").expect("a template");
+        city.plans = (0..plans).map(|at| (RecordId(new_id()), areas[at % AREAS])).collect();
+        let said = || Plan { subject: Some(RecordId(new_id())), ..template.plan() };
+        for some in city.plans.chunks(BATCH) {
+            let create = |(id, area): &(RecordId, AreaId)| {
+                (*id, *area, RecordKind::Plan, Action::Create(Box::new(Body::Plan(said()))))
+            };
+            city.act(some.iter().map(create).collect()).await;
+        }
+        city
+    }
+
+    async fn act(&self, acts: Vec<(RecordId, AreaId, RecordKind, Action)>) {
+        let now_ms = self.clock.now_ms();
+        let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
+        let arrivals = acts.into_iter().map(|(record, area, kind, action)| {
+            let op = Op { record, area, kind, action, clock, observed: 0, scope_version: 0 };
+            let hash = content_hash(0, op.record.0.as_bytes());
+            Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }
+        });
+        let arrivals = arrivals.collect();
+        let batch =
+            Batch { device: self.phone, arrivals, clock, received_ms: now_ms, holds_from: 0, timers: None };
+        self.store.submit(batch).await.expect("a database");
+    }
+
+    async fn worker(&self) -> Worker {
+        let clock = self.clock.clone();
+        let options = Options { look_every: Duration::from_millis(10), ..Options::new(new_id()) };
+        let worker = Worker::start(self.store.clone(), Arc::new(move || clock.now_ms()), options);
+        worker.await.expect("a worker")
+    }
+
+    async fn live(&self, days: u32) {
+        let worker = self.worker().await;
+        for _ in 0..days / STRIDE_DAYS {
+            assert_eq!(worker.drained().await.expect("a database"), 0, "jobs were given up");
+            self.clock.advance(DAY * STRIDE_DAYS);
+        }
+        assert_eq!(worker.drained().await.expect("a database"), 0, "jobs were given up");
+        worker.stop().await;
+    }
+
+    async fn follow_ups(&self, database: &TestDatabase) -> usize {
+        let count = database.number(&self.store, "SELECT count(*) FROM records WHERE kind = 14").await;
+        usize::try_from(count.expect("a count")).expect("a count")
+    }
+
+    /// Gives one plan another rule. Answers how long it took until its follow-ups were what they should be, in s.
+    async fn change_a_plan(&self, worker: &Worker) -> f64 {
+        self.clock.advance(Duration::from_millis(1));
+        let (plan, area) = self.plans[self.clock.now_ms().unsigned_abs() as usize % self.plans.len()];
+        let record = self.store.record(plan).await.expect("a database").expect("a plan").record;
+        let base = record.fields["rule"].clone();
+        let value = if base == "FREQ=WEEKLY" { "FREQ=DAILY;INTERVAL=14" } else { "FREQ=WEEKLY" };
+        let change = Change { field: "rule".to_owned(), base, value: value.into() };
+        let edit = Action::Edit { changes: vec![change], reason: "tried".to_owned() };
+        let (drained, took) = timed(async {
+            self.act(vec![(plan, area, RecordKind::Plan, edit)]).await;
+            worker.drained().await
+        })
+        .await;
+        assert_eq!(drained.expect("a database"), 0, "jobs were given up");
+        took.as_secs_f64()
+    }
+}
+
+/// As many rows of the same width into one table with two indexes, as many in a commit.
+async fn plain(database: &TestDatabase, count: usize) -> f64 {
+    let store = database.open().await;
+    let (uuid, text) = if database.is_postgres() { ("UUID", "TEXT") } else { ("BLOB", "TEXT") };
+    let table = format!(
+        "CREATE TABLE plain (id {uuid} PRIMARY KEY, source {uuid}, due_ms BIGINT, body {text});
+         CREATE INDEX plain_source ON plain (source);"
+    );
+    database.execute(&table).await.expect("a table");
+    let row = "x".repeat(900);
+    let ids: Vec<_> = (0..count).map(|_| (new_id(), new_id())).collect();
+    let ((), took) = timed(async {
+        for some in ids.chunks(BATCH) {
+            macro_rules! insert {
+                ($pool:expr, $database:ty) => {{
+                    let mut tx = $pool.begin().await.expect("a transaction");
+                    let mut insert: QueryBuilder<$database> =
+                        QueryBuilder::new("INSERT INTO plain (id, source, due_ms, body) ");
+                    insert.push_values(some, |mut values, (id, source)| {
+                        values.push_bind(*id).push_bind(*source).push_bind(7_i64).push_bind(row.as_str());
+                    });
+                    insert.build().execute(&mut *tx).await.expect("rows");
+                    tx.commit().await.expect("a commit");
+                }};
+            }
+            match store.pool() {
+                Pool::Sqlite(pool) => insert!(pool, sqlx::Sqlite),
+                Pool::Postgres(pool) => insert!(pool, sqlx::Postgres),
+            }
+        }
+    })
+    .await;
+    store.close().await;
+    rate(count, took)
+}
