@@ -44,3 +44,31 @@ impl PollStrategy for SafePoll {
         if fired { Poll::Ready(Some(())) } else { Poll::Pending }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    const EVERY: Duration = Duration::from_millis(2);
+
+    #[tokio::test]
+    async fn a_look_that_outlasts_the_interval_loses_no_wake_up() {
+        let mut poll = SafePoll::new(EVERY, Arc::new(Notify::new()));
+        let mut look = interval(EVERY * 5);
+        let snapshot = PollSnapshot::default();
+        for _ in 0..5 {
+            poll_fn(|cx| poll.poll_drive(cx, &snapshot)).await;
+            look.tick().await; // the look for jobs takes several intervals
+        }
+    }
+
+    #[tokio::test]
+    async fn it_looks_at_once_when_it_is_woken() {
+        let (wake, snapshot) = (Arc::new(Notify::new()), PollSnapshot::default());
+        let mut hourly = SafePoll::new(EVERY * 1_000_000, wake.clone());
+        poll_fn(|cx| hourly.poll_drive(cx, &snapshot)).await; // the first tick is at once
+        wake.notify_one();
+        poll_fn(|cx| hourly.poll_drive(cx, &snapshot)).await;
+    }
+}
