@@ -220,7 +220,12 @@ impl Place {
 
     /// Whether a notice that is raised has to be sent somewhere beside the inbox of a phone.
     fn has_channel(&self, mend: &Mend) -> bool {
-        let Action::Create(body) = &mend.action else { return false };
+        let body = match &mend.action {
+            Action::Create(body) => body,
+            // It was withdrawn, perhaps before it was sent; whoever sends it knows.
+            Action::Step(step) => return mend.kind == Kind::Notice && step.to == "raised",
+            _ => return false,
+        };
         let Body::Notice(notice) = body.as_ref() else { return false };
         let mailbox = format!("{}_email", notice.role);
         notice.organization.is_some() || self.policies.iter().any(|policy| !policy.text(&mailbox).is_empty())
