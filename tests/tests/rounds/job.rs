@@ -50,10 +50,13 @@ async fn list(field: &Field, state: Option<JobState>) -> Vec<rounds_worker::Job>
     Jobs::open(&field.store).await.unwrap().list(filter).await.unwrap()
 }
 
+/// The kind of a job, and the records that it was about.
+type About = (JobKind, Vec<RecordId>);
+
 /// What jobs were about, in the order in which they began.
 #[derive(Clone, Default)]
 struct Begun {
-    jobs: Arc<Mutex<Vec<(JobKind, Vec<RecordId>)>>>,
+    jobs: Arc<Mutex<Vec<About>>>,
 }
 
 impl Begun {
