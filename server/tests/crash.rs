@@ -90,7 +90,14 @@ async fn prepare(store: &Store, area: AreaId, codes: &[String]) {
         scope_version: 0,
     };
     let arrival = Arrival { seq: None, followed_by: 0, hash: [0; 32], content: Content::Admitted(op) };
-    let batch = Batch { device: admin, arrivals: vec![arrival], clock, received_ms: NOW_MS, holds_from: 0, timers: None };
+    let batch = Batch {
+        device: admin,
+        arrivals: vec![arrival],
+        clock,
+        received_ms: NOW_MS,
+        holds_from: 0,
+        timers: None,
+    };
     store.submit(batch).await.unwrap();
     for code in codes {
         let hash = code_hash(code);

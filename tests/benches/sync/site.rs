@@ -165,7 +165,14 @@ pub(crate) fn batch(device: DeviceId, first_seq: Option<u64>, ops: Vec<Op>) -> B
         hash: [0; 32],
         content: Content::Admitted(op),
     });
-    Batch { device, arrivals: arrivals.collect(), clock: clocks(), received_ms: now_ms(), holds_from: 0, timers: None }
+    Batch {
+        device,
+        arrivals: arrivals.collect(),
+        clock: clocks(),
+        received_ms: now_ms(),
+        holds_from: 0,
+        timers: None,
+    }
 }
 
 /// Hands ops to the store past the wire. All of them must take effect.
