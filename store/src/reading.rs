@@ -1,9 +1,10 @@
 //! Reading records, feeds, histories, quarantine, counters and jobs.
 
-use crate::database::{read_on, write_on};
+use crate::database::{Database, read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
+use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
 use rounds_domain::limit::GROUP_OPS_MAX;
@@ -29,6 +30,9 @@ impl Store {
         // One snapshot: a record that is written meanwhile moves on in the feed, and must not be missing from both
         // its old and its new place.
         let mut page = Page { items: Vec::new(), positions: wanted.to_vec(), more: false };
+        if !self.moved(wanted).await? {
+            return Ok(page); // most calls of most days end here
+        }
         let mut room = Room { rows: (limit as usize).max(GROUP_OPS_MAX), bytes: PAGE_BYTES_MAX };
         read_on!(&self.shared.database, pool => {
             let mut tx = pool.begin().await?;
@@ -102,6 +106,29 @@ impl Store {
             }
         });
         Ok(page)
+    }
+
+    /// Whether one of these areas has numbers that the reader does not have.
+    async fn moved(&self, wanted: &[Position]) -> Result<bool, Error> {
+        let heads: Vec<(Uuid, i64)> = match &self.shared.database {
+            Database::Sqlite { readers, .. } => {
+                query_as("SELECT id, head FROM areas WHERE id IN (SELECT unhex(value) FROM json_each($1))")
+                    .bind(hex_list(wanted.iter().map(|position| position.area.0)))
+                    .fetch_all(readers)
+                    .await?
+            }
+            Database::Postgres(pool) => {
+                query_as("SELECT id, head FROM areas WHERE id = ANY($1)")
+                    .bind(wanted.iter().map(|position| position.area.0).collect::<Vec<_>>())
+                    .fetch_all(pool)
+                    .await?
+            }
+        };
+        let heads: HashMap<Uuid, i64> = heads.into_iter().collect();
+        let has_moved = |position: &Position| {
+            heads.get(&position.area.0).is_some_and(|head| head.unsigned_abs() > position.after)
+        };
+        Ok(wanted.iter().any(has_moved))
     }
 
     fn is_postgres(&self) -> bool {
