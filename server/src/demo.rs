@@ -26,18 +26,17 @@ use phone::{Holder, Phone, enrol};
 use rounds_device::CallError;
 use rounds_domain::{AreaId, Role};
 use rounds_store::Store;
-use rounds_worker::{JobKind, Jobs, Options, Worker};
+use rounds_worker::{Options, Worker};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::transport::Endpoint;
 use volunteer::Volunteer;
 use word::PARTNERS;
 
 /// Partners look at what was referred to them every so many days.
 const PARTNER_DAYS: i64 = 3;
-/// How often the worker looks for what nobody told it of.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The worker works every so many nights: each costs time in which nothing is seen to happen.
+const NIGHT_DAYS: i64 = 3;
 
 /// How large, and how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,18 +150,11 @@ pub async fn make(
     };
     let serving = serve(Config::local(0), store.clone(), hands.clock(), random.clone(), until).await?;
     let url = format!("http://{}", serving.address);
-    let clock = hands.clock();
-    // Days pass in no time here, so that what falls due overnight is looked for at once.
-    let options = Options { look_every: LOOK_EVERY, ..Options::new(random.id(now_ms)?) };
-    let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await?;
-
-    let shift = NightShift { jobs: Jobs::open(store).await?, worker: &worker, hands: &hands };
+    let shift = NightShift { store, random, hands: &hands };
     let result = play(store, settings, folder, random, &calendar, &hands, &url, &shift, progress).await;
-    let ended = shift.end().await;
-    worker.stop().await;
     drop(stop);
     serving.stopped().await.map_err(Error::Server)?;
-    result.and_then(|summary| ended.map(|()| summary))
+    result
 }
 
 #[allow(clippy::too_many_arguments)] // all that a year takes
@@ -186,7 +178,9 @@ async fn play(
     for number in 0..calendar.days {
         let day = calendar.day(number);
         people.live(&all, day, hands).await?;
-        shift.work().await?;
+        if number % NIGHT_DAYS == 0 || number + 1 == calendar.days {
+            shift.work().await?;
+        }
         let (ops, calls) = people.counts();
         let (day, days) = (number as u32 + 1, calendar.days as u32);
         progress(Progress { day, days, ops: ops + admin_ops, calls });
@@ -296,32 +290,23 @@ impl Town<'_> {
 
 /// The worker works overnight: what people find does not depend on how fast it is by day.
 struct NightShift<'a> {
-    jobs: Jobs,
-    worker: &'a Worker,
+    store: &'a Store,
+    random: &'a Random,
     hands: &'a Hands,
 }
 
 impl NightShift<'_> {
     /// All that is to be done now.
     async fn work(&self) -> Result<(), Error> {
-        for kind in JobKind::ALL {
-            self.jobs.resume(kind).await?;
+        let clock = self.hands.clock();
+        let options = Options::new(self.random.id(clock.now_ms())?);
+        let worker = Worker::start(self.store.clone(), Arc::new(move || clock.now_ms()), options).await?;
+        let given_up = worker.drained().await;
+        worker.stop().await;
+        match given_up? {
+            0 => Ok(()),
+            given_up => Err(Error::JobsGivenUp(given_up)),
         }
-        let given_up = self.worker.drained().await?;
-        let hands = self.hands.clone();
-        let clock: rounds_worker::Clock = Arc::new(move || hands.now_ms());
-        for kind in JobKind::ALL {
-            self.jobs.pause(kind, &clock).await?;
-        }
-        if given_up == 0 { Ok(()) } else { Err(Error::JobsGivenUp(given_up)) }
-    }
-
-    /// From here on it works by day, too.
-    async fn end(&self) -> Result<(), Error> {
-        for kind in JobKind::ALL {
-            self.jobs.resume(kind).await?;
-        }
-        Ok(())
     }
 }
 
