@@ -464,7 +464,7 @@ bodies! {
         steps: Vec<ReminderStep> = steps,
         /// Nobody is told from this local time on, such as `21:00`,
         quiet_from: String = time_of_day,
-        /// until this one, such as `07:00`.
+        /// until this one, such as `07:00`; if empty, until 7 o'clock.
         quiet_until: String = time_of_day,
         /// The coordinators' mailbox: of the function, not of a person.
         coordinator_email: String = name_rule,

@@ -98,7 +98,7 @@ fn policy(record: &Record) -> Option<Policy> {
 fn quiet_hours(policies: &[Policy]) -> Option<(Time, Time)> {
     let Some(said) = policies.iter().find(|policy| !policy.quiet_from.is_empty()) else { return Some(QUIET) };
     let from = said.quiet_from.parse().ok()?;
-    let until = said.quiet_until.parse().ok()?;
+    let until = said.quiet_until.parse().unwrap_or(QUIET.1);
     (from != until).then_some((from, until))
 }
 

@@ -6,7 +6,7 @@
 use crate::job::{JobKind, Released, Work, part_id};
 use crate::queue::{End, Ending, Mark, Run, STARTS_MAX, Start};
 use crate::runtime::Shared;
-use crate::{Error, channel, reconcile};
+use crate::{Error, channel, reconcile, with_causes};
 use rounds_domain::{Kind, RecordId};
 use std::any::Any;
 use std::sync::Arc;
@@ -274,14 +274,7 @@ async fn act(shared: &Shared, work: &Work) -> Result<(), String> {
 }
 
 fn text(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    with_causes(&error)
 }
 
 /// How long to wait before the next start: four times as long each time, and between half and one and a half of that,

@@ -35,3 +35,11 @@ pub enum Error {
     #[error("{0}")]
     Unsuitable(String),
 }
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
+}

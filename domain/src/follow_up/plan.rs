@@ -75,7 +75,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     if !said.resting {
         let until_ms = newest_ms.max(around.now_ms + HORIZON_DAYS * DAY_MS);
         let (candidates, following) = match said.after_completion {
-            true => (calendar.chain(&said, &completions, plan.id, around.now_ms, until_ms), None),
+            true => (calendar.chain(&said, &completions, plan.id, around.now_ms), None),
             false => calendar.windows(&said, &completions, plan.id, since_ms, around.now_ms, until_ms),
         };
         let last_expired = candidates
@@ -353,14 +353,7 @@ impl<'a> Calendar<'a> {
     }
 
     /// After completion: a chain from one completion, or missed one, to the next.
-    fn chain(
-        &self,
-        said: &Plan,
-        completions: &[Completion],
-        plan: RecordId,
-        now_ms: i64,
-        until_ms: i64,
-    ) -> Vec<Candidate> {
+    fn chain(&self, said: &Plan, completions: &[Completion], plan: RecordId, now_ms: i64) -> Vec<Candidate> {
         let look_back = local_day(now_ms - 2 * LOOK_BACK_DAYS * DAY_MS, self.zone);
         let day_of = |completion: &Completion| local_day(completion.done.at_ms, self.zone);
         let mut rest = completions;
@@ -410,9 +403,8 @@ impl<'a> Calendar<'a> {
             }
             let is_missed = candidate.expires_ms.is_some_and(|expires_ms| now_ms > expires_ms);
             let due_day = local_day(candidate.due_ms, self.zone);
-            let is_last = !is_missed || candidate.due_ms > until_ms;
             candidates.push(candidate);
-            if is_last {
+            if !is_missed {
                 break;
             }
             anchor = Some(due_day);

@@ -506,6 +506,19 @@ fn a_policy_sets_the_steps_and_nobody_is_told_in_the_quiet_hours() {
 }
 
 #[test]
+fn quiet_hours_that_say_no_end_last_until_seven() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    let policy = json!({ "quiet_from": "20:00", "steps": [{ "offset_minutes": 60, "to": "supervisor" }] });
+    let body = Body::from_fields(Kind::Policy, policy.as_object().unwrap().clone()).unwrap();
+    let made = world.placed(1, 0, record_id(5), Kind::Policy, Action::Create(Box::new(body)));
+    world.policies.extend(fold(&[made]).0);
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 2), 7) - 1);
+    assert_eq!(world.notices(), [], "one o'clock at night");
+    world.look(world.at(date(2026, 1, 2), 7));
+    assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
 fn an_adopted_planting_falls_back_to_the_team_when_it_was_not_watered_in_time() {
     let mut world = World::of(watering(), shanghai());
     let adoption = rounds_domain::body::Adoption {

@@ -1,6 +1,7 @@
 //! Web hooks: a signed POST, as <https://www.standardwebhooks.com> describes it.
 
-use super::{NotSent, with_causes};
+use super::NotSent;
+use crate::with_causes;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};

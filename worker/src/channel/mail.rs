@@ -1,6 +1,7 @@
 //! Mail over SMTP.
 
-use super::{MailOptions, NotSent, with_causes};
+use super::{MailOptions, NotSent};
+use crate::with_causes;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
