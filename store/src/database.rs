@@ -7,7 +7,7 @@ use crate::tx::Tx;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{Connection, Executor, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::str::FromStr;
@@ -20,8 +20,10 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 const SQLITE_READERS: u32 = 4;
 /// Connections of the job runner to SQLite: beside those of the committer, which must not wait for it.
 const SQLITE_JOB_CONNECTIONS: u32 = 2;
-/// Most connections of one process to PostgreSQL.
-const POSTGRES_CONNECTIONS_MAX: u32 = 24;
+/// Most connections of one process to PostgreSQL, beside those of its job runner.
+const POSTGRES_CONNECTIONS_MAX: u32 = 20;
+/// Most connections of the job runner of one process to PostgreSQL.
+const POSTGRES_JOB_CONNECTIONS_MAX: u32 = 8;
 /// How long a statement waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages are read through the system's own cache, without a copy.
@@ -39,7 +41,7 @@ const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
     Sqlite { writer: SqlitePool, readers: SqlitePool, jobs: SqlitePool },
-    Postgres(PgPool),
+    Postgres { pool: PgPool, jobs: PgPool },
 }
 
 /// Runs the same statements on either database, outside of a transaction.
@@ -47,7 +49,7 @@ macro_rules! read_on {
     ($database:expr, $pool:ident => $body:expr) => {
         match $database {
             crate::database::Database::Sqlite { readers: $pool, .. } => $body,
-            crate::database::Database::Postgres($pool) => $body,
+            crate::database::Database::Postgres { pool: $pool, .. } => $body,
         }
     };
 }
@@ -63,8 +65,8 @@ macro_rules! write_on {
                 $tx.commit().await?;
                 value
             }
-            crate::database::Database::Postgres(pool) => {
-                let mut $tx = pool.begin().await?;
+            crate::database::Database::Postgres { pool, .. } => {
+                let mut $tx = crate::database::BeginRead::begin_read(pool).await?;
                 let value = $body;
                 $tx.commit().await?;
                 value
@@ -97,7 +99,10 @@ impl Database {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, jobs } => {
+                jobs.close().await;
+                pool.close().await;
+            }
         }
     }
 }
@@ -170,7 +175,7 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(options.clone())
         .await
         .map_err(|error| connect_error(error, "PostgreSQL"))?;
     let mut connection = pool.acquire().await?;
@@ -186,7 +191,51 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     connection.ping().await?;
     drop(connection);
     POSTGRES_MIGRATIONS.run(&pool).await.map_err(migration_error)?; // under an advisory lock
-    Ok(Database::Postgres(pool))
+    let jobs = PgPoolOptions::new()
+        .max_connections(POSTGRES_JOB_CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // The job runner begins transactions by itself and is dropped when it stops: see `BeginRead`.
+                // Where there is none to end, this says nothing in the server's log; a lone ROLLBACK would.
+                connection.execute("BEGIN; ROLLBACK").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    Ok(Database::Postgres { pool, jobs })
+}
+
+/// Begins transactions that end, whatever becomes of who asked for them.
+pub(crate) trait BeginRead {
+    /// The kind of database.
+    type Database: sqlx::Database;
+    /// Begins a transaction as the database has it by default: on SQLite one that only reads.
+    fn begin_read(
+        &self,
+    ) -> impl Future<Output = Result<Transaction<'static, Self::Database>, sqlx::Error>> + Send;
+}
+
+impl BeginRead for SqlitePool {
+    type Database = Sqlite;
+
+    async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.begin().await
+    }
+}
+
+impl BeginRead for PgPool {
+    type Database = Postgres;
+
+    /// The driver counts a transaction once the server has answered its BEGIN. When the call that it was for is given
+    /// up before that, the connection goes back to the pool in a transaction that nobody knows of: what comes next on
+    /// it would be kept from everybody else, and undone with it. So the wait for the answer is not the caller's to give
+    /// up.
+    async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        let pool = self.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
 }
 
 /// Why the first connection failed: trying again helps only where the database itself had nothing against it.
@@ -232,7 +281,7 @@ impl Begin for PgPool {
     type Tx = PostgresTx;
 
     async fn begin_write(&self) -> Result<PostgresTx, Error> {
-        Ok(PostgresTx(self.begin().await?))
+        Ok(PostgresTx(self.begin_read().await?))
     }
 }
 

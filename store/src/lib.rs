@@ -134,7 +134,7 @@ fn postgres_is_unable(code: &str) -> bool {
 pub enum Pool {
     /// A few connections of its own. SQLite has one writer at a time: keep transactions short.
     Sqlite(sqlx::SqlitePool),
-    /// Connections that the whole process shares.
+    /// A few connections of its own. A transaction that is given up on one of them ends before the next use.
     Postgres(sqlx::PgPool),
 }
 
@@ -182,7 +182,7 @@ impl Store {
         let (hints, _) = broadcast::channel(HINTS_MAX);
         let committer = match &database {
             Database::Sqlite { writer, .. } => Committer::start(writer.clone(), 1, &hints),
-            Database::Postgres(pool) => Committer::start(pool.clone(), POSTGRES_LANES, &hints),
+            Database::Postgres { pool, .. } => Committer::start(pool.clone(), POSTGRES_LANES, &hints),
         };
         let lookout = tokio::spawn(lookout::watch(database.clone(), hints.clone()));
         Ok(Self {
@@ -201,7 +201,7 @@ impl Store {
     pub fn pool(&self) -> Pool {
         match &self.shared.database {
             Database::Sqlite { jobs, .. } => Pool::Sqlite(jobs.clone()),
-            Database::Postgres(pool) => Pool::Postgres(pool.clone()),
+            Database::Postgres { jobs, .. } => Pool::Postgres(jobs.clone()),
         }
     }
 

@@ -46,7 +46,7 @@ async fn heads(database: &Database) -> Result<HashMap<Uuid, i64>, Error> {
 /// Waits for a notification of PostgreSQL, or for the interval.
 async fn wait(database: &Database, listener: &mut Option<PgListener>) {
     let interval = tokio::time::sleep(LOOK_INTERVAL);
-    let Database::Postgres(pool) = database else {
+    let Database::Postgres { pool, .. } = database else {
         interval.await;
         return;
     };

@@ -32,7 +32,7 @@ impl Store {
                 .bind(hex_list(ids.iter().map(|id| id.0)))
                 .fetch_all(readers)
                 .await?,
-                Database::Postgres(pool) => {
+                Database::Postgres { pool, .. } => {
                     query_as("SELECT number, body FROM records WHERE id = ANY($1)")
                         .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
                         .fetch_all(pool)
@@ -61,7 +61,7 @@ impl Store {
             .bind(since_ms)
             .fetch_all(readers)
             .await?,
-            Database::Postgres(pool) => {
+            Database::Postgres { pool, .. } => {
                 query_as(
                     "SELECT number, body FROM records WHERE subject = ANY($1)
                      AND NOT (kind = $2 AND due_ms < $3 AND status NOT IN ('open', 'missed'))",

@@ -1,6 +1,6 @@
 //! Reading records, feeds, histories, quarantine, counters and jobs.
 
-use crate::database::{Database, read_on, write_on};
+use crate::database::{BeginRead as _, Database, read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
@@ -35,7 +35,7 @@ impl Store {
         }
         let mut room = Room { rows: (limit as usize).max(GROUP_OPS_MAX), bytes: PAGE_BYTES_MAX };
         read_on!(&self.shared.database, pool => {
-            let mut tx = pool.begin().await?;
+            let mut tx = pool.begin_read().await?;
             if self.is_postgres() {
                 query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;
             }
@@ -117,7 +117,7 @@ impl Store {
                     .fetch_all(readers)
                     .await?
             }
-            Database::Postgres(pool) => {
+            Database::Postgres { pool, .. } => {
                 query_as("SELECT id, head FROM areas WHERE id = ANY($1)")
                     .bind(wanted.iter().map(|position| position.area.0).collect::<Vec<_>>())
                     .fetch_all(pool)
@@ -132,7 +132,7 @@ impl Store {
     }
 
     fn is_postgres(&self) -> bool {
-        matches!(self.shared.database, crate::database::Database::Postgres(_))
+        matches!(self.shared.database, crate::database::Database::Postgres { .. })
     }
 
     /// A record, deleted ones too.

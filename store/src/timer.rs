@@ -41,7 +41,7 @@ impl Store {
                      WHERE due.area = places.area AND due.at_ms <= $1 ORDER BY due.at_ms, due.record LIMIT $2
                  )"
             }
-            Database::Postgres(_) => {
+            Database::Postgres { .. } => {
                 "places CROSS JOIN LATERAL (
                      SELECT record, area, at_ms FROM timers AS due
                      WHERE due.area = places.area AND due.at_ms <= $1 ORDER BY due.at_ms, due.record LIMIT $2
@@ -96,7 +96,7 @@ impl Store {
                 .execute(writer)
                 .await?;
             }
-            Database::Postgres(pool) => {
+            Database::Postgres { pool, .. } => {
                 // A commit that holds one of them is setting it to another time; waiting for it could lock both up.
                 query(
                     "DELETE FROM timers WHERE record IN (

@@ -25,7 +25,7 @@ impl Store {
                      WHERE oldest.area = places.area ORDER BY oldest.through_number, oldest.id LIMIT $1
                  )"
             }
-            Database::Postgres(_) => {
+            Database::Postgres { .. } => {
                 "places CROSS JOIN LATERAL (
                      SELECT * FROM waiting_jobs AS oldest
                      WHERE oldest.area = places.area ORDER BY oldest.through_number, oldest.id LIMIT $1
@@ -72,7 +72,7 @@ impl Store {
                     .execute(writer)
                     .await?;
             }
-            Database::Postgres(pool) => {
+            Database::Postgres { pool, .. } => {
                 query("DELETE FROM waiting_jobs WHERE id = ANY($1)")
                     .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
                     .execute(pool)

@@ -1,11 +1,13 @@
 //! What fails fails alone, acknowledges nothing, and works again once it is mended.
 
 use super::sample::*;
-use rounds_domain::{Kind, Outcome, PlacedOp, fold};
+use rounds_domain::{DeviceId, Kind, Outcome, PlacedOp, fold};
 use rounds_store::{Batch, Error, Receipt, Store};
-use rounds_tests::{TestDatabase, on_both_databases};
+use rounds_tests::{TestDatabase, new_id, on_both_databases};
+use sqlx::{Connection as _, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 async fn submit_all(store: &Store, batches: Vec<Batch>) -> Vec<Result<Receipt, Error>> {
     let tasks: Vec<_> = batches
@@ -252,6 +254,52 @@ async fn ops_take_effect_once_while_postgresql_drops_the_connections() {
     assert!(failed > 0, "connections were dropped in the middle of commits");
     assert_eq!(read(&store, record(1)).await.steps.len(), 4 * OPS as usize);
     assert_eq!(store.tallies().await.unwrap(), store.recount().await.unwrap());
+}
+
+/// Whoever asked hangs up after each number of steps that it takes. Connections that are then in a transaction would
+/// keep from others what is written on them next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_leaves_no_transaction_behind() {
+    let database = TestDatabase::postgres().await;
+    let store = database.open().await;
+    plant(&store, [(area(1), None)]).await;
+    let rounds_store::Pool::Postgres(jobs) = store.pool() else { panic!("it is PostgreSQL") };
+    let mut onlooker = PgConnection::connect(database.url()).await.unwrap();
+    for steps in 1..20 {
+        give_up_after(steps, store.revoke(DeviceId(new_id()), 0)).await;
+        give_up_after(steps, jobs.begin()).await;
+        let mut looks = 0;
+        while in_transaction(&mut onlooker).await > 0 {
+            looks += 1;
+            assert!(
+                looks < 10_000,
+                "a connection waits in a transaction that nobody has, given up after {steps}"
+            );
+        }
+    }
+    onlooker.close().await.unwrap();
+    store.close().await;
+}
+
+async fn in_transaction(onlooker: &mut PgConnection) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    sqlx::query_scalar(sql).fetch_one(onlooker).await.unwrap()
+}
+
+/// Lets a future make so many steps, each when it can go on, and drops it.
+async fn give_up_after(steps: usize, future: impl Future) {
+    let mut future = std::pin::pin!(future);
+    let mut made = 0;
+    std::future::poll_fn(|context| {
+        made += 1;
+        if future.as_mut().poll(context).is_ready() || made >= steps {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
