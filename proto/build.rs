@@ -6,12 +6,13 @@ use prost_types::field_descriptor_proto::Type;
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "rounds/v1/device.proto",
     "rounds/v1/directory.proto",
     "rounds/v1/history.proto",
     "rounds/v1/op.proto",
     "rounds/v1/record.proto",
+    "rounds/v1/summary.proto",
     "rounds/v1/sync.proto",
 ];
 

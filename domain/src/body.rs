@@ -278,6 +278,10 @@ bodies! {
         follow_up: Option<RecordId> = any,
         /// What was done with it, in the words of plans: `maintenance`, `watering`; empty for a check only.
         sort: String = name_rule,
+        /// The commitment that the work is a part of.
+        commitment: Option<RecordId> = any,
+        /// How much of it was done, in the commitment's unit; 1 if not said.
+        quantity: Option<f64> = amount,
     }
 
     /// Something residents ask for or complain of.
@@ -665,6 +669,13 @@ fn finite(field: &str, value: &Option<f64>) -> Checked {
     match value {
         Some(number) if !number.is_finite() => Err(Refusal::invalid(field, "must be a finite number")),
         _ => Ok(()),
+    }
+}
+
+fn amount(field: &str, value: &Option<f64>) -> Checked {
+    match value {
+        Some(number) if *number < 0.0 => Err(Refusal::invalid(field, "must not be negative")),
+        _ => finite(field, value),
     }
 }
 

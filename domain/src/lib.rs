@@ -4,6 +4,7 @@
 //! [`Record`]: what is true now. Server and device share this code, so they cannot disagree.
 
 pub mod access;
+pub mod attendance;
 pub mod body;
 pub mod clock;
 pub mod fold;
@@ -17,6 +18,7 @@ pub mod op;
 pub mod record;
 pub mod recurrence;
 pub mod status;
+pub mod summary;
 pub mod tally;
 pub mod template;
 pub mod verdict;

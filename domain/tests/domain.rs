@@ -2,6 +2,7 @@
 
 mod domain {
     mod access;
+    mod attendance;
     mod check;
     mod clock;
     mod every_interleaving;
@@ -14,6 +15,7 @@ mod domain {
     mod recurrence;
     mod sample;
     mod status;
+    mod summary;
     mod tally;
     mod vocabulary;
 }

@@ -117,7 +117,7 @@ bodies! {
     Worker { name, external_ref, left }
     Group { name, skill, members }
     Visit { subject, purpose, outcome, note, follow_up, violation }
-    Inspection { subject, checklist, answers, result, findings, follow_up, sort }
+    Inspection { subject, checklist, answers, result, findings, follow_up, sort, commitment, quantity }
     Request { subject, category, channel, description, visit, referred_to, due_at_ms }
     Violation { subject, sort, description, visit, latitude, longitude }
     Plan {

@@ -19,6 +19,8 @@ pub mod planning;
 pub mod secret;
 mod serve;
 mod shared;
+mod summary;
+mod summary_service;
 mod sync;
 mod watch;
 mod web;

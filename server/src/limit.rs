@@ -55,3 +55,10 @@ pub const WATCH_RECHECK: Duration = Duration::from_secs(5);
 pub const CONTACT_INTERVAL_MS: i64 = 60_000;
 /// Clients are asked to try again after this when the store is not available.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A phone that was not heard of for so many hours is called silent.
+pub const SILENT_HOURS: i32 = 24;
+/// Areas, commitments and names of a summary are read so many at a time.
+pub const SUMMARY_RECORDS_PAGE: u32 = 500;
+/// Records that one page of those behind a figure looks at to find them.
+pub const BEHIND_RECORDS_SCANNED_MAX: usize = 20_000;

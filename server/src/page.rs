@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::limit::LIST_DEFAULT;
-use rounds_domain::{DeviceId, OpId};
-use rounds_store::Place;
+use rounds_domain::{DeviceId, OpId, RecordId};
+use rounds_store::{DayPlace, Place};
 
 /// How many entries a caller gets that asks for so many.
 ///
@@ -79,6 +79,35 @@ pub(crate) fn after_record(token: &str) -> Result<Option<Place>, Error> {
     read().map(Some).ok_or_else(unknown)
 }
 
+/// The token of a list of records by days.
+pub(crate) fn day_token((area, day, record): DayPlace) -> String {
+    format!("{}.{day}.{}", area.0.simple(), record.0.simple())
+}
+
+/// Reads the token of a list of records by days; empty for the first page.
+///
+/// # Errors
+/// A token that this server did not give out.
+pub(crate) fn after_day(token: &str) -> Result<Option<DayPlace>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let (area, rest) = token.split_once('.')?;
+        let (day, record) = rest.split_once('.')?;
+        Some((area.parse().ok()?, day.parse().ok()?, record.parse().ok()?))
+    };
+    read().map(Some).ok_or_else(unknown)
+}
+
+/// Reads the token of a list by ids, which is the last id; empty for the first page.
+///
+/// # Errors
+/// A token that this server did not give out.
+pub(crate) fn after_id(token: &str) -> Result<Option<RecordId>, Error> {
+    if token.is_empty() { Ok(None) } else { token.parse().map(Some).map_err(|_| unknown()) }
+}
+
 fn unknown() -> Error {
     Error::invalid("page_token", "is not one that this server gave out: begin without one")
 }
@@ -86,7 +115,7 @@ fn unknown() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rounds_domain::{AreaId, RecordId};
+    use rounds_domain::AreaId;
     use uuid::Uuid;
 
     #[test]

@@ -11,6 +11,7 @@ use crate::limit::{
 };
 use crate::secret::Random;
 use crate::shared::Shared;
+use crate::summary_service::Summaries;
 use crate::sync::Sync as SyncApi;
 use crate::web::pages;
 use axum::http::{HeaderName, HeaderValue, Method, header};
@@ -18,6 +19,7 @@ use futures_util::StreamExt as _;
 use rounds_proto::v1::device_service_server::DeviceServiceServer;
 use rounds_proto::v1::directory_service_server::DirectoryServiceServer;
 use rounds_proto::v1::history_service_server::HistoryServiceServer;
+use rounds_proto::v1::summary_service_server::SummaryServiceServer;
 use rounds_proto::v1::sync_service_server::SyncServiceServer;
 use rounds_store::Store;
 use std::net::SocketAddr;
@@ -230,11 +232,13 @@ async fn app(config: &Config, shared: Arc<Shared>) -> Result<axum::Router, Serve
     reporter.set_serving::<DeviceServiceServer<Devices>>().await;
     reporter.set_serving::<DirectoryServiceServer<Directory>>().await;
     reporter.set_serving::<HistoryServiceServer<History>>().await;
+    reporter.set_serving::<SummaryServiceServer<Summaries>>().await;
     let mut routes = Routes::new(with_limits!(health))
         .add_service(with_limits!(SyncServiceServer::new(SyncApi(shared.clone()))))
         .add_service(with_limits!(DeviceServiceServer::new(Devices(shared.clone()))))
         .add_service(with_limits!(DirectoryServiceServer::new(Directory(shared.clone()))))
-        .add_service(with_limits!(HistoryServiceServer::new(History(shared.clone()))));
+        .add_service(with_limits!(HistoryServiceServer::new(History(shared.clone()))))
+        .add_service(with_limits!(SummaryServiceServer::new(Summaries(shared.clone()))));
     if config.reflection {
         let protos = || {
             tonic_reflection::server::Builder::configure()

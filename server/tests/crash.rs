@@ -7,7 +7,7 @@ use rounds_domain::body::{self, Area, Visit};
 use rounds_domain::{Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, RecordId, Role};
 use rounds_server::secret::code_hash;
 use rounds_store::{Arrival, Batch, Content, NewCode, Store};
-use rounds_tests::{TestDatabase, new_id};
+use rounds_tests::{TestDatabase, assert_sound, new_id};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ async fn acknowledged_survives_kill_9(database: TestDatabase) {
             assert!(store.record(*visit).await.unwrap().is_some(), "visit {visit}");
         }
     }
-    assert_eq!(store.tallies().await.unwrap(), store.recount().await.unwrap());
+    assert_sound(&store).await;
     store.close().await;
 }
 

@@ -5,13 +5,17 @@
 
 use crate::Error;
 use crate::batch::{Arrival, Batch, Content, Job, Receipt};
+use crate::count::Count;
 use crate::device::Contact;
 use crate::feed::Numbered;
 use crate::timer::Timer;
-use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes};
+use crate::tx::{
+    AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes, Written,
+};
+use jiff::tz::TimeZone;
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
-use rounds_domain::tally::{Tallies, tally};
+use rounds_domain::tally::local_day;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{
     Action, AreaId, Body, DeviceId, Effect, Op, OpId, OrderKey, Outcome, PlacedOp, Record, RecordId, Refusal,
@@ -500,7 +504,7 @@ async fn apply_units<T: Tx>(
             writes.ops.push(keep(incoming, verdict));
         }
     }
-    desk.close(&areas, &heads, writes)?;
+    desk.close(tx, &areas, &heads, writes).await?;
     Ok(Attempt::Done(()))
 }
 
@@ -772,35 +776,51 @@ impl Desk {
     }
 
     /// Collects what changed.
-    fn close(
+    async fn close<T: Tx>(
         self,
+        tx: &mut T,
         areas: &BTreeMap<AreaId, AreaRow>,
         heads: &BTreeMap<AreaId, u64>,
         writes: &mut Writes,
     ) -> Result<(), Error> {
-        let mut tallies = Tallies::new();
+        let zones = zones(areas)?;
+        let zone = |area: AreaId| {
+            zones.get(&area).ok_or_else(|| Error::Unreadable(format!("area {area} was not locked")))
+        };
+        let mut count = Count::default();
         let mut sources: BTreeSet<AreaId> = BTreeSet::new();
         for working in self.records.into_values() {
             let (Some(number), Some(record)) = (working.number, working.now) else { continue };
             if let Some(before) = &working.before {
-                tally(&mut tallies, &before.record, &zone(areas, before.record.area)?, -1);
+                count.take(&before.record, zone(before.record.area)?, -1);
                 if before.record.area != record.area {
                     writes.arrivals.push((record.area, record.id));
                 }
             }
-            tally(&mut tallies, &record, &zone(areas, record.area)?, 1);
+            let day = count.take(&record, zone(record.area)?, 1);
             if working.unsettled && follow_up::is_cause(&record) {
                 sources.insert(record.area);
             }
             let records = if working.before.is_some() { &mut writes.changed } else { &mut writes.created };
-            records.push(Numbered { number, record });
+            records.push(Written { numbered: Numbered { number, record }, day });
         }
         for records in [&mut writes.created, &mut writes.changed] {
-            records.sort_by_key(|numbered| (numbered.record.area, numbered.number));
+            records.sort_by_key(|written| (written.numbered.record.area, written.numbered.number));
         }
+        count.close(tx, writes).await?;
         writes.departures =
             self.departures.into_iter().map(|((area, record), number)| (area, record, number)).collect();
-        writes.tallies = tallies;
+        for op in writes.ops.iter().filter(|op| op.verdict.outcome != Outcome::Quarantined) {
+            let Some(zone) = op.placed.op.as_ref().and_then(|placed| zones.get(&placed.area)) else {
+                continue;
+            };
+            let day = local_day(op.placed.at_ms, zone);
+            if let Some(placed) = &op.placed.op
+                && day < local_day(op.received_ms, zone)
+            {
+                *writes.late.entry((placed.area, day, op.received_ms)).or_default() += 1;
+            }
+        }
         let received_ms = writes.ops.iter().map(|op| op.received_ms).max().unwrap_or_default();
         for (id, area) in areas {
             let after = heads.get(id).copied().unwrap_or_default();
@@ -823,7 +843,10 @@ impl Working {
     }
 }
 
-fn zone(areas: &BTreeMap<AreaId, AreaRow>, area: AreaId) -> Result<jiff::tz::TimeZone, Error> {
-    let name = areas.get(&area).map(|area| area.time_zone.as_str()).unwrap_or_default();
-    jiff::tz::TimeZone::get(name).map_err(|_| Error::Unreadable(format!("time zone {name} of area {area}")))
+fn zones(areas: &BTreeMap<AreaId, AreaRow>) -> Result<HashMap<AreaId, TimeZone>, Error> {
+    let zone = |area: &AreaRow| {
+        let found = TimeZone::get(&area.time_zone);
+        found.map_err(|_| Error::Unreadable(format!("time zone {} of area {}", area.time_zone, area.id)))
+    };
+    areas.iter().map(|(id, area)| Ok((*id, zone(area)?))).collect()
 }

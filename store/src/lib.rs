@@ -6,12 +6,14 @@
 mod batch;
 mod commit;
 mod committer;
+mod count;
 mod database;
 mod delivery;
 mod device;
 mod due;
 mod enrolment;
 mod feed;
+mod freshness;
 mod link;
 mod lookout;
 mod nearby;
@@ -19,8 +21,10 @@ mod postgres;
 mod reading;
 mod row;
 mod sqlite;
+mod summing;
 mod timer;
 mod tx;
+mod verify;
 mod waiting;
 
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
@@ -28,8 +32,11 @@ pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use due::DueFilter;
 pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
+pub use freshness::Freshness;
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
+pub use summing::{DayPlace, Late, Sum, SumFilter};
 pub use timer::Timer;
+pub use verify::{Fault, Verified};
 
 use committer::Committer;
 use database::{Database, read_on, write_on};
@@ -185,9 +192,11 @@ impl Store {
             Database::Postgres { pool, .. } => Committer::start(pool.clone(), POSTGRES_LANES, &hints),
         };
         let lookout = tokio::spawn(lookout::watch(database.clone(), hints.clone()));
-        Ok(Self {
+        let store = Self {
             shared: Arc::new(Shared { database, committer: RwLock::new(committer), hints, lookout, epoch }),
-        })
+        };
+        store.recount_if_outdated().await?;
+        Ok(store)
     }
 
     /// Waits for what is under way, then closes all connections.

@@ -21,6 +21,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn records_of(&self, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+        Ok(self.numbered_of(ids).await?.into_iter().map(|numbered| numbered.record).collect())
+    }
+
+    /// The same with their numbers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn numbered_of(&self, ids: &[RecordId]) -> Result<Vec<Numbered>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -39,7 +47,17 @@ impl Store {
                         .await?
                 }
             };
-        read(rows)
+        rows.into_iter().map(numbered).collect()
+    }
+
+    /// The IANA name of an area's time zone. `None`: there is no such area.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn time_zone(&self, area: AreaId) -> Result<Option<String>, Error> {
+        Ok(read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT time_zone FROM areas WHERE id = $1").bind(area.0).fetch_optional(pool).await?
+        }))
     }
 
     /// Every record whose subject is one of these, deleted ones too, but for follow-ups that are done or cancelled and

@@ -6,9 +6,12 @@
 use crate::Error;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op, waiting_op,
+    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, device_row, json, ledger_row, numbered,
+    placed_op, waiting_op,
 };
-use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes};
+use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes, shared_verbs};
+use jiff::civil::Date;
+use rounds_domain::attendance::Attended;
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId};
 use sqlx::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Transaction, query, query_as, query_scalar};
@@ -125,6 +128,20 @@ impl Tx for PostgresTx {
         Ok(ids.into_iter().map(RecordId).collect())
     }
 
+    async fn attended(&mut self, what: &[Attended]) -> Result<Vec<(Attended, Date, i64)>, Error> {
+        let rows = query_as(
+            "SELECT a.area, a.work, a.subject, a.day, a.count
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS j (area, work, subject)
+             JOIN attended a ON a.area = j.area AND a.work = j.work AND a.subject = j.subject",
+        )
+        .bind(column(what, |what| what.area.0))
+        .bind(column(what, |what| what.work.as_str()))
+        .bind(column(what, |what| what.subject.0))
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(attended_row).collect()
+    }
+
     async fn claim(&mut self, which: Waiting) -> Result<Vec<WaitingOp>, Error> {
         let (sql, id, number) = which.select();
         let mut statement = query_as(AssertSqlSafe(format!("{sql} FOR UPDATE"))).bind(id);
@@ -134,6 +151,8 @@ impl Tx for PostgresTx {
         let rows = statement.fetch_all(&mut *self.0).await?;
         rows.into_iter().map(waiting_op).collect()
     }
+
+    shared_verbs!();
 
     async fn write(&mut self, writes: &Writes) -> Result<(), Error> {
         if !writes.ops.is_empty() {
@@ -185,10 +204,10 @@ impl Tx for PostgresTx {
             // No value is ever part of the text.
             query(AssertSqlSafe(format!(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 due_ms, assignee, body)
+                 due_ms, assignee, day, body)
                  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::uuid[],
                  $7::text[], $8::text[], $9::boolean[], $10::boolean[], $11::bigint[], $12::uuid[],
-                 $13::text[]) {tail}"
+                 $13::text[], $14::text[]) {tail}"
             )))
             .bind(column(&records, |record| record.id))
             .bind(column(&records, |record| record.area))
@@ -202,6 +221,7 @@ impl Tx for PostgresTx {
             .bind(column(&records, |record| record.deleted))
             .bind(column(&records, |record| record.due_ms))
             .bind(column(&records, |record| record.assignee))
+            .bind(column(&records, |record| record.day.as_deref()))
             .bind(column(&records, |record| record.body.as_str()))
             .execute(&mut *self.0)
             .await?;
@@ -228,14 +248,43 @@ impl Tx for PostgresTx {
         if !writes.tallies.is_empty() {
             let tallies: Vec<_> = writes.tallies.iter().collect();
             query(
-                "INSERT INTO tallies (area, day, measure, count)
-                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
-                 ON CONFLICT (area, day, measure) DO UPDATE SET count = tallies.count + excluded.count",
+                "INSERT INTO tallies (area, unit, day, measure, count)
+                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+                 ON CONFLICT (area, unit, day, measure) DO UPDATE SET count = tallies.count + excluded.count",
             )
             .bind(column(&tallies, |(key, _)| key.area.0))
+            .bind(column(&tallies, |(key, _)| key.unit.name()))
             .bind(column(&tallies, |(key, _)| key.day.to_string()))
             .bind(column(&tallies, |(key, _)| key.measure.as_str()))
             .bind(column(&tallies, |(_, count)| **count))
+            .execute(&mut *self.0)
+            .await?;
+        }
+        if !writes.attended.is_empty() {
+            query(
+                "INSERT INTO attended (area, work, subject, day, count)
+                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[])
+                 ON CONFLICT (area, work, subject, day) DO UPDATE SET count = attended.count + excluded.count",
+            )
+            .bind(column(&writes.attended, |(what, _, _)| what.area.0))
+            .bind(column(&writes.attended, |(what, _, _)| what.work.as_str()))
+            .bind(column(&writes.attended, |(what, _, _)| what.subject.0))
+            .bind(column(&writes.attended, |(_, day, _)| day.to_string()))
+            .bind(column(&writes.attended, |(_, _, count)| *count))
+            .execute(&mut *self.0)
+            .await?;
+        }
+        if !writes.late.is_empty() {
+            let late: Vec<_> = writes.late.iter().collect();
+            query(
+                "INSERT INTO late_arrivals (area, day, received_ms, ops)
+                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+                 ON CONFLICT (area, day, received_ms) DO UPDATE SET ops = late_arrivals.ops + excluded.ops",
+            )
+            .bind(column(&late, |((area, _, _), _)| area.0))
+            .bind(column(&late, |((_, day, _), _)| day.to_string()))
+            .bind(column(&late, |((_, _, received_ms), _)| *received_ms))
+            .bind(column(&late, |(_, ops)| **ops))
             .execute(&mut *self.0)
             .await?;
         }

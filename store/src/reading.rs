@@ -8,8 +8,7 @@ use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
 use rounds_domain::limit::GROUP_OPS_MAX;
-use rounds_domain::tally::{Tallies, TallyKey, tally};
-use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, PlacedOp, RecordId, Refusal, Verdict, fold};
+use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, RecordId, Refusal, Verdict};
 use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -413,63 +412,6 @@ impl Store {
                 .rows_affected()
         });
         Ok(changed == 1)
-    }
-
-    /// The counters that are kept.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn tallies(&self) -> Result<Tallies, Error> {
-        let rows: Vec<(Uuid, String, String, i64)> = read_on!(&self.shared.database, pool => {
-            query_as("SELECT area, day, measure, count FROM tallies WHERE count <> 0").fetch_all(pool).await?
-        });
-        rows.into_iter()
-            .map(|(area, day, measure, count)| {
-                let day = day.parse().map_err(|_| Error::Unreadable(format!("day {day}")))?;
-                Ok((TallyKey { area: AreaId(area), day, measure }, count))
-            })
-            .collect()
-    }
-
-    /// The same counters, counted again from the ops. Reads everything, one record at a time.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn recount(&self) -> Result<Tallies, Error> {
-        let mut tallies = Tallies::new();
-        read_on!(&self.shared.database, pool => {
-            let zones: Vec<(Uuid, String)> = query_as("SELECT id, time_zone FROM areas").fetch_all(pool).await?;
-            let zones = zones
-                .into_iter()
-                .map(|(id, name)| match jiff::tz::TimeZone::get(&name) {
-                    Ok(zone) => Ok((AreaId(id), zone)),
-                    Err(_) => Err(Error::Unreadable(format!("time zone {name}"))),
-                })
-                .collect::<Result<HashMap<_, _>, _>>()?;
-            let mut count = |ops: &[PlacedOp]| {
-                if let (Some(record), _) = fold(ops)
-                    && let Some(zone) = zones.get(&record.area)
-                {
-                    tally(&mut tallies, &record, zone, 1);
-                }
-            };
-            let mut ops: Vec<PlacedOp> = Vec::new();
-            let mut stream = query_as(
-                "SELECT device, seq, stamp, at_ms, worker, body FROM ops
-                 WHERE state = 0 AND record IS NOT NULL ORDER BY record",
-            )
-            .fetch(pool);
-            while let Some(row) = stream.try_next().await? {
-                let placed = placed_op(row)?;
-                if ops.last().is_some_and(|last| last.op.record != placed.op.record) {
-                    count(&ops);
-                    ops.clear();
-                }
-                ops.push(placed);
-            }
-            count(&ops);
-        });
-        Ok(tallies)
     }
 }
 

@@ -2,10 +2,13 @@
 
 use crate::Error;
 use crate::feed::Numbered;
-use crate::tx::{DeviceRow, LedgerRow, NewOp, PlacedOpRow, Waiting, WaitingOp};
+use crate::tx::{DeviceRow, LedgerRow, NewOp, PlacedOpRow, Waiting, WaitingOp, Written};
+use jiff::civil::Date;
+use rounds_domain::attendance::Attended;
 use rounds_domain::clock::OrderKey;
+use rounds_domain::tally::{TallyKey, Unit};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{DeviceId, Kind, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
+use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -67,7 +70,7 @@ pub(crate) const REPLACE_RECORD: &str =
     "ON CONFLICT (id) DO UPDATE SET area = excluded.area, number = excluded.number, kind = excluded.kind,
      status = excluded.status, subject = excluded.subject, code = excluded.code,
      external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
-     due_ms = excluded.due_ms, assignee = excluded.assignee, body = excluded.body";
+     due_ms = excluded.due_ms, assignee = excluded.assignee, day = excluded.day, body = excluded.body";
 
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {
@@ -85,11 +88,14 @@ pub(crate) struct RecordColumns<'a> {
     pub(crate) due_ms: Option<i64>,
     /// Who does a follow-up: a worker, group or organization.
     pub(crate) assignee: Option<Uuid>,
+    /// The local day on which it is counted.
+    pub(crate) day: Option<String>,
     pub(crate) body: String,
 }
 
 impl<'a> RecordColumns<'a> {
-    pub(crate) fn of(numbered: &'a Numbered) -> Result<Self, Error> {
+    pub(crate) fn of(written: &'a Written) -> Result<Self, Error> {
+        let Written { numbered, day } = written;
         let record = &numbered.record;
         let filled = |field| Some(record.text(field)).filter(|text| !text.is_empty());
         Ok(Self {
@@ -111,6 +117,7 @@ impl<'a> RecordColumns<'a> {
                 _ => None,
             }
             .map(|id| id.0),
+            day: day.map(|day| day.to_string()),
             body: json(record)?,
         })
     }
@@ -162,6 +169,26 @@ pub(crate) type NumberedTuple = (i64, String);
 
 pub(crate) fn numbered((number, body): NumberedTuple) -> Result<Numbered, Error> {
     Ok(Numbered { number: number as u64, record: parse::<Record>(&body)? })
+}
+
+pub(crate) type AttendedTuple = (Uuid, String, Uuid, String, i64);
+
+pub(crate) fn attended_row(row: AttendedTuple) -> Result<(Attended, Date, i64), Error> {
+    let (area, work, subject, day, count) = row;
+    Ok((Attended { area: AreaId(area), subject: RecordId(subject), work }, date(&day)?, count))
+}
+
+pub(crate) type CounterTuple = (Uuid, String, String, String, i64);
+
+pub(crate) fn counter(row: CounterTuple) -> Result<(TallyKey, i64), Error> {
+    let (area, unit, day, measure, count) = row;
+    let unit = Unit::parse(&unit).ok_or_else(|| Error::Unreadable(format!("unit {unit}")))?;
+    Ok((TallyKey { area: AreaId(area), unit, day: date(&day)?, measure }, count))
+}
+
+/// A day as the databases keep it.
+pub(crate) fn date(text: &str) -> Result<Date, Error> {
+    text.parse().map_err(|_| Error::Unreadable(format!("day {text}")))
 }
 
 pub(crate) type PlacedOpTuple = (Uuid, i64, i64, i64, Option<Uuid>, String);

@@ -6,9 +6,12 @@
 use crate::Error;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, device_row, json, ledger_row, numbered, placed_op, waiting_op,
+    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, device_row, json, ledger_row, numbered,
+    placed_op, waiting_op,
 };
-use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes};
+use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes, shared_verbs};
+use jiff::civil::Date;
+use rounds_domain::attendance::Attended;
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -173,6 +176,21 @@ impl Tx for SqliteTx {
         Ok(ids.into_iter().map(RecordId).collect())
     }
 
+    async fn attended(&mut self, what: &[Attended]) -> Result<Vec<(Attended, Date, i64)>, Error> {
+        let hex = |id: Uuid| id.simple().to_string();
+        let list: Vec<_> =
+            what.iter().map(|what| (hex(what.area.0), what.work.as_str(), hex(what.subject.0))).collect();
+        let rows = query_as(
+            "SELECT a.area, a.work, a.subject, a.day, a.count
+             FROM json_each($1) j JOIN attended a ON a.area = unhex(j.value ->> 0) AND a.work = j.value ->> 1
+             AND a.subject = unhex(j.value ->> 2)",
+        )
+        .bind(json(&list)?)
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(attended_row).collect()
+    }
+
     async fn claim(&mut self, which: Waiting) -> Result<Vec<WaitingOp>, Error> {
         // The transaction holds the only write lock: nothing more to lock.
         let (sql, id, number) = which.select();
@@ -183,6 +201,8 @@ impl Tx for SqliteTx {
         let rows = statement.fetch_all(&mut *self.0).await?;
         rows.into_iter().map(waiting_op).collect()
     }
+
+    shared_verbs!();
 
     async fn write(&mut self, writes: &Writes) -> Result<(), Error> {
         let ops = writes.ops.iter().map(OpColumns::of).collect::<Result<Vec<_>, _>>()?;
@@ -230,8 +250,8 @@ impl Tx for SqliteTx {
             let records = records.iter().map(RecordColumns::of).collect::<Result<Vec<_>, _>>()?;
             self.in_rows(
                 "INSERT INTO records (id, area, number, kind, status, subject, code, external_ref, disputed, deleted,
-                 due_ms, assignee, body) VALUES",
-                13,
+                 due_ms, assignee, day, body) VALUES",
+                14,
                 tail,
                 &records,
                 |statement, record| {
@@ -248,6 +268,7 @@ impl Tx for SqliteTx {
                         .bind(record.deleted)
                         .bind(record.due_ms)
                         .bind(record.assignee)
+                        .bind(record.day.as_deref())
                         .bind(record.body.as_str())
                 },
             )
@@ -271,12 +292,41 @@ impl Tx for SqliteTx {
         let tallies: Vec<_> =
             writes.tallies.iter().map(|(key, count)| (key, key.day.to_string(), *count)).collect();
         self.in_rows(
-            "INSERT INTO tallies (area, day, measure, count) VALUES",
-            4,
-            "ON CONFLICT (area, day, measure) DO UPDATE SET count = count + excluded.count",
+            "INSERT INTO tallies (area, unit, day, measure, count) VALUES",
+            5,
+            "ON CONFLICT (area, unit, day, measure) DO UPDATE SET count = count + excluded.count",
             &tallies,
             |statement, (key, day, count)| {
-                statement.bind(key.area.0).bind(day.as_str()).bind(key.measure.as_str()).bind(*count)
+                let statement = statement.bind(key.area.0).bind(key.unit.name()).bind(day.as_str());
+                statement.bind(key.measure.as_str()).bind(*count)
+            },
+        )
+        .await?;
+        let attended: Vec<_> =
+            writes.attended.iter().map(|(what, day, count)| (what, day.to_string(), *count)).collect();
+        self.in_rows(
+            "INSERT INTO attended (area, work, subject, day, count) VALUES",
+            5,
+            "ON CONFLICT (area, work, subject, day) DO UPDATE SET count = count + excluded.count",
+            &attended,
+            |statement, (what, day, count)| {
+                let statement = statement.bind(what.area.0).bind(what.work.as_str()).bind(what.subject.0);
+                statement.bind(day.as_str()).bind(*count)
+            },
+        )
+        .await?;
+        let late: Vec<_> = writes
+            .late
+            .iter()
+            .map(|((area, day, received_ms), ops)| (area, day.to_string(), *received_ms, *ops))
+            .collect();
+        self.in_rows(
+            "INSERT INTO late_arrivals (area, day, received_ms, ops) VALUES",
+            4,
+            "ON CONFLICT (area, day, received_ms) DO UPDATE SET ops = ops + excluded.ops",
+            &late,
+            |statement, (area, day, received_ms, ops)| {
+                statement.bind(area.0).bind(day.as_str()).bind(*received_ms).bind(*ops)
             },
         )
         .await?;

@@ -8,9 +8,12 @@ use crate::batch::Job;
 use crate::device::Contact;
 use crate::feed::Numbered;
 use crate::timer::Timer;
+use jiff::civil::Date;
+use rounds_domain::attendance::Attended;
 use rounds_domain::tally::Tallies;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{AreaId, DeviceId, OpId, PlacedOp, RecordId, Verdict};
+use std::collections::BTreeMap;
 
 /// What a device has done so far.
 #[derive(Clone, Debug)]
@@ -90,6 +93,14 @@ pub(crate) enum Waiting {
     DependingOn(RecordId),
 }
 
+/// A record to be written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) numbered: Numbered,
+    /// The local day on which it is counted, if it is.
+    pub(crate) day: Option<Date>,
+}
+
 /// Everything that a commit writes.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
@@ -97,14 +108,18 @@ pub(crate) struct Writes {
     /// Ops that leave quarantine, with what they say now.
     pub(crate) released: Vec<(OpId, rounds_domain::Op)>,
     /// Records that are new. It is contention if somebody else creates one of them at the same time, in another area.
-    pub(crate) created: Vec<Numbered>,
+    pub(crate) created: Vec<Written>,
     /// Records that were there before.
-    pub(crate) changed: Vec<Numbered>,
+    pub(crate) changed: Vec<Written>,
     /// Records that left an area, and the number there.
     pub(crate) departures: Vec<(AreaId, RecordId, u64)>,
     /// Records that are in an area (again), so that no departure from it may be left.
     pub(crate) arrivals: Vec<(AreaId, RecordId)>,
     pub(crate) tallies: Tallies,
+    /// By how much the times change that something was attended to on a day.
+    pub(crate) attended: Vec<(Attended, Date, i64)>,
+    /// How many ops came later than on the day on which they happened, by area, that day and when they came.
+    pub(crate) late: BTreeMap<(AreaId, Date, i64), i64>,
     pub(crate) heads: Vec<(AreaId, u64)>,
     pub(crate) devices: Vec<DeviceRow>,
     pub(crate) contacts: Vec<Contact>,
@@ -142,11 +157,88 @@ pub(crate) trait Tx: Send {
     /// Those of these records which had ops before they were created.
     fn orphaned(&mut self, records: &[RecordId])
     -> impl Future<Output = Result<Vec<RecordId>, Error>> + Send;
+    /// How often these were attended to, by day, as far as it was committed.
+    fn attended(
+        &mut self,
+        what: &[Attended],
+    ) -> impl Future<Output = Result<Vec<(Attended, Date, i64)>, Error>> + Send;
     /// Locks ops in quarantine against other releases and dismissals, and reads them. Those that are not there (any
     /// more) are left out.
     fn claim(&mut self, which: Waiting) -> impl Future<Output = Result<Vec<WaitingOp>, Error>> + Send;
+    /// Records of an area behind this place, by their numbers, deleted ones too; and the day on which each is counted.
+    fn records_in(
+        &mut self,
+        area: AreaId,
+        after: (u64, RecordId),
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Written>, Error>> + Send;
+    /// The counters of an area.
+    fn tallies_in(&mut self, area: AreaId) -> impl Future<Output = Result<Tallies, Error>> + Send;
+    /// How often things were attended to in an area.
+    fn attended_in(
+        &mut self,
+        area: AreaId,
+    ) -> impl Future<Output = Result<Vec<(Attended, Date, i64)>, Error>> + Send;
+    /// Forgets the counters of an area, so that all of them can be written anew.
+    fn forget_counters(&mut self, area: AreaId) -> impl Future<Output = Result<(), Error>> + Send;
     /// Writes everything.
     fn write(&mut self, writes: &Writes) -> impl Future<Output = Result<(), Error>> + Send;
     /// Makes it last. After an error the commit may or may not have happened; a retry finds out.
     fn commit(self) -> impl Future<Output = Result<(), Error>> + Send;
 }
+
+/// Verbs whose statements both databases understand.
+macro_rules! shared_verbs {
+    () => {
+        async fn records_in(
+            &mut self,
+            area: AreaId,
+            (number, id): (u64, RecordId),
+            limit: u32,
+        ) -> Result<Vec<crate::tx::Written>, Error> {
+            let rows: Vec<(i64, String, Option<String>)> = query_as(
+                "SELECT number, body, day FROM records WHERE area = $1 AND (number, id) > ($2, $3)
+                 ORDER BY number, id LIMIT $4",
+            )
+            .bind(area.0)
+            .bind(number as i64)
+            .bind(id.0)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *self.0)
+            .await?;
+            let written = |(number, body, day): (i64, String, Option<String>)| {
+                let day = day.as_deref().map(crate::row::date).transpose()?;
+                Ok(crate::tx::Written { numbered: numbered((number, body))?, day })
+            };
+            rows.into_iter().map(written).collect()
+        }
+
+        async fn tallies_in(&mut self, area: AreaId) -> Result<rounds_domain::tally::Tallies, Error> {
+            let rows = query_as(
+                "SELECT area, unit, day, measure, count FROM tallies WHERE area = $1 AND count <> 0",
+            )
+            .bind(area.0)
+            .fetch_all(&mut *self.0)
+            .await?;
+            rows.into_iter().map(crate::row::counter).collect()
+        }
+
+        async fn attended_in(&mut self, area: AreaId) -> Result<Vec<(Attended, Date, i64)>, Error> {
+            let rows = query_as(
+                "SELECT area, work, subject, day, count FROM attended WHERE area = $1 AND count <> 0",
+            )
+            .bind(area.0)
+            .fetch_all(&mut *self.0)
+            .await?;
+            rows.into_iter().map(attended_row).collect()
+        }
+
+        async fn forget_counters(&mut self, area: AreaId) -> Result<(), Error> {
+            query("DELETE FROM tallies WHERE area = $1").bind(area.0).execute(&mut *self.0).await?;
+            query("DELETE FROM attended WHERE area = $1").bind(area.0).execute(&mut *self.0).await?;
+            Ok(())
+        }
+    };
+}
+
+pub(crate) use shared_verbs;

@@ -114,6 +114,15 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Asserts that everything that is kept follows from the ops.
+///
+/// # Panics
+/// If it does not.
+pub async fn assert_sound(store: &Store) {
+    let verified = store.verify(|_| {}).await.expect("a database that answers");
+    assert_eq!(verified.faults, []);
+}
+
 async fn run_on_server(url: &str, sql: String) {
     let mut connection = PgConnection::connect(url)
         .await

@@ -9,7 +9,7 @@ mod server;
 pub mod year;
 
 pub use act::{Act, new_id, visit};
-pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase};
+pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase, assert_sound};
 pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
 pub use server::{TestClock, TestServer};

@@ -7,6 +7,7 @@ use rounds_domain::{AreaId, DeviceId, Op, RecordId};
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
+use rounds_proto::v1::summary_service_client::SummaryServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_proto::{op_to_wire, v1};
 use std::collections::BTreeMap;
@@ -94,6 +95,11 @@ impl Peer {
     /// The client of `HistoryService`.
     pub fn history(&self) -> HistoryServiceClient<SignedIn> {
         HistoryServiceClient::new(self.signed_in())
+    }
+
+    /// The client of `SummaryService`.
+    pub fn summaries(&self) -> SummaryServiceClient<SignedIn> {
+        SummaryServiceClient::new(self.signed_in())
     }
 
     /// Gives what was done its number on this device.

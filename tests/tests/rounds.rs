@@ -16,6 +16,7 @@ mod rounds {
     mod partner;
     mod port;
     mod store;
+    mod summary;
     mod sync;
     mod watch;
     mod worker;

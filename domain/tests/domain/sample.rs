@@ -213,6 +213,7 @@ fn whole(kind: Kind) -> Value {
         Kind::Inspection => json!({
             "subject": id, "checklist": id, "answers": [{ "key": "door", "value": "yes" }],
             "result": "needs_attention", "findings": "the door is slow", "follow_up": id, "sort": "maintenance",
+            "commitment": id, "quantity": 12.5,
         }),
         Kind::Request => json!({
             "subject": id, "category": "water", "channel": "visit", "description": "no water on the sixth floor",

@@ -5,7 +5,7 @@ use super::sample::{DAY_MS, START_MS, area, body, op, placed, record_id, step};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use rounds_domain::tally::{Tallies, TallyKey, tally};
+use rounds_domain::tally::{Tallies, TallyKey, Unit, bucket, bucket_range, contribution};
 use rounds_domain::{Action, AreaId, Body, Kind, PlacedOp, Record, fold};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -18,8 +18,11 @@ fn zone(of: AreaId) -> TimeZone {
 }
 
 fn add(tallies: &mut Tallies, record: Option<&Record>, sign: i64) {
-    if let Some(record) = record {
-        tally(tallies, record, &zone(record.area), sign);
+    let Some(record) = record else { return };
+    let Some(contribution) = contribution(record, &zone(record.area)) else { return };
+    for (measure, count) in contribution.measures {
+        let key = TallyKey { area: record.area, unit: Unit::Day, day: contribution.day, measure };
+        rounds_domain::tally::add(tallies, key, sign * count);
     }
 }
 
@@ -86,37 +89,101 @@ fn after_steps(kind: Kind, steps: &[(i64, &str)]) -> Record {
 
 #[test]
 fn each_kind_counts_what_its_summary_asks_for() {
-    let one =
-        |measures: &[&str]| measures.iter().map(|measure| ((*measure).to_owned(), 1)).collect::<Vec<_>>();
-    assert_eq!(measures(&created(body(Kind::Visit))), one(&["visit/outcome/met"]));
-    assert_eq!(measures(&created(body(Kind::Inspection))), one(&["inspection/result/needs_attention"]));
+    let one = |measures: &[&str]| {
+        let mut measures: Vec<_> = measures.iter().map(|measure| ((*measure).to_owned(), 1)).collect();
+        measures.sort();
+        measures
+    };
+    let worker =
+        placed(0, 1, 0, op(Kind::Visit, super::sample::create(Kind::Visit))).worker.expect("a worker");
+    let id = record_id(60);
     assert_eq!(
-        measures(&created(body(Kind::Request))),
-        one(&["request/category/water", "request/channel/visit", "request/status/open"]),
+        measures(&created(body(Kind::Visit))),
+        one(&["visit/outcome/met", &format!("worker/{worker}/visit")])
+    );
+    let inspection = measures(&created(body(Kind::Inspection)));
+    let linked =
+        inspection.iter().find(|(measure, _)| measure.starts_with("commitment/")).expect("it is linked");
+    assert_eq!(linked.1, 12_500, "in thousandths");
+    let others: Vec<_> = inspection.iter().filter(|(_, count)| *count == 1).cloned().collect();
+    assert_eq!(others, one(&["inspection/result/needs_attention", &format!("worker/{worker}/inspection")]));
+    assert_eq!(
+        measures(&created(Body::Request(rounds_domain::body::Request {
+            category: "water".to_owned(),
+            channel: "visit".to_owned(),
+            ..Default::default()
+        }))),
+        one(&[
+            "request/category/water",
+            "request/channel/visit",
+            "request/status/open",
+            "request/reached/open"
+        ]),
     );
     assert_eq!(
         measures(&created(body(Kind::Violation))),
-        one(&["violation/sort/dumping", "violation/status/found"]),
+        one(&["violation/sort/dumping", "violation/status/found", "violation/reached/found"]),
     );
-    assert_eq!(measures(&created(body(Kind::FollowUp))), one(&["follow_up/recheck/open"]));
-    let counted = [Kind::Visit, Kind::Inspection, Kind::Request, Kind::Violation, Kind::FollowUp];
+    let whose = ["sort/recheck".to_owned(), format!("group/{id}"), format!("organization/{id}")];
+    let mut follow_up: Vec<_> = whose.iter().map(|whose| format!("follow_up/{whose}/open")).collect();
+    follow_up.push(format!("worker/{id}/follow_up/open"));
+    let follow_up: Vec<&str> = follow_up.iter().map(String::as_str).collect();
+    assert_eq!(measures(&created(body(Kind::FollowUp))), one(&follow_up));
+    assert_eq!(measures(&created(body(Kind::Place))), one(&["place/dwelling"]));
+    assert_eq!(measures(&created(body(Kind::Asset))), one(&["asset/elevator"]));
+    assert_eq!(measures(&created(body(Kind::Plan))), one(&["plan/maintenance/gap/15"]));
+    assert_eq!(measures(&created(body(Kind::Notice))), [], "a reminder is no alert");
+    let counted = [
+        Kind::Visit,
+        Kind::Inspection,
+        Kind::Request,
+        Kind::Violation,
+        Kind::FollowUp,
+        Kind::Place,
+        Kind::Asset,
+        Kind::Plan,
+    ];
     for kind in Kind::ALL.iter().filter(|kind| !counted.contains(kind)) {
         assert_eq!(measures(&created(body(*kind))), [], "{kind:?}");
     }
 }
 
 #[test]
-fn times_to_a_stage_go_into_buckets_that_double() {
-    for (hours, bucket) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (24, 5), (24 * 30, 10)] {
-        let violation = after_steps(Kind::Violation, &[(hours, "stopped")]);
-        let measure = format!("violation/time_to/stopped/{bucket}");
-        assert!(measures(&violation).contains(&(measure, 1)), "{hours} h: {:?}", measures(&violation));
+fn a_bucket_of_times_is_at_most_an_eighth_of_what_is_in_it() {
+    const MINUTE_MS: i64 = 60_000;
+    let mut next = 0;
+    for bucket in 0..200 {
+        let (from_ms, to_ms) = bucket_range(bucket);
+        assert_eq!(from_ms, next, "buckets leave nothing out");
+        assert!(to_ms > from_ms);
+        assert!(to_ms - from_ms <= (from_ms / 8).max(MINUTE_MS), "{bucket}: {from_ms} to {to_ms}");
+        next = to_ms;
     }
+    for minutes in (0..2_000).chain([10_000, 525_600, 5_256_000]) {
+        for ms in [minutes * MINUTE_MS, minutes * MINUTE_MS + MINUTE_MS - 1] {
+            let (from_ms, to_ms) = bucket_range(bucket(ms));
+            assert!((from_ms..to_ms).contains(&ms), "{ms} is not in its bucket");
+        }
+    }
+    assert_eq!(bucket(-1), 0, "clocks lie");
+}
+
+#[test]
+fn the_time_to_each_stage_is_counted() {
     let steps = [(1, "triaged"), (2, "referred"), (9, "resolved"), (40, "verified"), (41, "closed")];
     let measured = measures(&after_steps(Kind::Request, &steps));
-    for measure in ["referred/2", "resolved/4", "verified/6"] {
-        assert!(measured.contains(&(format!("request/time_to/{measure}"), 1)), "{measure}: {measured:?}");
+    for (stage, hours) in [("referred", 2), ("resolved", 9), ("verified", 40)] {
+        let measure = format!("request/time_to/{stage}/{}", bucket(hours * HOUR_MS));
+        assert!(measured.contains(&(measure.clone(), 1)), "{measure}: {measured:?}");
     }
+    for stage in ["open", "triaged", "referred", "resolved", "verified", "closed"] {
+        assert!(measured.contains(&(format!("request/reached/{stage}"), 1)), "{stage}");
+    }
+    let partners = measured.iter().filter(|(measure, _)| {
+        measure.starts_with("request/organization/")
+            && measure.ends_with(&format!("/time_to/resolved/{}", bucket(7 * HOUR_MS)))
+    });
+    assert_eq!(partners.count(), 1, "the partner's clock begins with the referral: {measured:?}");
 }
 
 #[test]
@@ -124,10 +191,32 @@ fn the_time_to_a_stage_is_that_of_the_first_step_that_counted() {
     let steps = [(1, "restored"), (4, "removed"), (8, "found"), (100, "removed")];
     let measured = measures(&after_steps(Kind::Violation, &steps));
     let times: Vec<_> = measured.iter().filter(|(measure, _)| measure.contains("time_to")).collect();
-    assert_eq!(times, [&("violation/time_to/removed/3".to_owned(), 1)]);
+    assert_eq!(times, [&(format!("violation/time_to/removed/{}", bucket(4 * HOUR_MS)), 1)]);
 
     let measured = measures(&after_steps(Kind::Violation, &[(4, "removed"), (5, "stopped")]));
     assert!(!measured.iter().any(|(measure, _)| measure.contains("time_to/stopped")), "{measured:?}");
+}
+
+#[test]
+fn a_follow_up_is_counted_on_the_day_that_it_is_due_and_judged_by_when_the_work_was_done() {
+    let due_ms = body(Kind::FollowUp).fields()["due_at_ms"].as_i64().expect("a time");
+    let state = |done_ms: i64| {
+        let first = placed(0, 1, 0, op(Kind::FollowUp, super::sample::create(Kind::FollowUp)));
+        let done = rounds_domain::op::Step {
+            to: "done".to_owned(),
+            done_at_ms: Some(done_ms),
+            ..rounds_domain::op::Step::default()
+        };
+        // The phone comes back weeks later.
+        let done = placed(0, 2, 40 * 24 * 60, op(Kind::FollowUp, Action::Step(done)));
+        let record = fold(&[first, done]).0.expect("it was created");
+        let contribution = contribution(&record, &zone(record.area)).expect("it is counted");
+        let due = jiff::Timestamp::from_millisecond(due_ms).expect("a time").to_zoned(zone(record.area));
+        assert_eq!(contribution.day, due.date());
+        rounds_domain::tally::due_state(&record).to_owned()
+    };
+    assert_eq!(state(due_ms), "on_time");
+    assert_eq!(state(due_ms + 1), "late");
 }
 
 #[test]
@@ -136,9 +225,7 @@ fn a_day_is_that_of_the_area_also_where_clocks_change() {
     let on = |at: &str, zone: &TimeZone| {
         let mut visit = created(body(Kind::Visit));
         visit.created.at_ms = at.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
-        let mut tallies = Tallies::new();
-        tally(&mut tallies, &visit, zone, 1);
-        tallies.into_keys().next().expect("one counter").day
+        contribution(&visit, zone).expect("it is counted").day
     };
     let shanghai = TimeZone::get("Asia/Shanghai").expect("it exists");
     assert_eq!(on("2026-11-22T15:59:59Z", &shanghai), date(2026, 11, 22));
@@ -160,7 +247,10 @@ fn a_late_truth_is_counted_on_its_own_day_and_a_moved_record_in_its_own_area() {
         tallies.into_keys().next().expect("one counter")
     };
     let day = jiff::Timestamp::from_millisecond(START_MS).expect("in range").to_zoned(zone(area(0))).date();
-    assert_eq!(key(&record), TallyKey { area: area(0), day, measure: "visit/outcome/met".to_owned() });
+    assert_eq!(
+        key(&record),
+        TallyKey { area: area(0), unit: Unit::Day, day, measure: "visit/outcome/met".to_owned() }
+    );
 
     let moved = placed(1, 2, 3 * DAY_MS / 60_000, op(Kind::Visit, Action::Move { to: area(1) }));
     let record = fold(&[monday, moved]).0.expect("it was created");

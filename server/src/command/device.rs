@@ -104,6 +104,12 @@ enum Act {
         /// The follow-up that it does.
         #[arg(long, value_name = "ID")]
         follow_up: Option<String>,
+        /// The commitment that the work is a part of.
+        #[arg(long, value_name = "ID")]
+        commitment: Option<String>,
+        /// How much of the commitment was done, in its unit; 1 if not said.
+        #[arg(long)]
+        quantity: Option<f64>,
     },
     /// Record a request.
     Request {
@@ -251,7 +257,17 @@ impl DeviceCommand {
                 }
                 shell.record_done(group, follow_up, visit, &outcome)
             }
-            Act::Inspect { subject, result, findings, answer, sort, checklist, follow_up } => {
+            Act::Inspect {
+                subject,
+                result,
+                findings,
+                answer,
+                sort,
+                checklist,
+                follow_up,
+                commitment,
+                quantity,
+            } => {
                 let subject = shell.find(&subject)?.record;
                 let inspection = new_id()?;
                 let follow_up = shell.find_id(follow_up.as_deref())?;
@@ -263,6 +279,8 @@ impl DeviceCommand {
                     findings,
                     follow_up,
                     sort,
+                    commitment: shell.find_id(commitment.as_deref())?,
+                    quantity,
                 };
                 let group = vec![Draft::create(inspection, subject.area, Body::Inspection(body))];
                 shell.record_done(group, follow_up, inspection, &result)

@@ -42,6 +42,8 @@ pub(super) struct Community {
     pub(super) area: AreaId,
     pub(super) coordinator: RecordId,
     pub(super) coordinator_name: &'static str,
+    /// The commitment that pupils' plantings count for.
+    pub(super) flowers: RecordId,
     pub(super) cells: Vec<Cell>,
 }
 
@@ -85,9 +87,9 @@ impl Neighbourhood {
                 let area = plan.area(name, "community", Some(street));
                 let coordinator_name = names.next().unwrap_or("Lin");
                 let coordinator = plan.worker(area, coordinator_name);
-                plan.commitments(area, &partners);
+                let flowers = plan.commitments(area, &partners);
                 let cells = (0..CELLS).map(|cell| plan.cell(at, cell, area, care, parks)).collect();
-                Community { name, area, coordinator, coordinator_name, cells }
+                Community { name, area, coordinator, coordinator_name, flowers, cells }
             })
             .collect();
         for number in 0..volunteers {
@@ -224,9 +226,10 @@ impl Plan<'_> {
         self.add(district, Body::Policy(body));
     }
 
-    fn commitments(&mut self, area: AreaId, partners: &[RecordId]) {
+    /// Answers the first of them: the flowers.
+    fn commitments(&mut self, area: AreaId, partners: &[RecordId]) -> RecordId {
         let promised = [
-            (8, "Flowers for the entrances", 1_000.0, "pots", "Pupils plant them in spring."),
+            (8, "Flowers for the entrances", 1_000.0, "pots", "Pupils plant them in spring and autumn."),
             (
                 9,
                 "Benches for the elderly",
@@ -235,7 +238,7 @@ impl Plan<'_> {
                 "The bank pays, the property management sets them up.",
             ),
         ];
-        for (partner, goal, quantity, unit, tasks) in promised {
+        let commitments = promised.map(|(partner, goal, quantity, unit, tasks)| {
             let body = body::Commitment {
                 organization: Some(partners[partner]),
                 goal: goal.to_owned(),
@@ -245,8 +248,9 @@ impl Plan<'_> {
                 group: None,
                 due: self.date(self.calendar.days + 40),
             };
-            self.add(area, Body::Commitment(body));
-        }
+            self.add(area, Body::Commitment(body))
+        });
+        commitments[0]
     }
 
     fn groups(&mut self, community: &Community) {

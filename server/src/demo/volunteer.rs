@@ -177,6 +177,19 @@ impl Volunteer {
         if matches!(day.month(), 11 | 12 | 1 | 2) {
             return Ok(());
         }
+        if matches!(day.month(), 3..=5 | 9 | 10) && self.chance.percent(12) {
+            let at_ms = watch.pass(self.chance.between(20, 60));
+            let planted = Body::Inspection(body::Inspection {
+                subject: Some(cell.green),
+                result: "pass".to_owned(),
+                sort: "planting".to_owned(),
+                commitment: Some(all.communities[self.community].flowers),
+                quantity: Some(self.chance.between(10, 40) as f64),
+                ..body::Inspection::default()
+            });
+            let group = vec![Draft::create(self.chance.id(at_ms), cell.area, planted)];
+            self.record(day, at_ms, group)?;
+        }
         for at in due(&self.plantings, day.number, WATERING_DAYS) {
             self.plantings[at] = day.number;
             let at_ms = watch.pass(self.chance.between(3, 8));

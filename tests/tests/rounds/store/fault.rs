@@ -3,7 +3,7 @@
 use super::sample::*;
 use rounds_domain::{DeviceId, Kind, Outcome, PlacedOp, fold};
 use rounds_store::{Batch, Error, Receipt, Store};
-use rounds_tests::{TestDatabase, new_id, on_both_databases};
+use rounds_tests::{TestDatabase, assert_sound, new_id, on_both_databases};
 use sqlx::{Connection as _, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,7 +77,7 @@ async fn poison_stops_nobody_else(database: &TestDatabase, whole: bool) {
             }
         }
     }
-    assert_eq!(store.tallies().await.unwrap(), store.recount().await.unwrap());
+    assert_sound(&store).await;
 }
 
 on_both_databases! {
@@ -117,7 +117,7 @@ on_both_databases! {
             reader.finish(&store, 64).await;
             assert_eq!(reader.get(id), Some(&read(&store, id).await));
         }
-        assert_eq!(store.tallies().await.unwrap(), store.recount().await.unwrap());
+        assert_sound(&store).await;
     }
 
     async fn a_batch_that_the_database_refuses_stops_nobody_else(database: &TestDatabase) {
@@ -202,7 +202,7 @@ on_both_databases! {
             assert_eq!(reader.get(record.id), Some(&record));
         }
         assert_eq!(kept, RECORDS as usize + 8 * 15 * 3);
-        assert_eq!(stores[0].tallies().await.unwrap(), stores[0].recount().await.unwrap());
+        assert_sound(&stores[0]).await;
     }
 }
 
@@ -253,7 +253,7 @@ async fn ops_take_effect_once_while_postgresql_drops_the_connections() {
     }
     assert!(failed > 0, "connections were dropped in the middle of commits");
     assert_eq!(read(&store, record(1)).await.steps.len(), 4 * OPS as usize);
-    assert_eq!(store.tallies().await.unwrap(), store.recount().await.unwrap());
+    assert_sound(&store).await;
 }
 
 /// Whoever asked hangs up after each number of steps that it takes. Connections that are then in a transaction would

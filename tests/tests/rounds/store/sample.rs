@@ -1,6 +1,6 @@
 //! Things to test the store with: phones that number their ops, acts, and a reader that keeps what it pulled.
 
-use rounds_domain::body::{Area, FollowUp, Place, Request, Violation, Visit};
+use rounds_domain::body::{Area, FollowUp, Place, Request, Violation, Visit, Worker};
 use rounds_domain::op::Step;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{
@@ -62,8 +62,16 @@ pub(super) fn create_place(id: RecordId, area: AreaId, name: &str) -> Op {
 }
 
 pub(super) fn create_visit(id: RecordId, area: AreaId, outcome: &str) -> Op {
+    create_visit_at(id, area, record(0), outcome)
+}
+
+pub(super) fn create_worker(id: RecordId, area: AreaId) -> Op {
+    create(id, area, Body::Worker(Worker { name: "Lin".to_owned(), ..Worker::default() }))
+}
+
+pub(super) fn create_visit_at(id: RecordId, area: AreaId, dwelling: RecordId, outcome: &str) -> Op {
     let body = Visit {
-        subject: Some(record(0)),
+        subject: Some(dwelling),
         purpose: "routine".to_owned(),
         outcome: outcome.to_owned(),
         ..Visit::default()

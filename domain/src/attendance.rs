@@ -1,0 +1,95 @@
+//! Which places and assets were attended to, counted so that each counts once in any period.
+//!
+//! "Dwellings reached in March" is no sum of days: one that was reached twice counts once. But each day on which
+//! something was attended to knows how long before that was last so, and within a period exactly one day of each thing
+//! has its last time before the period. So a counter by day and by the days since the time before gives the number of
+//! different things in any period, and adds up over areas. The same is kept by month for long periods.
+
+use crate::id::{AreaId, RecordId};
+use crate::kind::Kind;
+use crate::record::Record;
+use crate::tally::{Tallies, TallyKey, Unit, add, local_day};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The work of calling at a door that was opened; other work is in the words of plans: `maintenance`, `watering`.
+pub const MET: &str = "met";
+/// Days since the time before are told apart up to so many; that many stand for more, and for never before. Longest
+/// period that can be counted by day.
+pub const GAP_DAYS_MAX: i64 = 92;
+/// The same for months.
+pub const GAP_MONTHS_MAX: i64 = 25;
+
+/// Something was attended to on some day.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Attended {
+    /// The area of the visit or inspection.
+    pub area: AreaId,
+    /// The place or asset.
+    pub subject: RecordId,
+    /// What was done: [`MET`] or a word of plans.
+    pub work: String,
+}
+
+/// What a visit or inspection shows to have been attended to, and on which local day. Nothing for what was deleted,
+/// doors that were not opened, and checks without work.
+pub fn attended(record: &Record, zone: &TimeZone) -> Option<(Attended, Date)> {
+    let work = match record.kind {
+        _ if record.deleted.is_some() => return None,
+        Kind::Visit if record.text("outcome") == MET => MET,
+        Kind::Inspection if !record.text("sort").is_empty() => record.text("sort"),
+        _ => return None,
+    };
+    let attended = Attended { area: record.area, subject: record.subject()?, work: work.to_owned() };
+    Some((attended, local_day(record.created.at_ms, zone)))
+}
+
+/// Adds `sign` times what the days on which one thing was attended to contribute.
+pub fn tally_days(tallies: &mut Tallies, what: &Attended, days: &BTreeSet<Date>, sign: i64) {
+    let months: BTreeSet<Date> = days.iter().map(|day| day.first_of_month()).collect();
+    let since_day =
+        |before: Date, day: Date| day.since(before).map_or(GAP_DAYS_MAX, |span| span.get_days().into());
+    for (unit, times, gap_max, gap) in [
+        (Unit::AttendedDay, days, GAP_DAYS_MAX, &since_day as &dyn Fn(Date, Date) -> i64),
+        (Unit::AttendedMonth, &months, GAP_MONTHS_MAX, &months_between),
+    ] {
+        let mut before: Option<Date> = None;
+        for day in times {
+            let gap = before.map_or(gap_max, |before| gap(before, *day).min(gap_max));
+            let measure = format!("{}/{gap}", what.work);
+            add(tallies, TallyKey { area: what.area, unit, day: *day, measure }, sign);
+            before = Some(*day);
+        }
+    }
+}
+
+/// How many months there are from one month to another.
+pub fn months_between(from: Date, to: Date) -> i64 {
+    let month = |day: Date| i64::from(day.year()) * 12 + i64::from(day.month());
+    month(to) - month(from)
+}
+
+/// Of counters `WORK/GAP` by day (or month), how many different things they stand for in the period that
+/// begins on `first`: those whose time before lies before it.
+///
+/// The period may be at most [`GAP_DAYS_MAX`] days, or [`GAP_MONTHS_MAX`] months, long.
+pub fn different<'a>(
+    unit: Unit,
+    first: Date,
+    counters: impl IntoIterator<Item = (Date, &'a str, i64)>,
+) -> BTreeMap<String, i64> {
+    let mut found: BTreeMap<String, i64> = BTreeMap::new();
+    for (day, measure, count) in counters {
+        let Some((work, gap)) = measure.rsplit_once('/') else { continue };
+        let Ok(gap) = gap.parse::<i64>() else { continue };
+        let into_period = match unit {
+            Unit::AttendedMonth => months_between(first, day),
+            _ => day.since(first).map_or(0, |span| span.get_days().into()),
+        };
+        if gap > into_period {
+            *found.entry(work.to_owned()).or_default() += count;
+        }
+    }
+    found
+}

@@ -1,0 +1,621 @@
+//! Asking for summaries: from areas and a period to figures, and from a figure to the records behind it.
+
+use crate::access;
+use crate::error::Error;
+use crate::limit::{BEHIND_RECORDS_SCANNED_MAX, SILENT_HOURS, SUMMARY_RECORDS_PAGE};
+use crate::shared::Shared;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use rounds_domain::attendance::{GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, different, months_between};
+use rounds_domain::summary::{Behind, Counted, Period, Summary, behind, is_behind, summarize};
+use rounds_domain::tally::{EVER, Unit, local_day};
+use rounds_domain::{AreaId, Body, Kind, Record, RecordId};
+use rounds_store::{Caller, Freshness, Late, Numbered, RecordFilter, Store, SumFilter};
+use std::collections::{BTreeMap, BTreeSet};
+
+const HOUR_MS: i64 = 3_600_000;
+/// The last day of all.
+const FAR: Date = Date::constant(9999, 12, 31);
+
+/// What a summary is divided into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Division {
+    /// Nothing.
+    None,
+    /// The areas directly below.
+    Area,
+    /// Days,
+    Day,
+    /// weeks from Monday,
+    Week,
+    /// or months.
+    Month,
+}
+
+/// Which areas and days somebody asks about. Made by [`Shared::ground`].
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    /// The area that was asked for; none for all of the caller's.
+    pub(crate) area: Option<AreaId>,
+    /// All of them.
+    pub(crate) areas: Vec<AreaId>,
+    /// Whose days count.
+    pub(crate) zone: TimeZone,
+    /// The IANA name of the time zone.
+    pub(crate) zone_name: String,
+    /// The day that it is now.
+    pub(crate) today: Date,
+    /// The period.
+    pub(crate) period: Period,
+    /// After how many days a dwelling counts as not reached.
+    pub(crate) not_reached_days: i64,
+}
+
+/// A summary, and what one has to know to read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The period that it is compared with.
+    pub(crate) before: Period,
+    /// When it was computed, in ms since 1970 UTC.
+    pub(crate) as_of_ms: i64,
+    /// The figures.
+    pub(crate) summary: Summary,
+    /// The parts, by area or first day.
+    pub(crate) parts: Vec<(String, Summary)>,
+    /// How complete it is.
+    pub(crate) freshness: Freshness,
+    /// What came late to the period or the one before.
+    pub(crate) late: Vec<Late>,
+    /// What partners promised, and how far it is.
+    pub(crate) commitments: Vec<Commitment>,
+    /// Names of what figures and parts name by their ids.
+    pub(crate) names: BTreeMap<String, String>,
+}
+
+/// What a partner promised, and how far it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Commitment {
+    /// Its record.
+    pub(crate) id: RecordId,
+    /// Who promised.
+    pub(crate) organization: Option<RecordId>,
+    /// What for.
+    pub(crate) goal: String,
+    /// How much.
+    pub(crate) quantity: f64,
+    /// Of what.
+    pub(crate) unit: String,
+    /// Until when, as an ISO date.
+    pub(crate) due: String,
+    /// How much was done by the end of the period.
+    pub(crate) done: f64,
+}
+
+/// How somebody says which period.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Said<'a> {
+    /// `week`; empty for the days.
+    pub(crate) period: &'a str,
+    /// A day in the named period; empty for today.
+    pub(crate) day: &'a str,
+    /// The first day.
+    pub(crate) first: &'a str,
+    /// The last day.
+    pub(crate) last: &'a str,
+    /// After how many days a dwelling counts as not reached; 0 for the usual.
+    pub(crate) not_reached_days: i32,
+}
+
+impl Said<'_> {
+    fn period(&self, today: Date) -> Result<Period, Error> {
+        let date = |field: &str, text: &str| {
+            text.parse::<Date>().map_err(|_| Error::invalid(field, "is no date: write it as 2026-11-22"))
+        };
+        match (self.period, self.first, self.last) {
+            ("", "", "") => Period::named("week", today).map_err(|what| Error::invalid("period", &what)),
+            ("", first, last) => Period::range(date("first", first)?, date("last", last)?)
+                .map_err(|what| Error::invalid("last", &what)),
+            (name, "", "") => {
+                let day = if self.day.is_empty() { today } else { date("day", self.day)? };
+                Period::named(name, day).map_err(|what| Error::invalid("period", &what))
+            }
+            _ => Err(Error::invalid("period", "give a period, or the first and last day, not both")),
+        }
+    }
+
+    fn not_reached_days(&self) -> Result<i64, Error> {
+        match self.not_reached_days {
+            0 => Ok(rounds_domain::summary::NOT_REACHED_DAYS),
+            days @ 1.. => Ok(days.into()),
+            _ => Err(Error::invalid("not_reached_days", "must not be negative; 0 means 90")),
+        }
+    }
+}
+
+impl Shared {
+    /// The areas and days that a caller asks about.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an area that is not the caller's, `FORBIDDEN` for partners, and what is wrong with the period.
+    pub(crate) async fn ground(
+        &self,
+        caller: &Caller,
+        area: Option<AreaId>,
+        said: Said<'_>,
+    ) -> Result<Ground, Error> {
+        access::not_partner(caller, "read summaries")?;
+        let own = access::own_areas(caller);
+        let areas = match area {
+            Some(area) => self.narrowed(own, area, true).await?,
+            None => own,
+        };
+        let whose = area.or(caller.device.areas.first().copied()).or(areas.first().copied());
+        let zone_name = match whose {
+            Some(area) => self.store.time_zone(area).await?,
+            None => None,
+        };
+        let zone_name = zone_name.unwrap_or_else(|| "UTC".to_owned());
+        let zone = TimeZone::get(&zone_name).unwrap_or(TimeZone::UTC); // it was checked when the area was made
+        let today = local_day(self.clock.now_ms(), &zone);
+        let period = said.period(today)?;
+        let not_reached_days = said.not_reached_days()?;
+        Ok(Ground { area, areas, zone, zone_name, today, period, not_reached_days })
+    }
+
+    /// The summary of some ground. `since_ms` is from when on late arrivals are told; with a worker, only what that
+    /// one did.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for the figures of another worker, if the caller does not coordinate; when the store fails.
+    pub(crate) async fn summarize(
+        &self,
+        caller: &Caller,
+        ground: &Ground,
+        division: Division,
+        since_ms: i64,
+        worker: Option<RecordId>,
+    ) -> Result<Answer, Error> {
+        if worker.is_some() && worker != caller.device.worker {
+            access::coordinates(caller, "read the figures of another worker")?;
+        }
+        let now_ms = self.clock.now_ms();
+        let before = ground.period.before(ground.today);
+        let counting = Counting { store: &self.store, ground, worker };
+        let summary = counting.compared(&ground.areas, before).await?;
+        let parts = match division {
+            Division::None => Vec::new(),
+            Division::Area => {
+                let mut parts = Vec::new();
+                for area in self.children(ground).await? {
+                    let below = self.store.subtree(area).await?;
+                    parts.push((area.to_string(), counting.compared(&below, before).await?));
+                }
+                parts
+            }
+            Division::Day | Division::Week | Division::Month => counting.over_time(division).await?,
+        };
+        let silent_since_ms = now_ms - i64::from(SILENT_HOURS) * HOUR_MS;
+        let freshness = self.store.freshness(&ground.areas, silent_since_ms).await?;
+        let days = (before.first.min(ground.period.first), ground.period.last);
+        let late = self.store.late_arrivals(&ground.areas, days, since_ms).await?;
+        let commitments = match worker {
+            Some(_) => Vec::new(),
+            None => self.commitments(ground, &summary).await?,
+        };
+        let names = self.names(&summary, &parts, &commitments).await?;
+        Ok(Answer { before, as_of_ms: now_ms, summary, parts, freshness, late, commitments, names })
+    }
+
+    /// The areas directly below the one that was asked for; the caller's roots if none was.
+    pub(crate) async fn children(&self, ground: &Ground) -> Result<Vec<AreaId>, Error> {
+        let records = self.all(Kind::Area, &ground.areas).await?;
+        let within: BTreeSet<RecordId> = ground.areas.iter().map(|area| RecordId::from(*area)).collect();
+        let is_child = |record: &&Record| match ground.area {
+            Some(area) => record.reference("parent") == Some(area.into()),
+            None => record.reference("parent").is_none_or(|parent| !within.contains(&parent)),
+        };
+        let mut children: Vec<&Record> = records.iter().filter(is_child).collect();
+        children.sort_by(|one, other| one.text("name").cmp(other.text("name")));
+        Ok(children.into_iter().map(|record| AreaId::from(record.id)).collect())
+    }
+
+    async fn all(&self, kind: Kind, areas: &[AreaId]) -> Result<Vec<Record>, Error> {
+        if areas.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut filter = RecordFilter::of(kind, areas.to_vec(), SUMMARY_RECORDS_PAGE);
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.records(&filter).await?;
+            filter.after = page.last().map(|numbered| filter.place(numbered));
+            let is_last = page.len() < SUMMARY_RECORDS_PAGE as usize;
+            all.extend(page.into_iter().map(|numbered| numbered.record));
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn commitments(&self, ground: &Ground, summary: &Summary) -> Result<Vec<Commitment>, Error> {
+        let records = self.all(Kind::Commitment, &ground.areas).await?;
+        Ok(records
+            .into_iter()
+            .filter_map(|record| match record.body() {
+                Ok(Body::Commitment(said)) => Some(Commitment {
+                    id: record.id,
+                    organization: said.organization,
+                    goal: said.goal,
+                    quantity: said.quantity.unwrap_or_default(),
+                    unit: said.unit,
+                    due: said.due,
+                    done: summary.value(&format!("commitment/{}", record.id)),
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The names of organizations, groups, commitments and areas that figures and parts name by their ids.
+    async fn names(
+        &self,
+        summary: &Summary,
+        parts: &[(String, Summary)],
+        commitments: &[Commitment],
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut ids: BTreeSet<RecordId> = parts.iter().filter_map(|(key, _)| key.parse().ok()).collect();
+        ids.extend(commitments.iter().filter_map(|commitment| commitment.organization));
+        for figure in &summary.figures {
+            ids.extend(figure.name.split('/').filter_map(|part| part.parse::<RecordId>().ok()));
+        }
+        let records = self.store.records_of(&ids.into_iter().collect::<Vec<_>>()).await?;
+        Ok(records
+            .into_iter()
+            .map(|record| {
+                let field = if record.kind == Kind::Commitment { "goal" } else { "name" };
+                (record.id.to_string(), record.text(field).to_owned())
+            })
+            .collect())
+    }
+
+    /// A page of the records behind a figure, at most `limit`, and the token of the next page.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` where no figure has this name, `FORBIDDEN` for those of another worker.
+    pub(crate) async fn list_behind(
+        &self,
+        caller: &Caller,
+        ground: &Ground,
+        figure: &str,
+        token: &str,
+        limit: u32,
+    ) -> Result<(Vec<Numbered>, String), Error> {
+        let behind = behind(figure).ok_or(Error::NotFound("figure"))?;
+        if let Some(worker) = figure.strip_prefix("worker/") {
+            let worker = worker.split('/').next().and_then(|id| id.parse::<RecordId>().ok());
+            if worker.is_none() || worker != caller.device.worker {
+                access::coordinates(caller, "read the figures of another worker")?;
+            }
+        }
+        let Period { first, last } = ground.period;
+        match behind {
+            Behind::Counted { kind, until } => {
+                let days = (if until { EVER } else { first }, last);
+                self.counted_behind(ground, figure, kind, days, token, limit).await
+            }
+            Behind::Overdue(sort) => self.overdue(ground, sort.as_deref(), token, limit).await,
+            Behind::Attended { work, days } => {
+                let first = days.map_or(first, |days| days_before(last, days - 1));
+                let after = crate::page::after_id(token)?;
+                let is_met = work == MET;
+                let ids = self.store.attended_list(&ground.areas, &work, (first, last), after, limit).await?;
+                let next = crate::page::next(&ids, limit, |id| id.to_string());
+                let mut found = self.store.numbered_of(&ids).await?;
+                found.retain(|numbered| !is_met || numbered.record.kind != Kind::Organization);
+                Ok((found, next))
+            }
+            Behind::NotReached => {
+                let window = (days_before(last, ground.not_reached_days - 1), last);
+                let (mut found, next) = self
+                    .counted_behind(ground, "place/dwelling", Kind::Place, (EVER, last), token, limit)
+                    .await?;
+                let ids: Vec<RecordId> = found.iter().map(|numbered| numbered.record.id).collect();
+                let reached = self.store.attended_among(&ground.areas, MET, window, &ids).await?;
+                found.retain(|numbered| !reached.contains(&numbered.record.id));
+                Ok((found, next))
+            }
+        }
+    }
+
+    async fn counted_behind(
+        &self,
+        ground: &Ground,
+        figure: &str,
+        kind: Kind,
+        days: (Date, Date),
+        token: &str,
+        limit: u32,
+    ) -> Result<(Vec<Numbered>, String), Error> {
+        let mut after = crate::page::after_day(token)?;
+        let mut found = Vec::new();
+        let mut scanned = 0;
+        loop {
+            let page = self.store.counted_records(&ground.areas, kind, days, after, limit).await?;
+            let is_last = page.len() < limit as usize;
+            scanned += page.len();
+            for (place, numbered) in page {
+                if found.len() == limit as usize {
+                    return Ok((found, after.map(crate::page::day_token).unwrap_or_default()));
+                }
+                after = Some(place);
+                if is_behind(&numbered.record, &ground.zone, figure) {
+                    found.push(numbered);
+                }
+            }
+            if is_last {
+                return Ok((found, String::new()));
+            }
+            if found.len() == limit as usize || scanned >= BEHIND_RECORDS_SCANNED_MAX {
+                return Ok((found, after.map(crate::page::day_token).unwrap_or_default()));
+            }
+        }
+    }
+
+    async fn overdue(
+        &self,
+        ground: &Ground,
+        sort: Option<&str>,
+        token: &str,
+        limit: u32,
+    ) -> Result<(Vec<Numbered>, String), Error> {
+        let today_ms =
+            ground.zone.to_ambiguous_timestamp(ground.today.to_datetime(jiff::civil::Time::midnight()));
+        let today_ms = today_ms.compatible().map_or(i64::MAX, |at| at.as_millisecond());
+        let mut filter = RecordFilter {
+            status: Some("open".to_owned()),
+            due_until_ms: Some(today_ms),
+            after: crate::page::after_record(token)?,
+            ..RecordFilter::of(Kind::FollowUp, ground.areas.clone(), limit)
+        };
+        let mut found = Vec::new();
+        let mut scanned = 0;
+        loop {
+            let page = self.store.records(&filter).await?;
+            let is_last = page.len() < limit as usize;
+            scanned += page.len();
+            for numbered in page {
+                if found.len() == limit as usize {
+                    return Ok((found, filter.after.map(crate::page::record_token).unwrap_or_default()));
+                }
+                filter.after = Some(filter.place(&numbered));
+                if sort.is_none_or(|sort| numbered.record.text("sort") == sort) {
+                    found.push(numbered);
+                }
+            }
+            if is_last {
+                return Ok((found, String::new()));
+            }
+            if found.len() == limit as usize || scanned >= BEHIND_RECORDS_SCANNED_MAX {
+                return Ok((found, filter.after.map(crate::page::record_token).unwrap_or_default()));
+            }
+        }
+    }
+}
+
+/// Reads counters for one question.
+struct Counting<'a> {
+    store: &'a Store,
+    ground: &'a Ground,
+    worker: Option<RecordId>,
+}
+
+impl Counting<'_> {
+    /// The summary of some areas beside that of the period before.
+    async fn compared(&self, areas: &[AreaId], before: Period) -> Result<Summary, Error> {
+        let now = self.count(areas, self.ground.period, true).await?;
+        let then = self.count(areas, before, false).await?;
+        Ok(summarize(&now, Some(&then)))
+    }
+
+    async fn count(&self, areas: &[AreaId], period: Period, is_now: bool) -> Result<Counted, Error> {
+        let not_reached_days = self.ground.not_reached_days;
+        let mut counted = Counted { not_reached_days, ..Counted::default() };
+        for (unit, first, last) in segments(period.first, period.last) {
+            add(&mut counted.within, self.sums(areas, unit, first, last).await?, 1);
+        }
+        if self.worker.is_some() {
+            return Ok(counted);
+        }
+        let ever = self.sums(areas, Unit::Ever, EVER, EVER).await?;
+        let is_stock = |measure: &str| {
+            ["place/", "asset/", "plan/", "commitment/"].iter().any(|kind| measure.starts_with(kind))
+        };
+        add(&mut counted.until, ever.iter().filter(|(measure, _)| is_stock(measure)).cloned(), 1);
+        for (unit, first, last) in segments(days_before(period.last, -1), FAR) {
+            let later = self.sums(areas, unit, first, last).await?;
+            add(&mut counted.until, later.into_iter().filter(|(measure, _)| is_stock(measure)), -1);
+        }
+        if is_now {
+            let open = |(measure, count): (String, i64)| {
+                let sort = measure.strip_prefix("follow_up/sort/")?.strip_suffix("/open")?;
+                Some((sort.to_owned(), count))
+            };
+            add(&mut counted.overdue, ever.into_iter().filter_map(open), 1);
+            for (unit, first, last) in segments(self.ground.today, FAR) {
+                let not_yet = self.sums(areas, unit, first, last).await?;
+                add(&mut counted.overdue, not_yet.into_iter().filter_map(open), -1);
+            }
+        }
+        self.attended(areas, period, &mut counted).await?;
+        Ok(counted)
+    }
+
+    /// Different things that were attended to: in the period, and in windows up to its end.
+    async fn attended(&self, areas: &[AreaId], period: Period, counted: &mut Counted) -> Result<(), Error> {
+        let Period { first, last } = period;
+        let mut windows: BTreeSet<(String, i64)> =
+            BTreeSet::from([(MET.to_owned(), counted.not_reached_days)]);
+        let mut works: BTreeSet<String> = BTreeSet::from([MET.to_owned()]);
+        for measure in counted.until.keys() {
+            let parts: Vec<&str> = measure.split('/').collect();
+            match parts.as_slice() {
+                ["plan", work, "gap", days] => {
+                    works.insert((*work).to_owned());
+                    windows.extend(days.parse().ok().map(|days| ((*work).to_owned(), days)));
+                }
+                ["plan", work] => drop(works.insert((*work).to_owned())),
+                _ => {}
+            }
+        }
+        let far_back = days_before(last, GAP_DAYS_MAX - 1);
+        let recent = self.attended_sums(areas, Unit::AttendedDay, far_back, last).await?;
+        let in_window = |from: Date| {
+            let within = recent.iter().filter(|(day, _, _)| *day >= from);
+            different(
+                Unit::AttendedDay,
+                from,
+                within.map(|(day, measure, count)| (*day, measure.as_str(), *count)),
+            )
+        };
+        let months = months_between(first, last) + 1;
+        counted.attended = if period.days() <= GAP_DAYS_MAX {
+            in_window(first)
+        } else if period.is_whole_months() && months <= GAP_MONTHS_MAX {
+            let sums = self.attended_sums(areas, Unit::AttendedMonth, first, last).await?;
+            let sums = sums.iter().map(|(day, measure, count)| (*day, measure.as_str(), *count));
+            different(Unit::AttendedMonth, first, sums)
+        } else {
+            let mut attended = BTreeMap::new();
+            for work in works {
+                let count = self.store.attended_count(areas, &work, first, last).await?;
+                attended.insert(work, count);
+            }
+            attended
+        };
+        for (work, days) in windows {
+            let from = days_before(last, days - 1);
+            let count = match days <= GAP_DAYS_MAX {
+                true => in_window(from).get(&work).copied().unwrap_or_default(),
+                false => self.store.attended_count(areas, &work, from, last).await?,
+            };
+            counted.lately.insert((work, days), count);
+        }
+        counted.organizations_met = self.store.attended_organizations(areas, MET, first, last).await?;
+        let from = days_before(last, counted.not_reached_days - 1);
+        counted.organizations_met_lately = self.store.attended_organizations(areas, MET, from, last).await?;
+        Ok(())
+    }
+
+    /// A part for each day, week or month of the period that anything was counted in.
+    async fn over_time(&self, division: Division) -> Result<Vec<(String, Summary)>, Error> {
+        let Period { first, last } = self.ground.period;
+        let mut parts: BTreeMap<Date, Counted> = BTreeMap::new();
+        let pieces = match division {
+            Division::Month => segments(first, last),
+            _ => vec![(Unit::Day, first, last)],
+        };
+        for (unit, first, last) in pieces {
+            let filter = SumFilter { by_day: true, ..self.filter(&self.ground.areas, unit, first, last) };
+            for sum in self.store.sums(&filter).await? {
+                let day = sum.day.unwrap_or(first);
+                let begins = match division {
+                    Division::Day => day,
+                    Division::Week => Period::named("week", day).map_or(day, |week| week.first),
+                    _ => day.first_of_month(),
+                };
+                add(&mut parts.entry(begins).or_default().within, [(sum.measure, sum.count)], 1);
+            }
+        }
+        let is_of_time = |name: &str| {
+            !["dwelling/", "follow_up/overdue"].iter().any(|of_things| name.starts_with(of_things))
+        };
+        Ok(parts
+            .into_iter()
+            .map(|(day, counted)| {
+                let mut summary = summarize(&counted, None);
+                summary.figures.retain(|figure| is_of_time(&figure.name));
+                (day.to_string(), summary)
+            })
+            .collect())
+    }
+
+    fn filter(&self, areas: &[AreaId], unit: Unit, first: Date, last: Date) -> SumFilter {
+        let under = self.worker.map(|worker| format!("worker/{worker}"));
+        SumFilter { areas: areas.to_vec(), unit, first, last, by_area: false, by_day: false, under }
+    }
+
+    async fn sums(
+        &self,
+        areas: &[AreaId],
+        unit: Unit,
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        let sums = self.store.sums(&self.filter(areas, unit, first, last)).await?;
+        Ok(sums.into_iter().map(|sum| (sum.measure, sum.count)).collect())
+    }
+
+    async fn attended_sums(
+        &self,
+        areas: &[AreaId],
+        unit: Unit,
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<(Date, String, i64)>, Error> {
+        let filter = SumFilter { by_day: true, ..self.filter(areas, unit, first, last) };
+        let sums = self.store.sums(&filter).await?;
+        Ok(sums.into_iter().filter_map(|sum| Some((sum.day?, sum.measure, sum.count))).collect())
+    }
+}
+
+/// Whole months, and the days before and after them, from the first day to the last.
+fn segments(first: Date, last: Date) -> Vec<(Unit, Date, Date)> {
+    let month_first = if first.day() == 1 { first } else { days_before(first.last_of_month(), -1) };
+    let month_last = if last == last.last_of_month() { last } else { days_before(last.first_of_month(), 1) };
+    if month_first > month_last {
+        return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
+    }
+    let mut segments = vec![(Unit::Month, month_first, month_last)];
+    if first < month_first {
+        segments.push((Unit::Day, first, days_before(month_first, 1)));
+    }
+    if month_last < last {
+        segments.push((Unit::Day, days_before(month_last, -1), last));
+    }
+    segments
+}
+
+fn days_before(day: Date, days: i64) -> Date {
+    day.saturating_sub(jiff::Span::new().days(days.clamp(-1_000_000, 1_000_000)))
+}
+
+fn add(sums: &mut BTreeMap<String, i64>, more: impl IntoIterator<Item = (String, i64)>, sign: i64) {
+    for (measure, count) in more {
+        let sum = sums.entry(measure).or_default();
+        *sum += sign * count;
+    }
+    sums.retain(|_, sum| *sum != 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn a_period_is_read_as_whole_months_and_the_days_around_them() {
+        let day = |month, day| date(2026, month, day);
+        assert_eq!(segments(day(3, 1), day(5, 31)), [(Unit::Month, day(3, 1), day(5, 31))]);
+        assert_eq!(
+            segments(day(2, 27), day(5, 2)),
+            [
+                (Unit::Month, day(3, 1), day(4, 30)),
+                (Unit::Day, day(2, 27), day(2, 28)),
+                (Unit::Day, day(5, 1), day(5, 2)),
+            ]
+        );
+        assert_eq!(segments(day(3, 2), day(4, 29)), [(Unit::Day, day(3, 2), day(4, 29))]);
+        assert_eq!(segments(day(3, 7), day(3, 7)), [(Unit::Day, day(3, 7), day(3, 7))]);
+        assert_eq!(segments(day(3, 8), day(3, 7)), []);
+        assert_eq!(segments(FAR, FAR), [(Unit::Day, FAR, FAR)]);
+    }
+}

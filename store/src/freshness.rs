@@ -1,0 +1,74 @@
+//! How complete what is known of some areas is: devices that were heard of, and what waits for somebody.
+
+use crate::database::Database;
+use crate::sqlite::hex_list;
+use crate::{Error, Store};
+use rounds_domain::AreaId;
+use sqlx::{AssertSqlSafe, query_as};
+use uuid::Uuid;
+
+/// How complete what is known of some areas is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Freshness {
+    /// Phones of the field that serve one of the areas and were not revoked.
+    pub devices: i64,
+    /// Those of them that were not heard of since the time that was asked for.
+    pub silent_devices: i64,
+    /// Ops that devices said to hold still when they called last.
+    pub unsent_ops: i64,
+    /// When the last of them called, in ms since 1970 UTC; 0 if none ever did.
+    pub heard_ms: i64,
+    /// Ops that wait in quarantine.
+    pub quarantined_ops: i64,
+    /// Records with disputes.
+    pub disputed_records: i64,
+}
+
+impl Store {
+    /// How complete what is known of these areas is. Devices that were not heard of since `silent_since_ms` (ms since
+    /// 1970 UTC) are silent.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn freshness(&self, areas: &[AreaId], silent_since_ms: i64) -> Result<Freshness, Error> {
+        // A device serves an area if one of its roots is that area or one above it, or is within the areas.
+        // Role 1 is the field's.
+        let text = "WITH wanted (area) AS (SELECT id FROM areas WHERE id IN {areas}),
+             serving (device) AS (
+                 SELECT DISTINCT r.device FROM wanted JOIN area_lines l ON l.descendant = wanted.area
+                 JOIN device_areas r ON r.area = l.ancestor AND r.left_version IS NULL
+             ),
+             phones AS (
+                 SELECT seen_ms, unsent_ops FROM devices
+                 WHERE role = 1 AND revoked_ms IS NULL AND id IN (SELECT device FROM serving)
+             )
+             SELECT (SELECT count(*) FROM phones),
+                 (SELECT count(*) FROM phones WHERE seen_ms < $2),
+                 (SELECT CAST(coalesce(sum(unsent_ops), 0) AS bigint) FROM phones),
+                 (SELECT coalesce(max(seen_ms), 0) FROM phones),
+                 (SELECT count(*) FROM ops WHERE state = 1 AND (area IN (SELECT area FROM wanted)
+                     OR (area IS NULL AND device IN (SELECT device FROM serving)))),
+                 (SELECT count(*) FROM wanted JOIN records ON records.area = wanted.area
+                     WHERE records.disputed AND NOT records.deleted)";
+        let (devices, silent_devices, unsent_ops, heard_ms, quarantined_ops, disputed_records): (
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+        ) = match &self.shared.database {
+            Database::Sqlite { readers, .. } => {
+                let text = text.replace("{areas}", "(SELECT unhex(value) FROM json_each($1))");
+                let areas = hex_list(areas.iter().map(|area| area.0));
+                query_as(AssertSqlSafe(text)).bind(areas).bind(silent_since_ms).fetch_one(readers).await?
+            }
+            Database::Postgres { pool, .. } => {
+                let text = text.replace("{areas}", "(SELECT unnest($1::uuid[]))");
+                let areas: Vec<Uuid> = areas.iter().map(|area| area.0).collect();
+                query_as(AssertSqlSafe(text)).bind(areas).bind(silent_since_ms).fetch_one(pool).await?
+            }
+        };
+        Ok(Freshness { devices, silent_devices, unsent_ops, heard_ms, quarantined_ops, disputed_records })
+    }
+}

@@ -1,0 +1,270 @@
+//! Summaries: figures that add up, say how complete they are, and lead to the records behind them.
+
+use rounds_domain::body::{self, Request, Visit};
+use rounds_domain::op::Step;
+use rounds_domain::{AreaId, Body, Kind, RecordId, Role};
+use rounds_proto::v1;
+use rounds_tests::{Act, Peer, TestServer, assert_sound, on_both_databases, reason};
+use std::time::Duration;
+use tonic::{Code, Status};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn met(area: AreaId, dwelling: RecordId, outcome: &str) -> Act {
+    let body = Visit {
+        subject: Some(dwelling),
+        purpose: "routine".to_owned(),
+        outcome: outcome.to_owned(),
+        ..Visit::default()
+    };
+    Act::create(area, Body::Visit(body))
+}
+
+fn ask(area: Option<AreaId>) -> v1::SummarizeRequest {
+    let area = area.map(|area| area.to_string()).unwrap_or_default();
+    v1::SummarizeRequest { area, period: "week".to_owned(), ..v1::SummarizeRequest::default() }
+}
+
+async fn summarize(peer: &Peer, request: v1::SummarizeRequest) -> Result<v1::SummarizeResponse, Status> {
+    Ok(peer.summaries().summarize(request).await?.into_inner())
+}
+
+async fn behind(peer: &Peer, area: AreaId, figure: &str, page_size: i32) -> Result<Vec<v1::Record>, Status> {
+    let mut request = v1::ListBehindRequest {
+        figure: figure.to_owned(),
+        area: area.to_string(),
+        period: "week".to_owned(),
+        page_size,
+        ..v1::ListBehindRequest::default()
+    };
+    let mut all = Vec::new();
+    loop {
+        let page = peer.summaries().list_behind(request.clone()).await?.into_inner();
+        assert!(page.records.len() <= page_size as usize);
+        all.extend(page.records);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn value(summary: &v1::Summary, name: &str) -> f64 {
+    summary.figures.iter().find(|figure| figure.name == name).map_or(0.0, |figure| figure.value)
+}
+
+on_both_databases! {
+    async fn a_summary_adds_up_a_subtree_and_every_number_opens_the_records_behind_it(database: &TestDatabase) {
+        let server = TestServer::start(database).await; // a Sunday
+        let district = server.area("District", None).await;
+        let (east, west) = (server.area("East", Some(district)).await, server.area("West", Some(district)).await);
+        let (one, two) = (server.dwelling(east, "1").await, server.dwelling(east, "2").await);
+        let three = server.dwelling(west, "3").await;
+        let mut phone = server.enrol(Role::Field, &[district]).await;
+        phone.act(vec![met(east, one, "met"), met(east, one, "met"), met(east, two, "no_answer")]).await;
+        phone.act(vec![met(west, three, "met")]).await;
+        let request = Act::create(west, Body::Request(Request {
+            subject: Some(three),
+            category: "water".to_owned(),
+            channel: "visit".to_owned(),
+            ..Request::default()
+        }));
+        let id = request.record();
+        phone.act(vec![request]).await;
+        server.clock.advance(Duration::from_secs(3 * 60 * 60));
+        let step = |to: &str| Act::step(id, west, Kind::Request, Step { to: to.to_owned(), ..Step::default() });
+        phone.act(vec![step("triaged"), step("in_progress"), step("resolved")]).await;
+
+        let supervisor = server.enrol(Role::Supervisor, &[district]).await;
+        let divided = v1::SummarizeRequest { division: v1::Division::Area.into(), ..ask(Some(district)) };
+        let answer = summarize(&supervisor, divided).await.unwrap();
+        let summary = answer.summary.clone().unwrap();
+        for (name, expected) in [
+            ("visit", 4.0),
+            ("visit/outcome/met", 3.0),
+            ("dwelling/reached", 2.0),
+            ("dwelling/not_reached", 1.0),
+            ("place/dwelling", 3.0),
+            ("request", 1.0),
+            ("request/category/water", 1.0),
+            ("request/reached/resolved", 1.0),
+            ("request/status/resolved", 1.0),
+        ] {
+            assert_eq!(value(&summary, name), expected, "{name}");
+        }
+        let reached = summary.figures.iter().find(|figure| figure.name == "dwelling/reached").unwrap();
+        assert_eq!((reached.of, reached.before), (Some(3.0), Some(0.0)));
+        let resolved = summary.spreads.iter().find(|spread| spread.name == "request/time_to/resolved").unwrap();
+        let hours = resolved.median_ms as f64 / 3_600_000.0;
+        assert!(resolved.count == 1 && (2.6..3.4).contains(&hours), "{resolved:?}");
+        let parts: Vec<_> = answer.parts.iter().map(|part| {
+            (answer.names[&part.key].as_str(), value(part.summary.as_ref().unwrap(), "visit"))
+        }).collect();
+        assert_eq!(parts, [("East", 3.0), ("West", 1.0)]);
+        assert_eq!((answer.first.as_str(), answer.last.as_str()), ("2026-11-16", "2026-11-22"));
+        assert_eq!(answer.time_zone, "Asia/Shanghai");
+
+        // Page by page, each number is the number of records behind it.
+        for figure in &summary.figures {
+            if figure.name.starts_with("plan/") {
+                continue; // there are none here
+            }
+            let records = behind(&supervisor, district, &figure.name, 2).await.unwrap();
+            assert_eq!(records.len() as f64, figure.value, "{}", figure.name);
+        }
+        assert_eq!(behind(&supervisor, east, "visit", 100).await.unwrap().len(), 3);
+        assert_sound(&server.store).await;
+        server.stop().await;
+    }
+
+    async fn a_late_upload_changes_last_weeks_number_and_the_summary_says_so(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        let supervisor = server.enrol(Role::Supervisor, &[area]).await;
+        phone.pull().await;
+        let visit = phone.seal(met(area, dwelling, "met")); // on Sunday, in a basement
+        server.clock.advance(DAY * 2);
+        let last_week = v1::SummarizeRequest { day: "2026-11-22".to_owned(), ..ask(Some(area)) };
+        let seen = summarize(&supervisor, last_week.clone()).await.unwrap();
+        assert_eq!(value(seen.summary.as_ref().unwrap(), "visit"), 0.0);
+        let freshness = seen.freshness.unwrap();
+        assert_eq!((freshness.devices, freshness.silent_devices), (1, 1), "the phone is in the basement still");
+        assert_eq!(freshness.late, []);
+
+        server.clock.advance(Duration::from_secs(60));
+        phone.send(vec![visit]).await.unwrap(); // on Tuesday
+        let since = v1::SummarizeRequest { since_ms: seen.as_of_ms, ..last_week.clone() };
+        let restated = summarize(&supervisor, since).await.unwrap();
+        assert_eq!(value(restated.summary.as_ref().unwrap(), "visit"), 1.0);
+        let late = restated.freshness.unwrap().late;
+        assert_eq!(late.len(), 1);
+        assert_eq!((late[0].day.as_str(), late[0].ops), ("2026-11-22", 1));
+        let this_week = summarize(&supervisor, ask(Some(area))).await.unwrap().summary.unwrap();
+        let visits = this_week.figures.iter().find(|figure| figure.name == "visit").unwrap();
+        assert_eq!((visits.value, visits.before), (0.0, Some(0.0)), "Sunday is no part of Monday and Tuesday");
+        let now = v1::SummarizeRequest { since_ms: restated.as_of_ms, ..last_week };
+        assert_eq!(summarize(&supervisor, now).await.unwrap().freshness.unwrap().late, []);
+        server.stop().await;
+    }
+
+    async fn a_period_is_told_by_days_weeks_and_months(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        for days in [1, 1, 7, 30] {
+            phone.act(vec![met(area, dwelling, "met")]).await;
+            server.clock.advance(DAY * days);
+        }
+        let parts = async |division: v1::Division| {
+            let request = v1::SummarizeRequest {
+                first: "2026-11-01".to_owned(),
+                last: "2026-12-31".to_owned(),
+                period: String::new(),
+                division: division.into(),
+                ..ask(Some(area))
+            };
+            let answer = summarize(&phone, request).await.unwrap();
+            let parts = answer.parts.into_iter().map(|part| (part.key, value(&part.summary.unwrap(), "visit")));
+            parts.collect::<Vec<_>>()
+        };
+        let told = |parts: &[(&str, f64)]| {
+            parts.iter().map(|(day, visits)| ((*day).to_owned(), *visits)).collect::<Vec<_>>()
+        };
+        let days = [("2026-11-22", 1.0), ("2026-11-23", 1.0), ("2026-11-24", 1.0), ("2026-12-01", 1.0)];
+        assert_eq!(parts(v1::Division::Day).await, told(&days));
+        let weeks = [("2026-11-16", 1.0), ("2026-11-23", 2.0), ("2026-11-30", 1.0)];
+        assert_eq!(parts(v1::Division::Week).await, told(&weeks));
+        assert_eq!(parts(v1::Division::Month).await, told(&[("2026-11-01", 3.0), ("2026-12-01", 1.0)]));
+        server.stop().await;
+    }
+
+    async fn figures_of_a_worker_are_for_that_worker_and_for_coordinators(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let worker = async |name: &str| {
+            server.add(area, Body::Worker(body::Worker { name: name.to_owned(), ..body::Worker::default() })).await
+        };
+        let (lin, wei) = (worker("Lin").await, worker("Wei").await);
+        let phone = async |worker: RecordId| {
+            let code = server.code_for(v1::CreateCodeRequest {
+                role: v1::Role::Field.into(),
+                areas: vec![area.to_string()],
+                worker: worker.to_string(),
+                ..v1::CreateCodeRequest::default()
+            }).await;
+            Peer::enrol(server.channel().await, server.clock.clone(), &code).await.unwrap()
+        };
+        let (mut lins, weis) = (phone(lin).await, phone(wei).await);
+        lins.act(vec![met(area, dwelling, "met"), met(area, dwelling, "met")]).await;
+        let of = |worker: RecordId| v1::SummarizeRequest { worker: worker.to_string(), ..ask(Some(area)) };
+        let visits = |answer: v1::SummarizeResponse| {
+            value(&answer.summary.unwrap(), &format!("worker/{lin}/visit"))
+        };
+        assert_eq!(visits(summarize(&lins, of(lin)).await.unwrap()), 2.0);
+        let coordinator = server.enrol(Role::Coordinator, &[area]).await;
+        assert_eq!(visits(summarize(&coordinator, of(lin)).await.unwrap()), 2.0);
+        let supervisor = server.enrol(Role::Supervisor, &[area]).await;
+        for other in [&weis, &supervisor] {
+            let refused = summarize(other, of(lin)).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied);
+            let refused = behind(other, area, &format!("worker/{lin}/visit"), 10).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied);
+            let all = summarize(other, ask(Some(area))).await.unwrap().summary.unwrap();
+            assert!(all.figures.iter().all(|figure| !figure.name.contains("worker")), "nobody is ranked");
+        }
+        assert_eq!(behind(&lins, area, &format!("worker/{lin}/visit"), 10).await.unwrap().len(), 2);
+        server.stop().await;
+    }
+
+    async fn summaries_are_bound_to_the_areas_of_the_caller(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let (east, west) = (server.area("East", None).await, server.area("West", None).await);
+        let dwelling = server.dwelling(west, "1").await;
+        let mut phone = server.enrol(Role::Field, &[west]).await;
+        phone.act(vec![met(west, dwelling, "met")]).await;
+        let supervisor = server.enrol(Role::Supervisor, &[east]).await;
+        let refused = summarize(&supervisor, ask(Some(west))).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "NOT_FOUND"));
+        assert_eq!(behind(&supervisor, west, "visit", 10).await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(value(&summarize(&supervisor, ask(None)).await.unwrap().summary.unwrap(), "visit"), 0.0);
+        assert_eq!(value(&summarize(&server.admin, ask(None)).await.unwrap().summary.unwrap(), "visit"), 1.0);
+        let water = body::Organization { name: "Water".to_owned(), ..body::Organization::default() };
+        let water = server.add(west, Body::Organization(water)).await;
+        let partner = server.enrol_partner(water, &[west]).await;
+        assert_eq!(summarize(&partner, ask(Some(west))).await.unwrap_err().code(), Code::PermissionDenied);
+        server.stop().await;
+    }
+
+    async fn a_question_that_makes_no_sense_is_told_what_is_wrong(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let wrong = |request: v1::SummarizeRequest| {
+            let admin = server.admin.clone();
+            async move {
+                let refused = summarize(&admin, request).await.unwrap_err();
+                assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+                refused.message().to_owned()
+            }
+        };
+        let days = |first: &str, last: &str| v1::SummarizeRequest {
+            period: String::new(),
+            first: first.to_owned(),
+            last: last.to_owned(),
+            ..ask(Some(area))
+        };
+        assert!(wrong(v1::SummarizeRequest { period: "fortnight".into(), ..ask(None) }).await.contains("week"));
+        assert!(wrong(v1::SummarizeRequest { day: "tomorrow".into(), ..ask(None) }).await.contains("2026-11-22"));
+        assert!(wrong(v1::SummarizeRequest { division: 99, ..ask(None) }).await.contains("division"));
+        assert!(wrong(v1::SummarizeRequest { worker: "x".into(), ..ask(None) }).await.contains("worker"));
+        assert!(wrong(days("2026-11-22", "2026-11-21")).await.contains("after"));
+        assert!(wrong(days("2026-11-22", "")).await.contains("last"));
+        assert!(wrong(v1::SummarizeRequest { not_reached_days: -1, ..ask(None) }).await.contains("negative"));
+        let no_figure = behind(&server.admin, area, "moon/phase", 10).await.unwrap_err();
+        assert_eq!(no_figure.code(), Code::NotFound);
+        server.stop().await;
+    }
+}
