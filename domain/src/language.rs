@@ -1,5 +1,7 @@
 //! The languages that people are written to in.
 
+mod label;
+
 use crate::vocabulary::BUILT_IN;
 
 /// A language that Rounds writes.
@@ -118,6 +120,7 @@ const WORK: &[(&str, [&str; 3])] = &[
     ("verification", ["Verification on site", "现场核实", "現場核實"]),
     ("contract_expiry", ["Contract expires", "合同到期", "合約到期"]),
     ("confirmation", ["Confirmation", "确认", "確認"]),
+    ("visit", ["Visit", "走访", "走訪"]),
 ];
 
 #[cfg(test)]
