@@ -3,6 +3,7 @@
 //! The URL chooses the database. What a method promises holds on both, and each promise has a test of its name that
 //! runs on both. Everything that a method answers as done is committed and on disk.
 
+mod agenda;
 mod batch;
 mod commit;
 mod committer;
@@ -27,6 +28,7 @@ mod tx;
 mod verify;
 mod waiting;
 
+pub use agenda::{AgendaFilter, DueCount};
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};

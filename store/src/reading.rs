@@ -130,7 +130,7 @@ impl Store {
         Ok(wanted.iter().any(has_moved))
     }
 
-    fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         matches!(self.shared.database, crate::database::Database::Postgres { .. })
     }
 

@@ -1,5 +1,6 @@
 //! The conformance suite of the store: what `rounds_store` promises, on both databases.
 
+mod agenda;
 mod any_order;
 mod device;
 mod fault;
