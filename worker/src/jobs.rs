@@ -5,6 +5,7 @@ use crate::queue::{Filter, Line, Queue};
 use crate::{Clock, Error};
 use rounds_domain::{AreaId, RecordId};
 use rounds_store::Store;
+use std::collections::HashMap;
 use std::fmt;
 
 const SECOND_MS: i64 = 1_000;
@@ -128,6 +129,21 @@ impl Jobs {
             jobs.push(self.job(line).await?);
         }
         Ok(jobs)
+    }
+
+    /// How many jobs of each kind are where in their life, without those that are done. No kind: the payload does not
+    /// say.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn counts(&self) -> Result<Vec<(Option<JobKind>, JobState, u64)>, Error> {
+        let mut counts: HashMap<(Option<JobKind>, JobState), u64> = HashMap::new();
+        // The dispatcher keeps the table small, so all of it is read.
+        for line in self.queue.lines(Filter { state: None, kind: None, limit: u32::MAX }).await? {
+            let kind = Work::from_json(&line.payload).ok().map(|work| work.kind());
+            *counts.entry((kind, line.state)).or_default() += 1;
+        }
+        Ok(counts.into_iter().map(|((kind, state), count)| (kind, state, count)).collect())
     }
 
     /// The job of this id.
