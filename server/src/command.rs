@@ -13,6 +13,8 @@ pub(crate) mod link;
 pub(crate) mod phone;
 pub(crate) mod plan;
 pub(crate) mod serve;
+pub(crate) mod summary;
+pub(crate) mod verify;
 pub(crate) mod worker;
 
 use rounds_domain::{AreaId, Kind};

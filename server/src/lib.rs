@@ -3,6 +3,7 @@
 //! [`serve()`] is the whole server; `main` and the tests call it alike.
 
 mod access;
+pub mod brief;
 mod calendar;
 pub mod clock;
 mod cursor;
@@ -13,6 +14,7 @@ pub mod error;
 mod history_service;
 pub mod import;
 pub mod limit;
+pub mod outline;
 mod page;
 mod partner;
 pub mod planning;

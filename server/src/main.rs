@@ -38,6 +38,12 @@ enum Command {
     /// See what is due, and why.
     #[command(name = "followups")]
     FollowUps(command::follow_up::FollowUps),
+    /// See how far areas are in a period, compared with the one before.
+    Summary(command::summary::Summary),
+    /// See a summary live.
+    Top(command::summary::Top),
+    /// Check that records and summaries follow from the ops.
+    Verify(command::verify::Verify),
     /// See devices, revoke them, give them other areas, as a coordinator.
     Devices(command::coordinate::Devices),
     /// See what could not be taken in, and release or dismiss it, as a coordinator.
@@ -73,6 +79,9 @@ async fn main() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Device(device) => device.run().await,
         Command::FollowUps(follow_ups) => follow_ups.run().await,
+        Command::Summary(summary) => summary.run().await,
+        Command::Top(top) => top.run().await,
+        Command::Verify(verify) => verify.run().await,
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,
