@@ -70,7 +70,7 @@ impl DeviceService for Devices {
 }
 
 impl Shared {
-    async fn enrol(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Error> {
+    pub(crate) async fn enrol(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Error> {
         let label = request.label.trim();
         if label.is_empty() || label.chars().count() > NAME_CHARS_MAX || label.chars().any(char::is_control) {
             let what = format!("say what people call the device, in 1 to {NAME_CHARS_MAX} characters");
@@ -92,7 +92,7 @@ impl Shared {
         })
     }
 
-    async fn create_code(
+    pub(crate) async fn create_code(
         &self,
         caller: &Caller,
         request: v1::CreateCodeRequest,
@@ -147,7 +147,7 @@ impl Shared {
         if found { Ok(Some(id)) } else { Err(Error::NotFound(kind.name())) }
     }
 
-    async fn list_devices(
+    pub(crate) async fn list_devices(
         &self,
         caller: &Caller,
         request: v1::ListDevicesRequest,
@@ -168,7 +168,11 @@ impl Shared {
         })
     }
 
-    async fn revoke(&self, caller: &Caller, request: v1::RevokeRequest) -> Result<v1::RevokeResponse, Error> {
+    pub(crate) async fn revoke(
+        &self,
+        caller: &Caller,
+        request: v1::RevokeRequest,
+    ) -> Result<v1::RevokeResponse, Error> {
         access::coordinates(caller, "revoke devices")?;
         let id = self.managed(caller, &request.device).await?.id;
         self.store.revoke(id, self.clock.now_ms()).await?;

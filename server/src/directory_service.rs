@@ -151,7 +151,11 @@ impl Shared {
         }
     }
 
-    async fn change(&self, caller: &Caller, request: v1::ChangeRequest) -> Result<v1::ChangeResponse, Error> {
+    pub(crate) async fn change(
+        &self,
+        caller: &Caller,
+        request: v1::ChangeRequest,
+    ) -> Result<v1::ChangeResponse, Error> {
         let limit = if request.atomic { GROUP_OPS_MAX } else { BATCH_OPS_MAX };
         if request.ops.is_empty() || request.ops.len() > limit {
             return Err(Error::invalid("ops", &format!("send 1 to {limit} in one call")));

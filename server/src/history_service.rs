@@ -53,7 +53,7 @@ impl HistoryService for History {
 }
 
 impl Shared {
-    async fn list_ops(
+    pub(crate) async fn list_ops(
         &self,
         caller: &Caller,
         request: v1::ListOpsRequest,
@@ -131,7 +131,7 @@ impl Shared {
         Ok(v1::ListQuarantineResponse { ops, next_page_token })
     }
 
-    async fn release(
+    pub(crate) async fn release(
         &self,
         caller: &Caller,
         request: v1::ReleaseRequest,
@@ -170,7 +170,11 @@ impl Shared {
 
     /// As in the list of the quarantine: an op is seen by whoever holds the area that it names, and by those about
     /// its device if it names none.
-    async fn sees_quarantined(&self, caller: &Caller, quarantined: &QuarantinedOp) -> Result<bool, Error> {
+    pub(crate) async fn sees_quarantined(
+        &self,
+        caller: &Caller,
+        quarantined: &QuarantinedOp,
+    ) -> Result<bool, Error> {
         match &quarantined.op {
             _ if caller.device.role == Role::Admin => Ok(true),
             Some(op) => Ok(caller.holds(op.area)),

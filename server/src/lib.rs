@@ -7,6 +7,7 @@ pub mod brief;
 mod calendar;
 pub mod clock;
 mod cursor;
+mod dashboard;
 pub mod demo;
 mod device_service;
 mod directory_service;

@@ -321,9 +321,12 @@ struct Clock {
 
 /// Who has a request after a step.
 #[derive(Clone, Copy, PartialEq)]
-enum Holder {
+pub(crate) enum Holder {
+    /// The team.
     Team,
+    /// The organization that asks.
     You,
+    /// Another organization.
     Other,
     /// It is over.
     Nobody,
@@ -365,8 +368,9 @@ fn stays(request: &Record, organization: RecordId) -> Vec<(i64, &str, Holder, Op
     stays
 }
 
-/// How long each holder has had it, all in all.
-fn clocks(request: &Record, organization: RecordId, language: Language, now_ms: i64) -> Vec<Clock> {
+/// How long each holder has had a request, all in all, in ms, as the organization sees it; those that never had it are
+/// left out.
+pub(crate) fn held(request: &Record, organization: RecordId, now_ms: i64) -> Vec<(Holder, i64)> {
     let stays = stays(request, organization);
     let ends = stays.iter().skip(1).map(|(at_ms, ..)| *at_ms);
     let mut sums = [(Holder::Team, 0), (Holder::You, 0), (Holder::Other, 0)];
@@ -377,7 +381,12 @@ fn clocks(request: &Record, organization: RecordId, language: Language, now_ms: 
             }
         }
     }
-    let had = sums.into_iter().filter(|(_, sum)| *sum > 0);
+    sums.into_iter().filter(|(_, sum)| *sum > 0).collect()
+}
+
+/// The same for the page.
+fn clocks(request: &Record, organization: RecordId, language: Language, now_ms: i64) -> Vec<Clock> {
+    let had = held(request, organization, now_ms).into_iter();
     had.map(|(holder, sum)| Clock {
         holder: holder.name(language).to_owned(),
         lasted: duration(language, sum),
@@ -420,7 +429,7 @@ fn history(
 }
 
 /// A length of time in its two largest units.
-fn duration(language: Language, ms: i64) -> String {
+pub(crate) fn duration(language: Language, ms: i64) -> String {
     let words = words(language);
     let (days, hours, minutes) = (ms / DAY_MS, ms % DAY_MS / HOUR_MS, ms % HOUR_MS / MINUTE_MS);
     let parts = [(days, words.days), (hours, words.hours), (minutes, words.minutes)];

@@ -1,9 +1,12 @@
 //! What all services share.
 
 use crate::clock::Clock;
+use crate::dashboard::Tries;
 use crate::secret::Random;
 use rounds_store::{LinkKey, Store};
+use rounds_worker::Jobs;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// What all services share.
 pub(crate) struct Shared {
@@ -14,6 +17,12 @@ pub(crate) struct Shared {
     pub(crate) link_key: LinkKey,
     /// Answers on partners' pages are taken one after the other.
     pub(crate) partner_turn: tokio::sync::Mutex<()>,
+    /// Wrong codes that were tried on the dashboard.
+    pub(crate) tries: Tries,
+    /// The worker's jobs, once somebody looked at them.
+    pub(crate) jobs: OnceCell<Jobs>,
+    /// Whether this server encrypts.
+    pub(crate) has_tls: bool,
     /// See [`Config::acknowledged_kept`](crate::Config::acknowledged_kept).
     pub(crate) acknowledged_kept: Duration,
     /// See [`Config::watch_recheck`](crate::Config::watch_recheck).

@@ -23,37 +23,51 @@ pub(crate) type WatchStream = Pin<Box<dyn futures_util::Stream<Item = Result<Wat
 /// # Errors
 /// When the device may not sync.
 pub(crate) async fn start(shared: Arc<Shared>, token: [u8; 32]) -> Result<WatchStream, Error> {
-    let hints = shared.store.watch(); // before the areas are read, so that nothing falls in between
-    let caller = access::not_revoked(access::identify(&shared.store, token).await?)?;
-    may_sync(&caller)?;
-    let mut recheck = tokio::time::interval(shared.watch_recheck);
-    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    recheck.reset();
-    let stopping = shared.stopping.clone();
-    let watch = Watch { shared, token, caller, hints, recheck, stopping, started: false };
-    Ok(Box::pin(stream::try_unfold(watch, |mut watch| async move {
-        let areas = watch.next().await?;
+    let watch = Watch::open(shared, token).await?;
+    Ok(Box::pin(stream::try_unfold((watch, false), |(mut watch, started)| async move {
+        // The first answer comes at once, and is empty.
+        let areas = if started { watch.moved().await? } else { BTreeSet::new() };
         let answer = WatchResponse { areas: areas.iter().map(AreaId::to_string).collect() };
-        Ok(Some((answer, watch)))
+        Ok(Some((answer, (watch, true))))
     })))
 }
 
-struct Watch {
+/// Somebody who waits for news of its areas.
+pub(crate) struct Watch {
     shared: Arc<Shared>,
     token: [u8; 32],
     caller: Caller,
     hints: broadcast::Receiver<Arc<[AreaId]>>,
     recheck: Interval,
     stopping: tokio::sync::watch::Receiver<bool>,
-    started: bool,
 }
 
 impl Watch {
-    /// Waits until areas of the caller moved. The first answer comes at once, and is empty.
-    async fn next(&mut self) -> Result<BTreeSet<AreaId>, Error> {
-        if !std::mem::replace(&mut self.started, true) {
-            return Ok(BTreeSet::new());
-        }
+    /// Begins to wait, for the device that the token names.
+    ///
+    /// # Errors
+    /// When the device may not sync.
+    pub(crate) async fn open(shared: Arc<Shared>, token: [u8; 32]) -> Result<Self, Error> {
+        let hints = shared.store.watch(); // before the areas are read, so that nothing falls in between
+        let caller = access::not_revoked(access::identify(&shared.store, token).await?)?;
+        may_sync(&caller)?;
+        let mut recheck = tokio::time::interval(shared.watch_recheck);
+        recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        recheck.reset();
+        let stopping = shared.stopping.clone();
+        Ok(Self { shared, token, caller, hints, recheck, stopping })
+    }
+
+    /// How far the areas were when they were read: it changes with every commit.
+    pub(crate) fn heads(&self) -> u64 {
+        self.caller.scope.iter().map(|scoped| scoped.head).sum()
+    }
+
+    /// Waits until areas of the caller moved, and answers which.
+    ///
+    /// # Errors
+    /// When the device was revoked, or the server stops.
+    pub(crate) async fn moved(&mut self) -> Result<BTreeSet<AreaId>, Error> {
         loop {
             let moved = match self.event().await? {
                 Event::Hint(areas) => self.gather(&areas),
@@ -65,6 +79,11 @@ impl Watch {
                 return Ok(moved);
             }
         }
+    }
+
+    /// Takes what was hinted at until now as told.
+    pub(crate) fn forget(&mut self) {
+        self.gather(&[]);
     }
 
     async fn event(&mut self) -> Result<Event, Error> {

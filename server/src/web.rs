@@ -1,7 +1,7 @@
 //! Pages: what a person or a load balancer sees that opens the port in a browser.
 
 use crate::shared::Shared;
-use crate::{calendar, partner};
+use crate::{calendar, dashboard, partner};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,9 +21,14 @@ pub(crate) fn pages(shared: Arc<Shared>) -> Router {
         .route(calendar::PATH, get(calendar::show))
         .route(partner::PATH, get(partner::show).post(partner::answer))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .route("/page.css", get(async || ([(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")], STYLE)))
+        .merge(dashboard::pages())
+        .route(
+            "/page.css",
+            get(async || {
+                ([(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")], STYLE)
+            }),
+        )
         .with_state(shared)
-        .route("/", get(async || "Rounds: offline-first sync for neighbourhood teams. This port speaks gRPC and gRPC-web.\n"))
         .route("/healthz", get(async || "ok\n"))
 }
 

@@ -7,6 +7,7 @@ mod rounds {
     mod access;
     mod calendar;
     mod channel;
+    mod dashboard;
     mod demo;
     mod enrolment;
     mod history;

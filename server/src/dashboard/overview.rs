@@ -1,0 +1,114 @@
+//! The start: what needs attention, as counts that lead to their pages.
+
+use super::frame::Frame;
+use super::reader::Reader;
+use super::{devices, jobs, referrals};
+use crate::error::Error;
+use crate::limit::LIST_MAX;
+use askama::Template;
+use axum::response::Response;
+use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
+use rounds_domain::{Kind, Role};
+use rounds_store::{DeliveryState, DueFilter, RecordFilter};
+use rounds_worker::{JobFilter, JobState};
+
+/// Beyond so many it is not worth counting on.
+const COUNT_MAX: u32 = 1_000;
+
+/// Shows the page.
+pub(super) async fn show(reader: Reader) -> Response {
+    let page = page(&reader).await;
+    reader.answer(page)
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    tiles: Vec<Tile>,
+}
+
+/// A count that leads to its page.
+struct Tile {
+    name: &'static str,
+    hint: &'static str,
+    count: u64,
+    href: String,
+    is_urgent: bool,
+}
+
+async fn page(reader: &Reader) -> Result<OverviewPage, Error> {
+    let Reader { shared, text, areas, .. } = reader;
+    let (store, now_ms, role) = (&shared.store, reader.now_ms(), reader.caller.device.role);
+    let follow_ups = async |status, from_ms, before_ms| {
+        store.count_due(&DueFilter { kind: Kind::FollowUp, areas, status, from_ms, before_ms }).await
+    };
+    let tile = |name, count: u64, path: &str, asked: &[(&str, &str)], is_urgent| Tile {
+        name,
+        hint: "",
+        count,
+        href: reader.link(path, asked),
+        is_urgent: is_urgent && count > 0,
+    };
+    let today = local_day(now_ms, &reader.zone);
+    let month_ms = day_start_ms(today.first_of_month(), &reader.zone);
+    let tonight_ms = day_end_ms(today, &reader.zone).saturating_add(1);
+    let mut tiles = vec![
+        tile(text.overdue_follow_ups, follow_ups("open", 0, now_ms).await?, "/follow-ups", &[], true),
+        tile(
+            text.due_today,
+            follow_ups("open", now_ms, tonight_ms).await?,
+            "/follow-ups",
+            &[("show", "today")],
+            false,
+        ),
+        tile(
+            text.missed_month,
+            follow_ups("missed", month_ms, now_ms).await?,
+            "/follow-ups",
+            &[("show", "missed")],
+            true,
+        ),
+    ];
+    let referred = referrals::referred(store, areas).await?;
+    let late = referred.iter().filter(|record| referrals::is_overdue(record, now_ms)).count();
+    tiles.push(tile(text.overdue_referrals, late as u64, "/referrals", &[("show", "overdue")], true));
+    if role.coordinates() {
+        let filter = RecordFilter {
+            kind: None,
+            disputed: true,
+            ..RecordFilter::of(Kind::Area, areas.clone(), COUNT_MAX)
+        };
+        let conflicts = store.records(&filter).await?.len();
+        tiles.push(tile(text.conflicts_open, conflicts as u64, "/conflicts", &[], true));
+        let quarantined = store.quarantine(reader.areas_or_all(), None, COUNT_MAX).await?.len();
+        tiles.push(tile(text.quarantine_open, quarantined as u64, "/quarantine", &[], true));
+        let silent = silent(reader).await?;
+        let silent = tile(text.silent_devices, silent, "/devices", &[("show", "silent")], true);
+        tiles.push(Tile { hint: text.days_without_contact, ..silent });
+    }
+    if role == Role::Admin {
+        let filter = JobFilter { state: Some(JobState::Dead), kind: None, limit: COUNT_MAX };
+        let dead = shared.jobs().await?.list(filter).await.map_err(jobs::unavailable)?.len();
+        tiles.push(tile(text.dead_jobs, dead as u64, "/jobs", &[], true));
+        let mut failing = 0;
+        for state in [DeliveryState::Failing, DeliveryState::Failed] {
+            failing += store.deliveries(Some(state), COUNT_MAX).await?.len();
+        }
+        tiles.push(tile(text.failing_deliveries, failing as u64, "/jobs", &[], true));
+    }
+    Ok(OverviewPage { frame: reader.frame(text.overview, "/"), tiles })
+}
+
+/// Devices of the reader's areas that should have called.
+async fn silent(reader: &Reader) -> Result<u64, Error> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = reader.shared.store.devices(reader.areas_or_all(), after, LIST_MAX).await?;
+        count += page.iter().filter(|device| devices::is_silent(device, reader.now_ms())).count();
+        after = page.last().map(|last| last.id);
+        if page.len() < LIST_MAX as usize {
+            return Ok(count as u64);
+        }
+    }
+}
