@@ -17,7 +17,6 @@ use rounds_proto::{op_to_wire, v1, verdict_from_wire};
 use rounds_store::RecordFilter;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::HashMap;
 
 /// Records of a page.
 const ROWS: u32 = 30;
@@ -104,22 +103,15 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
     let after = page::next(&found, ROWS, |last| record_token(filter.place(last)));
     let records: Vec<Record> = found.into_iter().map(|numbered| numbered.record).collect();
 
-    let disputes = records.iter().flat_map(|record| record.disputes.iter());
-    let mut ids = Vec::new();
-    let mut labels: HashMap<DeviceId, String> = HashMap::new();
-    for dispute in disputes {
-        let mut devices = vec![dispute.op.device];
+    let (mut ids, mut devices) = (Vec::new(), Vec::new());
+    for dispute in records.iter().flat_map(|record| &record.disputes) {
+        devices.push(dispute.op.device);
         if let Matter::Field { field, kept, other, other_op } = &dispute.matter {
             ids.extend(references(field, kept).into_iter().chain(references(field, other)));
             devices.push(other_op.device);
         }
-        for device in devices {
-            if !labels.contains_key(&device) {
-                let found = shared.store.device(device).await?;
-                labels.insert(device, found.map(|device| device.label).unwrap_or_default());
-            }
-        }
     }
+    let labels = reader.device_labels(devices).await?;
     let named = reader.named(ids).await?;
     let by = |op: OpId| labels.get(&op.device).cloned().unwrap_or_default();
     let rows = records.iter().map(|record| {
@@ -186,7 +178,8 @@ async fn decide(reader: &Reader, decision: &Decision) -> Result<bool, Error> {
     let mut actions = Vec::new();
     if let Matter::Field { field, kept, other, .. } = &dispute.matter {
         let value = record.fields.get(field).unwrap_or(&Value::Null);
-        if kept.to_string() != decision.kept || value != kept {
+        let shown: Option<Value> = serde_json::from_str(&decision.kept).ok();
+        if shown.as_ref() != Some(kept) || value != kept {
             return Ok(false);
         }
         if decision.choice == "other" {

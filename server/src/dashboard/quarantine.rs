@@ -13,11 +13,10 @@ use axum::Form;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::Response;
-use rounds_domain::{Action, Body, DeviceId, Op, OpId, Outcome, RecordId};
+use rounds_domain::{Action, Body, Op, OpId, Outcome, RecordId};
 use rounds_proto::{decode_op, op_to_wire, v1, verdict_from_wire};
 use rounds_store::QuarantinedOp;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// Ops of a page.
 const ROWS: u32 = 50;
@@ -110,13 +109,7 @@ async fn list(reader: &Reader, asked: &Asked) -> Result<QuarantinePage, Error> {
     let after = page::next(&found, ROWS, |op| op_token(op.id));
     let ops: Vec<Option<Op>> = found.iter().map(readable).collect();
     let named = reader.named(ops.iter().flatten().flat_map(mentioned).collect()).await?;
-    let mut labels = HashMap::new();
-    for quarantined in &found {
-        let device = quarantined.id.device;
-        if !labels.contains_key(&device) {
-            labels.insert(device, label(reader, device).await?);
-        }
-    }
+    let labels = reader.device_labels(found.iter().map(|quarantined| quarantined.id.device)).await?;
     let rows = found.iter().zip(&ops).map(|(quarantined, op)| {
         let label = labels.get(&quarantined.id.device).cloned().unwrap_or_default();
         row(reader, &named, quarantined, op.as_ref(), label)
@@ -145,7 +138,8 @@ async fn one(
     }
     let op = readable(&quarantined);
     let named = reader.named(op.iter().flat_map(mentioned).collect()).await?;
-    let row = row(reader, &named, &quarantined, op.as_ref(), label(reader, id.device).await?);
+    let label = reader.device_labels([id.device]).await?.remove(&id.device).unwrap_or_default();
+    let row = row(reader, &named, &quarantined, op.as_ref(), label);
     let as_json = |op: &Op| serde_json::to_string_pretty(op).unwrap_or_default(); // texts and numbers
     let hexadecimal =
         || quarantined.raw.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
@@ -179,10 +173,6 @@ fn mentioned(op: &Op) -> Vec<RecordId> {
         Action::Move { .. } | Action::Delete { .. } | Action::Settle { .. } => {}
     }
     ids
-}
-
-async fn label(reader: &Reader, device: DeviceId) -> Result<String, Error> {
-    Ok(reader.shared.store.device(device).await?.map(|device| device.label).unwrap_or_default())
 }
 
 fn row(reader: &Reader, named: &Named, quarantined: &QuarantinedOp, op: Option<&Op>, device: String) -> Row {

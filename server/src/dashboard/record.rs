@@ -13,7 +13,7 @@ use rounds_domain::record::{Matter, Standing};
 use rounds_domain::{Action, Body, DeviceId, Kind, Op, Record, RecordId, Verdict};
 use rounds_proto::{op_from_wire, v1, verdict_from_wire};
 use rounds_store::RecordFilter;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Ops of a history that are shown, the newest.
 const OPS_SHOWN: usize = 200;
@@ -96,13 +96,12 @@ async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
         entries.iter_mut().map(|entry| entry.op.take().and_then(|op| op_from_wire(op).ok())).collect();
 
     let named = reader.named(mentioned(&record, &ops, &entries)).await?;
-    let mut labels = HashMap::new();
-    for entry in &entries {
-        device_label(reader, &mut labels, &entry.device).await?;
-    }
+    let devices: Vec<DeviceId> = entries.iter().filter_map(|entry| entry.device.parse().ok()).collect();
+    let labels = reader.device_labels(devices).await?;
+    let label = |device: DeviceId| labels.get(&device).cloned().unwrap_or_default();
     let events = entries.iter().zip(&ops).rev().take(OPS_SHOWN).map(|(entry, op)| {
-        let label = labels.get(&entry.device).cloned().unwrap_or_default();
-        event(reader, &named, record.kind, entry, op.as_ref(), label)
+        let by = entry.device.parse().map(label).unwrap_or_default();
+        event(reader, &named, record.kind, entry, op.as_ref(), by)
     });
     let events = events.collect();
 
@@ -129,7 +128,7 @@ async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
         at: reader.moment(trace.at_ms),
         received: String::new(),
         doubtful: false,
-        by: labels.get(&trace.op.device.to_string()).cloned().unwrap_or_default(),
+        by: label(trace.op.device),
         worker: trace.worker.map(|worker| reader.piece(&named, worker).text).unwrap_or_default(),
         arrival: String::new(),
         today: String::new(),
@@ -204,22 +203,6 @@ fn mentioned(record: &Record, ops: &[Option<Op>], entries: &[v1::HistoryEntry]) 
     }
     ids.extend(entries.iter().filter_map(|entry| entry.worker.parse::<RecordId>().ok()));
     ids
-}
-
-async fn device_label(
-    reader: &Reader,
-    labels: &mut HashMap<String, String>,
-    device: &str,
-) -> Result<(), Error> {
-    if !labels.contains_key(device) {
-        let id: Option<DeviceId> = device.parse().ok();
-        let found = match id {
-            Some(id) => reader.shared.store.device(id).await?,
-            None => None,
-        };
-        labels.insert(device.to_owned(), found.map(|device| device.label).unwrap_or_default());
-    }
-    Ok(())
 }
 
 fn event(

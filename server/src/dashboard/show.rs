@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::partner::duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rounds_domain::{Kind, Language, Record, RecordId};
+use rounds_domain::{DeviceId, Kind, Language, Record, RecordId};
 use std::collections::{BTreeSet, HashMap};
 
 /// A text that may lead to a record.
@@ -47,6 +47,20 @@ impl Reader {
             Some(record) => Piece { text: named.place(self.language, record), href: self.record_link(id) },
             None => Piece::plain(self.text.not_visible),
         }
+    }
+
+    /// What people call these devices.
+    pub(super) async fn device_labels(
+        &self,
+        devices: impl IntoIterator<Item = DeviceId>,
+    ) -> Result<HashMap<DeviceId, String>, Error> {
+        let mut labels = HashMap::new();
+        for id in devices.into_iter().collect::<BTreeSet<_>>() {
+            if let Some(device) = self.shared.store.device(id).await? {
+                labels.insert(id, device.label);
+            }
+        }
+        Ok(labels)
     }
 
     /// The page of a record.
