@@ -120,6 +120,7 @@ const WORK: &[(&str, [&str; 3])] = &[
     ("verification", ["Verification on site", "现场核实", "現場核實"]),
     ("contract_expiry", ["Contract expires", "合同到期", "合約到期"]),
     ("confirmation", ["Confirmation", "确认", "確認"]),
+    ("planting", ["Planting", "种植", "種植"]),
     ("visit", ["Visit", "走访", "走訪"]),
 ];
 

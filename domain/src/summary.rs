@@ -156,7 +156,7 @@ pub struct Spread {
     pub name: String,
     /// Of how many.
     pub count: i64,
-    /// The median, in ms. Exact to about 6 %, as all of these.
+    /// The median, in ms. Exact to an eighth, as all of these.
     pub median_ms: i64,
     /// Nine in ten took no longer, in ms.
     pub p90_ms: i64,

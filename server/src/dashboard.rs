@@ -1,9 +1,12 @@
 //! The dashboard: pages for supervisors and coordinators, under the same rights as the services.
 
 mod area;
+mod behind;
+mod chart;
 mod conflicts;
 mod devices;
 mod enrolment;
+mod figures;
 mod follow_ups;
 mod frame;
 mod guard;
@@ -37,6 +40,7 @@ const FORM_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) fn pages() -> Router<Arc<Shared>> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/behind", get(behind::show))
         .route("/follow-ups", get(follow_ups::show))
         .route("/referrals", get(referrals::show))
         .route("/record/{id}", get(record::show))

@@ -88,7 +88,7 @@ fn division(number: i32) -> Result<Division, Error> {
     })
 }
 
-fn answer_to_wire(ground: Ground, answer: Answer) -> v1::SummarizeResponse {
+pub(crate) fn answer_to_wire(ground: Ground, answer: Answer) -> v1::SummarizeResponse {
     let freshness = answer.freshness;
     let late = answer.late.iter().map(|late| v1::LateDay {
         day: late.day.to_string(),

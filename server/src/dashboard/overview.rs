@@ -1,11 +1,15 @@
-//! The start: what needs attention, as counts that lead to their pages.
+//! The start: what needs attention, as counts that lead to their pages; and the figures of a period.
 
-use super::frame::Frame;
+use super::figures::{self, Asked, Figures};
+use super::frame::{Frame, cookie};
 use super::reader::Reader;
+use super::session::set_looked;
 use super::{devices, jobs, referrals};
 use crate::error::Error;
 use crate::limit::LIST_MAX;
 use askama::Template;
+use axum::extract::Query;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
 use rounds_domain::{Kind, Role};
@@ -15,10 +19,27 @@ use rounds_worker::{JobFilter, JobState};
 /// Beyond so many it is not worth counting on.
 const COUNT_MAX: u32 = 1_000;
 
+/// The cookie that says when the reader looked: before this sitting, and last.
+const LOOKED_COOKIE: &str = "rounds_looked";
+/// Who comes back after this long, in ms, looks anew: what came late meanwhile is news.
+const SITTING_MS: i64 = 30 * 60_000;
+
 /// Shows the page.
-pub(super) async fn show(reader: Reader) -> Response {
-    let page = page(&reader).await;
-    reader.answer(page)
+pub(super) async fn show(reader: Reader, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+    let now_ms = reader.now_ms();
+    let said = cookie(&headers, LOOKED_COOKIE).unwrap_or_default();
+    let times = said.split_once('.').and_then(|(before, last)| Some((before.parse().ok()?, last.parse().ok()?)));
+    let before_ms: i64 = match times {
+        Some((_, last_ms)) if now_ms - last_ms >= SITTING_MS => last_ms,
+        Some((before_ms, _)) => before_ms,
+        None => 0,
+    };
+    let page = page(&reader, &asked, before_ms).await;
+    let mut answer = reader.answer(page);
+    if let Some(cookie) = set_looked(LOOKED_COOKIE, &format!("{before_ms}.{now_ms}"), &reader.shared, &headers) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    answer
 }
 
 #[derive(Template)]
@@ -26,6 +47,7 @@ pub(super) async fn show(reader: Reader) -> Response {
 struct OverviewPage {
     frame: Frame,
     tiles: Vec<Tile>,
+    figures: Figures,
 }
 
 /// A count that leads to its page.
@@ -37,7 +59,7 @@ struct Tile {
     is_urgent: bool,
 }
 
-async fn page(reader: &Reader) -> Result<OverviewPage, Error> {
+async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<OverviewPage, Error> {
     let Reader { shared, text, areas, .. } = reader;
     let (store, now_ms, role) = (&shared.store, reader.now_ms(), reader.caller.device.role);
     let follow_ups = async |status, from_ms, before_ms| {
@@ -97,7 +119,8 @@ async fn page(reader: &Reader) -> Result<OverviewPage, Error> {
         }
         tiles.push(tile(text.failing_deliveries, failing as u64, "/jobs", &[], true));
     }
-    Ok(OverviewPage { frame: reader.frame(text.overview, "/"), tiles })
+    let figures = figures::figures(reader, asked, looked_ms).await?;
+    Ok(OverviewPage { frame: reader.frame(text.overview, "/"), tiles, figures })
 }
 
 /// Devices of the reader's areas that should have called.

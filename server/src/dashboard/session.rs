@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderValue, HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
@@ -114,6 +114,11 @@ pub(super) async fn choose_language(
     };
     let cookie = set_cookie(LANGUAGE_COOKIE, language.tag(), COOKIE_SECONDS, is_encrypted(&shared, &headers));
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(own_path(&chosen.to))).into_response()
+}
+
+/// The header that remembers something that is no secret, for as long as the browser does.
+pub(super) fn set_looked(name: &str, value: &str, shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
+    set_cookie(name, value, COOKIE_SECONDS, is_encrypted(shared, headers)).parse().ok()
 }
 
 fn set_cookie(name: &str, value: &str, seconds: u32, encrypted: bool) -> String {

@@ -91,6 +91,36 @@ texts! {
     failing_deliveries: "Messages that do not arrive", "未能送达的消息", "未能送達的訊息";
     days_without_contact: "no contact for 3 days", "3 天未联系", "3 天未聯絡";
 
+    // Figures
+    figures: "Figures", "统计", "統計";
+    a_day: "Day", "日", "日";
+    a_week: "Week", "周", "週";
+    a_month: "Month", "月", "月";
+    a_quarter: "Quarter", "季", "季";
+    a_year: "Year", "年", "年";
+    compared_with: "Compared with", "对比", "對比";
+    by_area: "By area", "按区域", "按區域";
+    visits: "Visits", "走访次数", "走訪次數";
+    reached: "Dwellings reached", "住户见到率", "住戶見到率";
+    within_gap: "In time by law", "法定期限内", "法定期限內";
+    done_on_time: "Done on time", "按时完成率", "按時完成率";
+    visits_over_time: "Visits over time", "走访趋势", "走訪趨勢";
+    requests_over_time: "Requests over time", "诉求趋势", "訴求趨勢";
+    violations_over_time: "Violations over time", "违规趋势", "違規趨勢";
+    figure: "Figure", "指标", "指標";
+    this_period: "Now", "本期", "本期";
+    change: "Change", "变化", "變化";
+    share: "Share", "占比", "佔比";
+    took: "Time it took", "用时", "用時";
+    cases: "Cases", "件数", "件數";
+    median: "Median", "中位数", "中位數";
+    nine_in_ten: "9 in 10 within", "九成不超过", "九成不超過";
+    commitments: "Commitments", "承诺事项", "承諾事項";
+    goal: "Goal", "目标", "目標";
+    done_so_far: "Done", "已完成", "已完成";
+    promised: "Promised", "承诺", "承諾";
+    recorded: "Recorded", "记录时间", "記錄時間";
+
     // Lists
     none: "There is nothing here.", "暂无内容。", "暫無內容。";
     more: "Next page", "下一页", "下一頁";

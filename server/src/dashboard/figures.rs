@@ -1,0 +1,257 @@
+//! The figures of a period on the overview: sections, areas beside each other, and how they went over time.
+
+use super::chart::{self, Bar};
+use super::frame::Link;
+use super::reader::Reader;
+use crate::brief::{completeness, warnings};
+use crate::error::Error;
+use crate::outline::{self, Section, change, duration, number, share};
+use crate::summary::{Division, Ground, Said};
+use crate::summary_service::answer_to_wire;
+use jiff::civil::Date;
+use rounds_domain::summary::{Period, Summary};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Which period is looked at.
+#[derive(Deserialize, Default, Clone)]
+#[serde(default)]
+pub(super) struct Asked {
+    /// `week` if empty.
+    pub(super) period: String,
+    /// A day in it; today if empty.
+    pub(super) day: String,
+}
+
+/// What the page shows of a period.
+pub(super) struct Figures {
+    pub(super) periods: Vec<Link>,
+    pub(super) earlier: String,
+    pub(super) later: String,
+    pub(super) period: String,
+    pub(super) compared: String,
+    pub(super) complete: String,
+    pub(super) warnings: Vec<String>,
+    pub(super) charts: Vec<Chart>,
+    pub(super) areas: Vec<AreaRow>,
+    pub(super) sections: Vec<SectionText>,
+    pub(super) commitments: Vec<CommitmentRow>,
+}
+
+/// A figure over time.
+pub(super) struct Chart {
+    pub(super) title: &'static str,
+    /// The same in words.
+    pub(super) told: String,
+    pub(super) svg: String,
+}
+
+/// An area beside others.
+pub(super) struct AreaRow {
+    pub(super) name: String,
+    pub(super) href: String,
+    pub(super) visits: String,
+    pub(super) reached: String,
+    pub(super) requests: String,
+    pub(super) in_time: String,
+    pub(super) on_time: String,
+    pub(super) overdue: String,
+}
+
+pub(super) struct SectionText {
+    pub(super) key: &'static str,
+    pub(super) title: String,
+    pub(super) rows: Vec<FigureRow>,
+    pub(super) times: Vec<TimeRow>,
+}
+
+pub(super) struct FigureRow {
+    pub(super) label: String,
+    pub(super) href: String,
+    pub(super) is_part: bool,
+    pub(super) value: String,
+    pub(super) change: String,
+    pub(super) share: String,
+}
+
+pub(super) struct TimeRow {
+    pub(super) label: String,
+    pub(super) href: String,
+    pub(super) count: i64,
+    pub(super) median: String,
+    pub(super) p90: String,
+}
+
+pub(super) struct CommitmentRow {
+    pub(super) goal: String,
+    pub(super) href: String,
+    pub(super) partner: String,
+    pub(super) done: String,
+    pub(super) promised: String,
+    pub(super) due: String,
+}
+
+impl Reader {
+    /// The ground of the chosen area and a period.
+    pub(super) async fn ground(&self, asked: &Asked) -> Result<Ground, Error> {
+        let period = if asked.period.is_empty() { "week" } else { &asked.period };
+        let said = Said { period, day: &asked.day, ..Said::default() };
+        self.shared.ground(&self.caller, self.chosen, said).await
+    }
+}
+
+/// Asks for a period and puts it into words. `since_ms` is when the reader looked last, in ms since 1970 UTC.
+pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Result<Figures, Error> {
+    let (language, text) = (reader.language, reader.text);
+    let name = if asked.period.is_empty() { "week" } else { asked.period.as_str() };
+    let ground = reader.ground(asked).await?;
+    let parts = reader.shared.summarize(&reader.caller, &ground, Division::Area, since_ms, None).await?;
+    let over_time = match name {
+        "day" | "week" | "month" => Division::Day,
+        "quarter" => Division::Week,
+        _ => Division::Month,
+    };
+    let trend = reader.shared.summarize(&reader.caller, &ground, over_time, since_ms, None).await?;
+    let Period { first, last } = ground.period;
+    let link = |name: &str, day: &str| reader.link("/", &[("period", name), ("day", day)]);
+    let periods = [("day", text.a_day), ("week", text.a_week), ("month", text.a_month), ("quarter", text.a_quarter), ("year", text.a_year)];
+    let periods = periods.map(|(period, label)| Link {
+        name: label.to_owned(),
+        href: link(period, &asked.day),
+        is_current: period == name,
+    });
+    let rows: Vec<AreaRow> =
+        parts.parts.iter().map(|(area, summary)| area_row(asked, area, &parts.names, summary)).collect();
+    let charts = [
+        (text.visits_over_time, "visit"),
+        (text.requests_over_time, "request"),
+        (text.violations_over_time, "violation"),
+    ];
+    let charts = charts.map(|(title, figure)| chart(title, figure, ground.period, over_time, &trend.parts));
+    let sections = outline::outline(&parts.summary, &parts.names, language);
+    let sections = sections.iter().filter(|section| section.key != "commitment");
+    let sections = sections.map(|section| section_text(reader, asked, section)).collect();
+    let before = parts.before;
+    let commitments = parts
+        .commitments
+        .iter()
+        .map(|commitment| CommitmentRow {
+            goal: commitment.goal.clone(),
+            href: reader.record_link(commitment.id),
+            partner: commitment
+                .organization
+                .and_then(|id| parts.names.get(&id.to_string()))
+                .cloned()
+                .unwrap_or_default(),
+            done: number(commitment.done),
+            promised: format!("{} {}", number(commitment.quantity), commitment.unit),
+            due: commitment.due.clone(),
+        })
+        .collect();
+    let wire = answer_to_wire(ground, parts);
+    Ok(Figures {
+        periods: periods.into(),
+        earlier: link(name, &first.yesterday().unwrap_or(first).to_string()),
+        later: link(name, &last.tomorrow().unwrap_or(last).to_string()),
+        period: days(first, last),
+        compared: format!("{} {}", text.compared_with, days(before.first, before.last)),
+        complete: completeness(&wire, language),
+        warnings: warnings(&wire, language),
+        charts: charts.into_iter().filter(|chart| !chart.svg.is_empty()).collect(),
+        areas: rows,
+        sections,
+        commitments,
+    })
+}
+
+fn days(first: Date, last: Date) -> String {
+    if first == last { first.to_string() } else { format!("{first} – {last}") }
+}
+
+/// The records behind a figure.
+fn behind_link(reader: &Reader, asked: &Asked, figure: &str) -> String {
+    reader.link("/behind", &[("figure", figure), ("period", &asked.period), ("day", &asked.day)])
+}
+
+fn section_text(reader: &Reader, asked: &Asked, section: &Section) -> SectionText {
+    SectionText {
+        key: section.key,
+        title: section.title.clone(),
+        rows: section
+            .rows
+            .iter()
+            .map(|row| FigureRow {
+                label: row.label.clone(),
+                href: behind_link(reader, asked, &row.figure.name),
+                is_part: row.is_part,
+                value: number(row.figure.value),
+                change: change(&row.figure),
+                share: share(&row.figure),
+            })
+            .collect(),
+        times: section
+            .times
+            .iter()
+            .map(|time| TimeRow {
+                label: time.label.clone(),
+                href: behind_link(reader, asked, &time.spread.name),
+                count: time.spread.count,
+                median: duration(time.spread.median_ms, reader.language),
+                p90: duration(time.spread.p90_ms, reader.language),
+            })
+            .collect(),
+    }
+}
+
+fn area_row(asked: &Asked, area: &str, names: &BTreeMap<String, String>, summary: &Summary) -> AreaRow {
+    let value = |name: &str| number(summary.value(name));
+    let part = |name: &str| summary.figure(name).map(share).unwrap_or_default();
+    let in_time = summary.figures.iter().find(|figure| figure.name.starts_with("in_time/"));
+    let due = summary.value("follow_up/due") - summary.value("follow_up/open");
+    let on_time = match due > 0.0 {
+        true => format!("{:.0} %", summary.value("follow_up/on_time") / due * 100.0),
+        false => String::new(),
+    };
+    let asked = [("area", area), ("period", asked.period.as_str()), ("day", asked.day.as_str())];
+    AreaRow {
+        name: names.get(area).cloned().unwrap_or_default(),
+        href: super::reader::link("/", &asked),
+        visits: value("visit"),
+        reached: part("dwelling/reached"),
+        requests: value("request"),
+        in_time: in_time.map(share).unwrap_or_default(),
+        on_time,
+        overdue: value("follow_up/overdue"),
+    }
+}
+
+/// A figure for each day, week or month of the period, those without anything too.
+fn chart(
+    title: &'static str,
+    figure: &str,
+    period: Period,
+    division: Division,
+    parts: &[(String, Summary)],
+) -> Chart {
+    let unit = match division {
+        Division::Month => "month",
+        Division::Week => "week",
+        _ => "day",
+    };
+    let mut bars: Vec<Bar> = Vec::new();
+    let mut told: Vec<String> = Vec::new();
+    let mut at = Period::named(unit, period.first).unwrap_or(period);
+    while at.first <= period.last && bars.len() < 400 {
+        let key = at.first.to_string();
+        let value = parts.iter().find(|(day, _)| *day == key).map_or(0.0, |(_, summary)| summary.value(figure));
+        told.push(format!("{key}: {}", number(value)));
+        let label = if unit == "month" { at.first.strftime("%Y-%m") } else { at.first.strftime("%m-%d") };
+        bars.push((label.to_string(), value));
+        match at.last.tomorrow().ok().and_then(|next| Period::named(unit, next).ok()) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    let svg = if bars.iter().all(|(_, value)| *value == 0.0) { String::new() } else { chart::bars(&bars) };
+    Chart { title, told: told.join("; "), svg }
+}
