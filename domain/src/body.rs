@@ -6,7 +6,7 @@
 
 use crate::id::RecordId;
 use crate::kind::{Kind, Nature};
-use crate::limit::LIST_ENTRIES_MAX;
+use crate::limit::{DUE_DAYS_MAX, LIST_ENTRIES_MAX};
 use crate::op::{Change, name, text};
 use crate::verdict::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -476,6 +476,11 @@ bodies! {
         supervisor_email: String = name_rule,
         /// `daily`, `weekly` or empty: how often coordinators and supervisors get a digest.
         digest: String = digest,
+        /// Of follow-ups of what happened once, how many days after it they are due; 0 alone: there are none. Empty: as
+        /// the next policy above says, or as is built in. It counts in a policy for one sort: `recheck` (7, 30 and 90
+        /// days after the removal of a violation), `second_call` (3 after nobody answered) or `verification` (7 after a
+        /// partner called a request resolved); of the last two, which are due once, the first counts.
+        due_days: Vec<u32> = due_days,
     }
 }
 
@@ -714,6 +719,16 @@ fn catch_up(field: &str, value: &String) -> Checked {
 
 fn digest(field: &str, value: &String) -> Checked {
     one_of(field, value, &["", "daily", "weekly"])
+}
+
+fn due_days(field: &str, value: &Vec<u32>) -> Checked {
+    list(field, value)?;
+    let in_order = value.is_sorted_by(|day, next| day < next);
+    if !in_order || (value.len() > 1 && value[0] == 0) || value.iter().any(|days| *days > DUE_DAYS_MAX) {
+        let what = "give days from 1 to 3650, each once and in their order, or 0 alone for none";
+        return Err(Refusal::invalid(field, what));
+    }
+    Ok(())
 }
 
 fn one_of(field: &str, value: &str, words: &[&str]) -> Checked {

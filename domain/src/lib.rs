@@ -15,6 +15,7 @@ pub mod language;
 pub mod limit;
 mod notice;
 pub mod op;
+mod policy;
 pub mod record;
 pub mod recurrence;
 pub mod status;

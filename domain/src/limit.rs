@@ -6,6 +6,8 @@ pub const NAME_CHARS_MAX: usize = 200;
 pub const TEXT_CHARS_MAX: usize = 4_000;
 /// Most entries in any list inside a body: answers, questions, attributes, members.
 pub const LIST_ENTRIES_MAX: usize = 256;
+/// Longest time after what happened at which a policy can have something due, in days.
+pub const DUE_DAYS_MAX: u32 = 3_650;
 /// Most ops in one atomic group.
 pub const GROUP_OPS_MAX: usize = 64;
 /// Most ops in one sync call.

@@ -9,6 +9,7 @@ use crate::follow_up::{CalledFor, Mend, Standing, last_step};
 use crate::id::RecordId;
 use crate::kind::Kind;
 use crate::op::{Action, Step};
+use crate::policy;
 use crate::record::Record;
 use crate::recurrence::{days_later, local_day, moment_ms};
 use jiff::civil::{Date, Time, Weekday};
@@ -81,18 +82,18 @@ fn built_in_steps(sort: &str) -> Vec<ReminderStep> {
 
 /// The steps and the quiet hours for follow-ups of a sort: of the nearest policy for it, else of the nearest for all.
 fn rules(sort: &str, around: &Around) -> (Vec<ReminderStep>, Option<(Time, Time)>) {
-    let policies: Vec<Policy> = around.policies.iter().filter_map(|record| policy(record)).collect();
+    let policies = policy::all(around);
     let of = |wanted: &str| policies.iter().find(|policy| policy.sort == wanted && !policy.steps.is_empty());
     let steps =
         of(sort).or_else(|| of("")).map_or_else(|| built_in_steps(sort), |policy| policy.steps.clone());
     (steps, quiet_hours(&policies))
 }
 
-fn policy(record: &Record) -> Option<Policy> {
-    match record.body() {
-        Ok(Body::Policy(policy)) if record.deleted.is_none() => Some(policy),
-        _ => None,
-    }
+/// How many days before it is due the first one is told about a follow-up of a sort.
+pub(crate) fn days_ahead(sort: &str, around: &Around) -> i64 {
+    let (steps, _) = rules(sort, around);
+    let ahead = steps.iter().map(|step| -i64::from(step.offset_minutes) / i64::from(DAY_MINUTES)).max();
+    ahead.unwrap_or_default().max(0)
 }
 
 fn quiet_hours(policies: &[Policy]) -> Option<(Time, Time)> {
@@ -218,7 +219,7 @@ fn addressee(to: &str, state: &Standing, around: &Around) -> Option<Addressee> {
 /// The digests that a policy asks for: the last one that is due, if it is not too late for it.
 pub(crate) fn digests(source: &Record, around: &Around) -> CalledFor {
     let mut called = CalledFor::default();
-    let Some(said) = policy(source) else { return called };
+    let Some(said) = policy::said(source) else { return called };
     let is_weekly = said.digest == "weekly";
     if said.digest.is_empty() {
         return called;

@@ -8,6 +8,7 @@ mod domain {
     mod every_interleaving;
     mod fold;
     mod follow_up;
+    mod happening;
     mod history;
     mod merge;
     mod plan;

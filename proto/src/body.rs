@@ -133,7 +133,7 @@ bodies! {
     Checklist { name, series, version, questions }
     Term { vocabulary, word, label_en, label_zh_hans, label_zh_hant, retired, due_hours }
     Notice { subject, sort, at_ms, due_at_ms, worker, group, organization, role }
-    Policy { sort, steps, quiet_from, quiet_until, coordinator_email, supervisor_email, digest }
+    Policy { sort, steps, quiet_from, quiet_until, coordinator_email, supervisor_email, digest, due_days }
 }
 
 /// Reads a body that has to be of this kind.

@@ -1,8 +1,8 @@
 //! Timers: when the worker has to look at a record again, because something about it changes by itself.
 
-use crate::database::{Database, read_on};
+use crate::database::{Database, read_on, write_on};
 use crate::{Error, Store};
-use rounds_domain::{AreaId, RecordId};
+use rounds_domain::{AreaId, Kind, RecordId};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ const AREAS: &str = "WITH RECURSIVE places (area) AS (
         SELECT (SELECT area FROM timers WHERE timers.area > places.area ORDER BY area LIMIT 1)
         FROM places WHERE places.area IS NOT NULL
     )";
+
+/// Numbers of a feed whose records get their timers in one transaction.
+const STRIDE_NUMBERS: i64 = 10_000;
 
 /// When to look at a record again. A record has one timer at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +79,60 @@ impl Store {
              FROM places WHERE places.area IS NOT NULL"
         );
         Ok(read_on!(&self.shared.database, pool => query_scalar(AssertSqlSafe(text)).fetch_one(pool).await?))
+    }
+
+    /// Has every record looked at by then that policies of this area are for: those of the area and of the areas below
+    /// it that call for follow-ups, and are not over. What is to be looked at earlier anyway stays so. Done in short
+    /// transactions; done again, it does the rest.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn look_again(&self, area: AreaId, at_ms: i64) -> Result<(), Error> {
+        let heads: Vec<(Uuid, i64)> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT areas.id, areas.head FROM area_lines JOIN areas ON areas.id = area_lines.descendant
+                 WHERE area_lines.ancestor = $1",
+            )
+            .bind(area.0)
+            .fetch_all(pool)
+            .await?
+        });
+        let least = if self.is_postgres() { "least" } else { "min" };
+        let kinds = [Kind::Plan, Kind::Violation, Kind::Contract, Kind::Adoption].map(|kind| kind.number());
+        // Visits are many, and few of them are of doors that nobody answered. By id, as everybody sets timers.
+        let text = format!(
+            "INSERT INTO timers (record, area, at_ms)
+             SELECT id, area, CAST($1 AS bigint) FROM records
+             WHERE area = $2 AND number > $3 AND number <= $4 AND NOT deleted
+                 AND (kind IN ({}, {}, {}, {})
+                      OR kind = {} AND body LIKE '%\"outcome\":\"no_answer\"%'
+                      OR kind = {} AND status NOT IN ('closed', 'rejected'))
+             ORDER BY id
+             ON CONFLICT (record) DO UPDATE SET at_ms = {least}(timers.at_ms, excluded.at_ms)",
+            kinds[0],
+            kinds[1],
+            kinds[2],
+            kinds[3],
+            Kind::Visit.number(),
+            Kind::Request.number(),
+        );
+        for (area, head) in heads {
+            let mut after = 0;
+            while after < head {
+                write_on!(&self.shared.database, tx => {
+                    query(AssertSqlSafe(text.clone()))
+                        .bind(at_ms)
+                        .bind(area)
+                        .bind(after)
+                        .bind(after + STRIDE_NUMBERS)
+                        .execute(&mut *tx)
+                        .await?
+                        .rows_affected()
+                });
+                after += STRIDE_NUMBERS;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets timers of which the job runner has made jobs. One that was set to another time meanwhile stays.

@@ -57,6 +57,12 @@ pub(crate) async fn range(shared: &Shared, area: AreaId, after: u64, through: u6
             changed.into_iter().map(|numbered| numbered.record).filter(is_cause).collect();
         let sources = sources(shared, &causes).await?;
         reconcile(&shared.store, &shared.clock, &sources).await?;
+        for policy in causes.iter().filter(|cause| cause.kind == Kind::Policy) {
+            // Whatever it is for may call for something else now.
+            for area in policy.former_areas.iter().chain([&policy.area]) {
+                shared.store.look_again(*area, (shared.clock)()).await?;
+            }
+        }
         from = to;
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! Follow-ups of what happened once: violations removed, doors unanswered, requests referred, contracts that end.
 
 use super::{Around, CalledFor, Done, Mend, Wanted};
-use crate::body::FollowUp;
+use crate::body::{Body, FollowUp};
+use crate::id::RecordId;
 use crate::kind::Kind;
-use crate::notice::{Addressee, WantedNotice};
+use crate::notice::{Addressee, WantedNotice, days_ahead};
 use crate::op::{Action, Step};
+use crate::policy;
 use crate::record::{Record, Standing, StepTaken};
 use crate::recurrence::{day_end_ms, days_later};
 use jiff::civil::Date;
@@ -12,38 +14,40 @@ use jiff::civil::Date;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Days after its removal at which a violation is looked at again.
-pub const RECHECK_DAYS: [i64; 3] = [7, 30, 90];
+/// Days after its removal at which a violation is looked at again, where no policy says others.
+pub const RECHECK_DAYS: [u32; 3] = [7, 30, 90];
 /// A recheck may be done this long before it is due.
 const RECHECK_OPENS_MS: i64 = 2 * DAY_MS;
 /// A recheck counts as missed this long after it was due.
 const RECHECK_EXPIRES_MS: i64 = 7 * DAY_MS;
 /// A second call opens this long after nobody answered: at another time of day.
 const SECOND_CALL_OPENS_MS: i64 = 18 * HOUR_MS;
-/// A second call is due this long after nobody answered.
-const SECOND_CALL_DUE_MS: i64 = 3 * DAY_MS;
+/// A second call is due so many days after nobody answered, where no policy says others.
+const SECOND_CALL_DAYS: [u32; 1] = [3];
 /// A second call counts as missed this long after it was due.
 const SECOND_CALL_EXPIRES_MS: i64 = 4 * DAY_MS;
-/// What a partner called resolved is to be verified on site within this time.
-const VERIFY_DUE_MS: i64 = 7 * DAY_MS;
-/// The end of a contract is looked after from so many days before.
+/// What a partner called resolved is to be verified on site within so many days, where no policy says others.
+const VERIFY_DAYS: [u32; 1] = [7];
+/// The end of a contract is looked after from so many days before; earlier if somebody is to be told earlier.
 const CONTRACT_OPENS_DAYS: i64 = 90;
 
 /// After each removal, until it is found again.
 pub(super) fn rechecks(violation: &Record, around: &Around) -> CalledFor {
     let mut called = CalledFor::default();
     let taken: Vec<&StepTaken> = applied(violation).collect();
+    let days_after = policy::due_days("recheck", &RECHECK_DAYS, around);
+    let is_recheck = |fact: &Record| {
+        fact.reference("violation") == Some(violation.id) || fact.text("purpose") == "recheck"
+    };
     for (at, removal) in taken.iter().enumerate().filter(|(_, taken)| taken.step.to == "removed") {
         let found_again_ms = taken[at..]
             .iter()
             .find(|later| later.step.to == "found")
             .map_or(i64::MAX, |found| found.trace.at_ms);
-        for days in RECHECK_DAYS {
+        let cause = removal.trace.op.to_string();
+        for days in &days_after {
             let due_at_ms = removal.trace.at_ms + days * DAY_MS;
-            if due_at_ms > found_again_ms {
-                break; // the next removal starts anew
-            }
-            let id = violation.id.derived(&format!("recheck/{}/{days}", removal.trace.op));
+            let id = violation.id.derived(&format!("recheck/{cause}/{days}"));
             let follow_up = FollowUp {
                 subject: violation.subject(),
                 source: Some(violation.id),
@@ -51,14 +55,22 @@ pub(super) fn rechecks(violation: &Record, around: &Around) -> CalledFor {
                 opens_at_ms: Some(due_at_ms - RECHECK_OPENS_MS),
                 due_at_ms: Some(due_at_ms),
                 expires_at_ms: Some(due_at_ms + RECHECK_EXPIRES_MS),
-                cause: removal.trace.op.to_string(),
+                cause: cause.clone(),
                 rule: format!("{days} days after removal"),
                 ..FollowUp::default()
             };
-            let done = around.done_by(id, &follow_up, |fact| {
-                fact.reference("violation") == Some(violation.id) || fact.text("purpose") == "recheck"
-            });
-            called.follow_ups.push(Wanted { id, follow_up, done });
+            if due_at_ms > found_again_ms {
+                break; // the next removal starts anew
+            }
+            let done_in = |it: &FollowUp| around.done_by(id, it, is_recheck);
+            called.follow_ups.extend(wanted(id, follow_up, around, done_in));
+        }
+        for (id, made) in made_for(around, "recheck", &cause) {
+            let is_wanted = called.follow_ups.iter().any(|wanted| wanted.id == id);
+            if !is_wanted && made.due_at_ms <= Some(found_again_ms) {
+                let done_in = |it: &FollowUp| around.done_by(id, it, is_recheck);
+                called.follow_ups.extend(settled(id, &made, around, done_in));
+            }
         }
     }
     called
@@ -66,28 +78,78 @@ pub(super) fn rechecks(violation: &Record, around: &Around) -> CalledFor {
 
 /// Somebody calls again where nobody answered.
 pub(super) fn second_call(visit: &Record, around: &Around) -> CalledFor {
-    let at_ms = visit.created.at_ms;
-    let due_at_ms = at_ms + SECOND_CALL_DUE_MS;
+    let (at_ms, cause) = (visit.created.at_ms, visit.created.op.to_string());
     let id = visit.id.derived("second_call");
-    let follow_up = FollowUp {
+    let is_call = |fact: &Record| fact.kind == Kind::Visit && fact.id != visit.id;
+    let done_in = |it: &FollowUp| around.done_by(id, it, is_call);
+    let follow_up = |days: i64| FollowUp {
         subject: visit.subject(),
         source: Some(visit.id),
         sort: "second_call".to_owned(),
         opens_at_ms: Some(at_ms + SECOND_CALL_OPENS_MS),
-        due_at_ms: Some(due_at_ms),
-        expires_at_ms: Some(due_at_ms + SECOND_CALL_EXPIRES_MS),
+        due_at_ms: Some(at_ms + days * DAY_MS),
+        expires_at_ms: Some(at_ms + days * DAY_MS + SECOND_CALL_EXPIRES_MS),
         worker: visit.created.worker,
-        cause: visit.created.op.to_string(),
+        cause: cause.clone(),
         rule: "another call at another time of day after no answer".to_owned(),
         ..FollowUp::default()
     };
-    let is_call = |fact: &Record| fact.kind == Kind::Visit && fact.id != visit.id;
-    let done = around.done_by(id, &follow_up, is_call);
-    CalledFor { follow_ups: vec![Wanted { id, follow_up, done }], ..CalledFor::default() }
+    let days = policy::due_days("second_call", &SECOND_CALL_DAYS, around).first().copied();
+    let wanted = match days {
+        Some(days) => wanted(id, follow_up(days), around, done_in),
+        None => made_for(around, "second_call", &cause)
+            .iter()
+            .find_map(|(id, made)| settled(*id, made, around, done_in)),
+    };
+    CalledFor { follow_ups: wanted.into_iter().collect(), ..CalledFor::default() }
+}
+
+/// Follow-ups that exist because of an op, as they say, but for those that were cancelled or deleted.
+fn made_for(around: &Around, sort: &str, cause: &str) -> Vec<(RecordId, FollowUp)> {
+    let said = |record: &Record| match record.body() {
+        Ok(Body::FollowUp(it)) if it.sort == sort && it.cause == cause => Some((record.id, it)),
+        _ => None,
+    };
+    let is_made = |record: &&Record| {
+        record.created.op.device == around.system && record.deleted.is_none() && record.status != "cancelled"
+    };
+    around.follow_ups.iter().filter(is_made).filter_map(said).collect()
+}
+
+/// A follow-up that exists, if it fell due or was done: what a policy says now is about what is to come.
+fn settled(
+    id: RecordId,
+    follow_up: &FollowUp,
+    around: &Around,
+    done_in: impl Fn(&FollowUp) -> Option<Done>,
+) -> Option<Wanted> {
+    let done = done_in(follow_up);
+    let fell_due = follow_up.due_at_ms.is_some_and(|due_ms| due_ms < around.now_ms);
+    (fell_due || done.is_some()).then(|| Wanted { id, follow_up: follow_up.clone(), done })
+}
+
+/// A follow-up as the policies have it now; if it is settled, in the window that it had. What nobody made, and what was
+/// over before the policies were as they are, is not made up for.
+fn wanted(
+    id: RecordId,
+    mut follow_up: FollowUp,
+    around: &Around,
+    done_in: impl Fn(&FollowUp) -> Option<Done> + Copy,
+) -> Option<Wanted> {
+    let made = made_for(around, &follow_up.sort, &follow_up.cause).into_iter().find(|(made, _)| *made == id);
+    if let Some(before) = made.as_ref().and_then(|(id, made)| settled(*id, made, around, done_in)) {
+        follow_up.opens_at_ms = before.follow_up.opens_at_ms;
+        follow_up.due_at_ms = before.follow_up.due_at_ms;
+        follow_up.expires_at_ms = before.follow_up.expires_at_ms;
+    }
+    let since_ms = policy::since_ms(&follow_up.sort, around);
+    let was_over = follow_up.expires_at_ms.is_some_and(|expires_ms| expires_ms < since_ms);
+    let done = done_in(&follow_up);
+    (made.is_some() || !was_over).then_some(Wanted { id, follow_up, done })
 }
 
 /// The partner is asked when its time is up, told that the request is with it, and what it calls resolved is verified.
-pub(super) fn referral(request: &Record, _: &Around) -> CalledFor {
+pub(super) fn referral(request: &Record, around: &Around) -> CalledFor {
     let mut called = CalledFor::default();
     let taken: Vec<&StepTaken> = applied(request).collect();
     for (at, step) in taken.iter().enumerate() {
@@ -133,18 +195,25 @@ pub(super) fn referral(request: &Record, _: &Around) -> CalledFor {
                 }
             }
             "resolved" => {
-                let follow_up = FollowUp {
+                let id = request.id.derived(&format!("verify/{op}"));
+                let follow_up = |days: i64| FollowUp {
                     subject: request.subject(),
                     source: Some(request.id),
                     sort: "verification".to_owned(),
                     opens_at_ms: Some(step.trace.at_ms),
-                    due_at_ms: Some(step.trace.at_ms + VERIFY_DUE_MS),
+                    due_at_ms: Some(step.trace.at_ms + days * DAY_MS),
                     cause: op.to_string(),
                     rule: "on site before a resolved request is closed".to_owned(),
                     ..FollowUp::default()
                 };
-                let id = request.id.derived(&format!("verify/{op}"));
-                called.follow_ups.push(Wanted { id, follow_up, done: next(&["verified", "in_progress"]) });
+                let done_in = |_: &FollowUp| next(&["verified", "in_progress"]);
+                let days = policy::due_days("verification", &VERIFY_DAYS, around).first().copied();
+                called.follow_ups.extend(match days {
+                    Some(days) => wanted(id, follow_up(days), around, done_in),
+                    None => made_for(around, "verification", &op.to_string())
+                        .iter()
+                        .find_map(|(id, made)| settled(*id, made, around, done_in)),
+                });
             }
             _ => {}
         }
@@ -167,7 +236,8 @@ pub(super) fn contract_expiry(contract: &Record, around: &Around) -> CalledFor {
             (begins_in_time || other.text("from").is_empty()) && lasts
         })
         .min_by_key(|other| (other.created.at_ms, other.id));
-    let opens_ms = day_end_ms(days_later(until, -CONTRACT_OPENS_DAYS - 1), around.zone) + 1;
+    let opens_days = CONTRACT_OPENS_DAYS.max(days_ahead("contract_expiry", around));
+    let opens_ms = day_end_ms(days_later(until, -opens_days - 1), around.zone) + 1;
     let follow_up = FollowUp {
         subject: contract.subject(),
         source: Some(contract.id),

@@ -370,6 +370,19 @@ fn a_word_of_a_few_is_one_of_them_or_nothing() {
 }
 
 #[test]
+fn days_until_something_is_due_are_in_their_order_and_none_is_0_alone() {
+    let days = |days: &[u32]| created_with(Kind::Policy, "due_days", json!(days));
+    let many: Vec<u32> = (1..=256).collect();
+    for right in [&[7, 30, 90][..], &[0], &[1], &[3_650], &many] {
+        assert_eq!(days(right), Ok(()), "{right:?}");
+    }
+    let too_many: Vec<u32> = (1..=257).collect();
+    for wrong in [&[0, 7][..], &[7, 7], &[30, 7], &[3_651], &too_many] {
+        assert_names(days(wrong), "Policy.due_days");
+    }
+}
+
+#[test]
 fn a_reminder_goes_to_the_responsible_the_coordinator_or_the_supervisor() {
     let steps = |to: &str, minutes: i32| {
         created_with(Kind::Policy, "steps", json!([{ "offset_minutes": minutes, "to": to }]))

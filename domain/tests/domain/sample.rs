@@ -254,7 +254,7 @@ fn whole(kind: Kind) -> Value {
         Kind::Policy => json!({
             "sort": "maintenance", "steps": [{ "offset_minutes": -1440, "to": "responsible" }],
             "quiet_from": "21:00", "quiet_until": "07:00", "coordinator_email": "office@city.example",
-            "supervisor_email": "head@city.example", "digest": "daily",
+            "supervisor_email": "head@city.example", "digest": "daily", "due_days": [14, 60],
         }),
     }
 }

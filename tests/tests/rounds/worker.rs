@@ -71,16 +71,36 @@ impl Field {
         assert!(applied, "{receipt:?}");
     }
 
+    async fn area_below(&self, name: &str, parent: Option<AreaId>) -> AreaId {
+        let id = AreaId(new_id());
+        let area = body::Area {
+            name: name.to_owned(),
+            parent: parent.map(RecordId::from),
+            time_zone: "Asia/Shanghai".to_owned(),
+            ..body::Area::default()
+        };
+        self.act([Act::create_with_id(id.into(), id, Body::Area(area))]).await;
+        id
+    }
+
     /// A violation that was found and removed now.
     pub(super) async fn removed_violation(&self) -> RecordId {
-        let violation = self.found_violation().await;
-        self.act([step(violation, self.area, "removed")]).await;
+        self.removed_violation_in(self.area).await
+    }
+
+    async fn removed_violation_in(&self, area: AreaId) -> RecordId {
+        let violation = self.found_violation_in(area).await;
+        self.act([step(violation, area, "removed")]).await;
         violation
     }
 
     async fn found_violation(&self) -> RecordId {
+        self.found_violation_in(self.area).await
+    }
+
+    async fn found_violation_in(&self, area: AreaId) -> RecordId {
         let dumping = body::Violation { sort: "dumping".to_owned(), ..body::Violation::default() };
-        let act = Act::create(self.area, Body::Violation(dumping));
+        let act = Act::create(area, Body::Violation(dumping));
         let violation = act.record();
         self.act([act]).await;
         violation
@@ -264,6 +284,43 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn a_policy_that_changes_takes_effect_at_once_in_its_area_and_below(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let below = field.area_below("Courtyard", Some(field.area)).await;
+        let beside = field.area_below("Hillside", None).await;
+        let mut violations = Vec::new();
+        for area in [field.area, below, beside] {
+            violations.push(field.removed_violation_in(area).await);
+        }
+        worker.drained().await.unwrap();
+        let due_days = async |violation| -> Vec<i64> {
+            let open = field.follow_ups_of(violation).await.into_iter().filter(|it| it.status == "open");
+            open.map(|recheck| (due_ms(&recheck) - field.clock.now_ms()) / DAY_MS).collect()
+        };
+        for violation in &violations {
+            assert_eq!(due_days(*violation).await, [7, 30, 90]);
+        }
+
+        let rechecks =
+            body::Policy { sort: "recheck".to_owned(), due_days: vec![14, 60], ..body::Policy::default() };
+        let made = Act::create(field.area, Body::Policy(rechecks));
+        let policy = made.record();
+        field.act([made]).await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        assert_eq!(due_days(violations[0]).await, [14, 60]);
+        assert_eq!(due_days(violations[1]).await, [14, 60]);
+        assert_eq!(due_days(violations[2]).await, [7, 30, 90], "it is not below the policy's area");
+
+        let gone = Action::Delete { reason: "as everywhere".to_owned() };
+        field.act([Act::on(policy, field.area, Kind::Policy, gone)]).await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        for violation in &violations {
+            assert_eq!(due_days(*violation).await, [7, 30, 90]);
+        }
+        field.close(worker).await;
+    }
+
     async fn what_the_worker_does_comes_after_what_it_saw_though_no_time_passed(database: &TestDatabase) {
         let field = Field::on(database).await;
         let worker = field.worker().await;
@@ -378,14 +435,8 @@ on_both_databases! {
         let field = Field::on(database).await;
         let mut violations = Vec::new();
         for n in 0..4_u8 {
-            let area = AreaId(new_id());
-            let body = body::Area {
-                name: format!("Courtyard {n}"),
-                time_zone: "Asia/Shanghai".to_owned(),
-                ..body::Area::default()
-            };
-            field.act([Act::create_with_id(area.into(), area, Body::Area(body))]).await;
-            violations.push(Field { area, store: field.store.clone(), clock: field.clock.clone(), ..field }.removed_violation().await);
+            let area = field.area_below(&format!("Courtyard {n}"), None).await;
+            violations.push(field.removed_violation_in(area).await);
         }
         let held = Held::default();
         let (fault, mut began) = held.fault();

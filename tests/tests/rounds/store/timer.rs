@@ -1,6 +1,7 @@
 //! Timers wait until they are due, area by area.
 
 use super::sample::*;
+use rounds_domain::Kind;
 use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
 
@@ -97,6 +98,43 @@ on_both_databases! {
         assert_eq!(store.next_timer_ms().await.unwrap(), Some(later_ms));
         commit(timer(1, 1, later_ms - 100)).await;
         assert_eq!(store.next_timer_ms().await.unwrap(), Some(later_ms - 100));
+        store.close().await;
+    }
+
+    async fn what_policies_of_an_area_are_for_is_due_in_it_and_below_it(database: &TestDatabase) {
+        let store = database.open().await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        plant(&store, [(area(1), None), (area(2), Some(area(1))), (area(3), None)]).await;
+        for (n, of) in [(100, area(1)), (200, area(2)), (300, area(3))] {
+            let ops = [
+                create_violation(record(n), of),
+                create_visit(record(n + 1), of, "no_answer"),
+                create_request(record(n + 2), of),
+                create_visit(record(n + 3), of, "met"),
+                create_place(record(n + 4), of, "Door 5"),
+                create_follow_up(record(n + 5), of),
+                create_request(record(n + 6), of),
+                at(1, step(record(n + 6), of, Kind::Request, "rejected")),
+                create_violation(record(n + 7), of),
+                at(1, delete(record(n + 7), of, Kind::Violation)),
+            ];
+            phone.send(&store, ops).await;
+        }
+        set(database, &[timer(100, 1, 10), timer(101, 1, 1_000)]).await;
+        for _ in 0..2 {
+            store.look_again(area(1), 500).await.unwrap(); // the second time changes nothing
+            let mut found = due(&store, i64::MAX).await;
+            found.sort_by_key(|timer| timer.record);
+            let expected = [
+                timer(100, 1, 10), // it was to be looked at before
+                timer(101, 1, 500),
+                timer(102, 1, 500),
+                timer(200, 2, 500),
+                timer(201, 2, 500),
+                timer(202, 2, 500),
+            ];
+            assert_eq!(found, expected);
+        }
         store.close().await;
     }
 }
