@@ -12,6 +12,7 @@ pub(crate) mod jobs;
 pub(crate) mod link;
 pub(crate) mod phone;
 pub(crate) mod plan;
+pub(crate) mod print;
 pub(crate) mod serve;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -1,8 +1,11 @@
 //! The `rounds` command.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)] // they panic when nobody reads; see `command::print`
+
 mod command;
 
 use clap::{Parser, Subcommand};
+use command::print::hint;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -90,7 +93,7 @@ async fn main() -> ExitCode {
         Command::History(history) => history.run().await,
     };
     done.unwrap_or_else(|message| {
-        eprintln!("rounds: {message}");
+        hint!("rounds: {message}");
         ExitCode::FAILURE
     })
 }

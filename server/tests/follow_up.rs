@@ -142,6 +142,13 @@ async fn a_list_has_what_is_due_where_by_whom_and_of_which_sort() {
     let table = street.told(&["list", "--stage", "done"]).await;
     let expected = "2040-12-01 23:59\tdone\tmaintenance\tElevator 2\tYard\tGreen hands";
     assert_eq!(table, format!("{expected}\t{last}\n"));
+    let adopted = async |group: Option<RecordId>| {
+        let adoption = body::Adoption { asset: Some(street.elevator), group, ..Default::default() };
+        let adoption = Some(street.server.add(street.yard, Body::Adoption(adoption)).await);
+        street.due(street.yard, "2040-12-03T00:00:00Z", FollowUp { adoption, ..sort("watering") }).await
+    };
+    let (of_group, _of_household) = (adopted(Some(street.group)).await, adopted(None).await);
+    assert_eq!(street.listed(&["--mine"]).await, [first, of_group], "and what a group adopted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! `rounds code`: a one-time code, straight from the database, on the operator's shell.
 
+use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, find_area, moment, open, with_causes};
 use clap::{Args, ValueEnum};
 use rounds_domain::RecordId;
@@ -57,8 +58,8 @@ impl Code {
         let made = self.make(&store).await;
         store.close().await;
         let (code, expires_ms) = made?;
-        println!("{code}");
-        eprintln!("good once, until {}", moment(expires_ms));
+        say!("{code}");
+        hint!("good once, until {}", moment(expires_ms));
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,6 +1,7 @@
 //! What a coordinator does from a shell, over gRPC, with the token of an enrolled device file.
 
 use super::device::op_id;
+use super::print::{hint, say};
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Identity};
@@ -176,12 +177,12 @@ impl Devices {
             DevicesAct::List => list_devices(&line, self.sign_in.json).await?,
             DevicesAct::Revoke { device } => {
                 line.devices().revoke(line.signed(v1::RevokeRequest { device })).await.map_err(said)?;
-                println!("revoked");
+                say!("revoked");
             }
             DevicesAct::Assign { device, areas } => {
                 let request = line.signed(v1::AssignRequest { device, areas });
                 let answer = line.devices().assign(request).await.map_err(said)?.into_inner();
-                println!("assigned; the assignment is number {}", answer.scope_version);
+                say!("assigned; the assignment is number {}", answer.scope_version);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -195,7 +196,7 @@ async fn list_devices(line: &Line, as_json: bool) -> Result<(), String> {
         let answer = line.devices().list_devices(request).await.map_err(said)?.into_inner();
         for device in answer.devices {
             if as_json {
-                println!("{}", device_json(&device));
+                say!("{}", device_json(&device));
                 continue;
             }
             let seen = device.last_contact.map_or("never".to_owned(), |at| moment(at.seconds * 1_000));
@@ -210,7 +211,7 @@ async fn list_devices(line: &Line, as_json: bool) -> Result<(), String> {
                 notes.push(format!("{} ops were lost with a restore", device.lost_ops));
             }
             let role = role_name(&device);
-            println!(
+            say!(
                 "{}\t{role}\t{}\tlast contact {seen}\t{} ops, {} unsent\t{}",
                 device.id,
                 device.label,
@@ -256,7 +257,7 @@ impl Quarantine {
             QuarantineAct::List => {
                 for kept in quarantine(&line).await? {
                     if self.sign_in.json {
-                        println!("{}", kept_json(&kept));
+                        say!("{}", kept_json(&kept));
                         continue;
                     }
                     let what = match decode_op(&kept.op) {
@@ -264,7 +265,7 @@ impl Quarantine {
                         Err(_) => format!("{} bytes that are no op", kept.op.len()),
                     };
                     let (device, seq, at) = (&kept.device, kept.seq, moment(kept.received_at_ms));
-                    println!("{device}/{seq}\t{at}\t{what}\t{} {}", kept.reason, kept.detail);
+                    say!("{device}/{seq}\t{at}\t{what}\t{} {}", kept.reason, kept.detail);
                 }
             }
             QuarantineAct::Show { op } => {
@@ -273,20 +274,20 @@ impl Quarantine {
                 let kept = all.iter().find(|kept| kept.device == op.device.to_string() && kept.seq == op.seq);
                 let kept = kept.ok_or_else(|| format!("there is no op {op} in quarantine in your areas"))?;
                 match decode_op(&kept.op) {
-                    Ok(op) => println!("{}", serde_json::to_string_pretty(&op).unwrap_or_default()), // texts and numbers
-                    Err(refusal) => println!("{} ({refusal})", hexadecimal(&kept.op)),
+                    Ok(op) => say!("{}", serde_json::to_string_pretty(&op).unwrap_or_default()), // texts and numbers
+                    Err(refusal) => say!("{} ({refusal})", hexadecimal(&kept.op)),
                 }
-                eprintln!("{}: {}", kept.reason, kept.detail);
+                hint!("{}: {}", kept.reason, kept.detail);
             }
             QuarantineAct::Release { op, mended } => {
                 let mended = mended.as_deref().map(read_op).transpose()?;
                 let verdict = release(&line, op_id(&op)?, mended, false).await?.unwrap_or_default();
                 let outcome = verdict.outcome().as_str_name().trim_start_matches("OUTCOME_").to_owned();
-                println!("{}", format!("{outcome} {} {}", verdict.reason, verdict.detail).trim_end());
+                say!("{}", format!("{outcome} {} {}", verdict.reason, verdict.detail).trim_end());
             }
             QuarantineAct::Dismiss { op } => {
                 release(&line, op_id(&op)?, None, true).await?;
-                println!("dismissed");
+                say!("dismissed");
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -352,7 +353,7 @@ impl Disputes {
             for record in answer.records {
                 for dispute in record.disputes {
                     if self.sign_in.json {
-                        println!("{}", dispute_json(&record.id, &dispute));
+                        say!("{}", dispute_json(&record.id, &dispute));
                         continue;
                     }
                     let matter = match dispute.matter {
@@ -369,7 +370,7 @@ impl Disputes {
                         }
                         None => String::new(),
                     };
-                    println!("{}\top {}/{}\t{matter}", record.id, dispute.device, dispute.seq);
+                    say!("{}\top {}/{}\t{matter}", record.id, dispute.device, dispute.seq);
                 }
             }
             if answer.next_page_token.is_empty() {
@@ -404,7 +405,7 @@ impl History {
         let answer = line.history().list_ops(request).await.map_err(said)?.into_inner();
         for entry in answer.entries {
             if self.sign_in.json {
-                println!("{}", entry_json(entry));
+                say!("{}", entry_json(entry));
                 continue;
             }
             let what = match entry.op.map(op_from_wire) {
@@ -413,8 +414,8 @@ impl History {
                 None => "what it said is not told any more: the record was deleted".to_owned(),
             };
             let doubt = if entry.time_doubtful { " (clock in doubt)" } else { "" };
-            println!("{}/{}\t{}{doubt}\t{what}", entry.device, entry.seq, moment(entry.at_ms));
-            println!(
+            say!("{}/{}\t{}{doubt}\t{what}", entry.device, entry.seq, moment(entry.at_ms));
+            say!(
                 "\treceived {}; on arrival {}; today {}",
                 moment(entry.received_at_ms),
                 in_words(entry.verdict),

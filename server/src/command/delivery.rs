@@ -1,5 +1,6 @@
 //! `rounds deliveries`: messages to people outside, and how far they are.
 
+use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::{Args, Subcommand};
 use rounds_domain::RecordId;
@@ -66,7 +67,7 @@ impl Act {
                         (None, Some(at_ms)) => format!("again at {}", moment(at_ms)),
                         (None, None) => "now".to_owned(),
                     };
-                    println!(
+                    say!(
                         "{}\t{}\t{}\t{}\t{} tries\t{when}\t{}",
                         delivery.id,
                         delivery.state.name(),
@@ -77,7 +78,7 @@ impl Act {
                     );
                 }
                 if found.is_empty() {
-                    eprintln!("there are none");
+                    hint!("there are none");
                 }
             }
             Self::Retry { deliveries, .. } => {

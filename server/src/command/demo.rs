@@ -1,5 +1,6 @@
 //! `rounds demo`: a neighbourhood with a year behind it.
 
+use super::print::{announce, hint};
 use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -62,7 +63,7 @@ pub(crate) async fn make_once(store: &Store) -> Result<(), String> {
         return make(store, Size { seed, days, phones: phones as u32, communities: communities as u32 })
             .await;
     }
-    println!("The database is not empty: no demo was made. Another --database gets one.");
+    announce!("The database is not empty: no demo was made. Another --database gets one.");
     Ok(())
 }
 
@@ -84,9 +85,11 @@ async fn make(store: &Store, size: Size) -> Result<(), String> {
     display.end();
     let summary = made.map_err(|error| with_causes(&error))?;
     let seconds = (clock.now_ms() - began_ms) as f64 / 1_000.0;
-    println!(
+    announce!(
         "{} days with {} devices: {} ops over gRPC in {seconds:.0} s",
-        settings.days, summary.devices, summary.ops
+        settings.days,
+        summary.devices,
+        summary.ops
     );
     tell_codes(store, &clock, &random, &summary).await
 }
@@ -97,14 +100,14 @@ async fn tell_codes(store: &Store, clock: &Clock, random: &Random, summary: &Sum
     if let Some((name, area)) = summary.communities.first() {
         holders.push(("a coordinator", Role::Coordinator, vec![*area]));
         holders.push(("a volunteer", Role::Field, vec![*area]));
-        println!("Codes to take part, for {name}, good once, until {}:", moment(expires_ms));
+        announce!("Codes to take part, for {name}, good once, until {}:", moment(expires_ms));
     }
     for (who, role, areas) in holders {
         let code = random.code().map_err(|error| error.to_string())?;
         let new =
             NewCode { hash: code_hash(&code), role, areas, worker: None, organization: None, expires_ms };
         store.create_code(new).await.map_err(|error| with_causes(&error))?;
-        println!("  {code}  {who}");
+        announce!("  {code}  {who}");
     }
     Ok(())
 }
@@ -136,7 +139,7 @@ impl Display {
             }
             Self::Lines { next } => {
                 if progress.day >= *next {
-                    eprintln!("{message}");
+                    hint!("{message}");
                     *next += DAYS_PER_LINE;
                 }
             }

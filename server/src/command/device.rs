@@ -1,6 +1,7 @@
 //! `rounds device`: a shell plays a phone. A thin layer over the device library.
 
 use super::phone::Clocks;
+use super::print::{self, say};
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Client, Device, Draft, Next, View, enrol};
@@ -341,7 +342,8 @@ impl DeviceCommand {
             }
             Act::Pending => shell.pending(),
             Act::Export => {
-                print!("{}", shell.device.export().map_err(|error| with_causes(&error))?);
+                let exported = shell.device.export().map_err(|error| with_causes(&error))?;
+                print::lines(format_args!("{exported}"));
                 Ok(())
             }
             Act::Dismiss { op } => {
@@ -374,18 +376,22 @@ impl Shell {
         let code = if code == "-" { read_code()? } else { code.to_owned() };
         let identity =
             enrol(&mut self.device, server, ca, &code, label).await.map_err(|error| with_causes(&error))?;
-        println!("enrolled as {} ({})", identity.device, identity.role.name());
+        say!("enrolled as {} ({})", identity.device, identity.role.name());
         Ok(())
     }
 
     fn status(&self) -> Result<(), String> {
         let status = self.device.status().map_err(|error| with_causes(&error))?;
         if let Some(identity) = &status.identity {
-            println!("{identity:?}");
+            say!("{identity:?}");
         }
-        println!(
+        say!(
             "{:?}; {} records; {} ops recorded, {} not sent yet; assignment {}",
-            status.standing, status.records, status.recorded_ops, status.unsent_ops, status.scope_version
+            status.standing,
+            status.records,
+            status.recorded_ops,
+            status.unsent_ops,
+            status.scope_version
         );
         Ok(())
     }
@@ -393,23 +399,23 @@ impl Shell {
     async fn sync(self) -> Result<ExitCode, String> {
         let mut client = Client::new(self.device).map_err(|error| with_causes(&error))?;
         let summary = client.sync_until_quiet(&self.clocks).await.map_err(|error| with_causes(&error))?;
-        println!("{} ops acknowledged, {} changes pulled", summary.acknowledged, summary.pulled);
+        say!("{} ops acknowledged, {} changes pulled", summary.acknowledged, summary.pulled);
         if summary.forked {
-            println!(
+            say!(
                 "this phone was a copy of another: it has a name of its own now, and sent its work under it"
             );
         }
         if let Some(refusal) = summary.unreadable {
-            println!("the server sends what this program cannot read: upgrade it ({refusal})");
+            say!("the server sends what this program cannot read: upgrade it ({refusal})");
         }
         match summary.next {
-            Next::Wiped => println!("this phone was revoked: its work was handed over, and it was wiped"),
-            Next::AskLater => println!("the server put some ops off: sync again in a while"),
+            Next::Wiped => say!("this phone was revoked: its work was handed over, and it was wiped"),
+            Next::AskLater => say!("the server put some ops off: sync again in a while"),
             _ => {}
         }
         let pending = client.device().pending().map_err(|error| with_causes(&error))?;
         if !pending.is_empty() {
-            println!("{} ops are pending; `rounds device pending` says why", pending.len());
+            say!("{} ops are pending; `rounds device pending` says why", pending.len());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -441,44 +447,44 @@ impl Shell {
             return Ok(());
         }
         let record = &view.record;
-        println!("{} {}", record.kind.name(), record.id);
-        println!("  area: {}", record.area);
+        say!("{} {}", record.kind.name(), record.id);
+        say!("  area: {}", record.area);
         if !record.status.is_empty() {
-            println!("  stage: {}", record.status);
+            say!("  stage: {}", record.status);
         }
         for (field, value) in &record.fields {
-            println!("  {field}: {}", plain(value));
+            say!("  {field}: {}", plain(value));
         }
-        println!("  created: {} by op {}", moment(record.created.at_ms), record.created.op);
+        say!("  created: {} by op {}", moment(record.created.at_ms), record.created.op);
         for taken in &record.steps {
             let standing = match taken.standing {
                 Standing::Applied => "",
                 Standing::Repeated => " (again)",
                 Standing::NotApplied => " (not applied)",
             };
-            println!("  {}: {} > {}{standing}", moment(taken.trace.at_ms), taken.from, taken.step.to);
+            say!("  {}: {} > {}{standing}", moment(taken.trace.at_ms), taken.from, taken.step.to);
         }
         for amendment in &record.amendments {
             let before: Vec<_> =
                 amendment.before.iter().map(|(field, value)| format!("{field}: {}", plain(value))).collect();
             let at = moment(amendment.trace.at_ms);
-            println!("  {at}: amended ({}); before, {}", amendment.reason, before.join(", "));
+            say!("  {at}: amended ({}); before, {}", amendment.reason, before.join(", "));
         }
         for dispute in &record.disputes {
             match &dispute.matter {
-                Matter::Field { field, kept, other, other_op } => println!(
+                Matter::Field { field, kept, other, other_op } => say!(
                     "  in dispute: {field} is {} (op {}), and was {} (op {other_op})",
                     plain(kept),
                     dispute.op,
                     plain(other)
                 ),
                 Matter::Step { from, to } => {
-                    println!("  in dispute: op {} wanted {to} when it was {from}", dispute.op);
+                    say!("  in dispute: op {} wanted {to} when it was {from}", dispute.op);
                 }
             }
         }
         if view.unsent_ops > 0 {
-            println!("  {} ops of it were not sent yet", view.unsent_ops);
+            say!("  {} ops of it were not sent yet", view.unsent_ops);
         }
         Ok(())
     }
@@ -528,7 +534,7 @@ impl Shell {
         let ids: Vec<RecordId> = group.iter().map(|draft| draft.record).collect();
         let seqs = self.device.record(self.clocks.reading(), group).map_err(|error| with_causes(&error))?;
         for (id, seq) in ids.into_iter().zip(seqs) {
-            println!("{id}\trecorded as op {seq}");
+            say!("{id}\trecorded as op {seq}");
         }
         Ok(())
     }
@@ -541,16 +547,16 @@ impl Shell {
                     "op": one.op.to_string(), "record": one.record, "what": one.what,
                     "recorded_ms": one.recorded_ms, "state": one.state, "reason": one.reason, "detail": one.detail,
                 });
-                println!("{line}");
+                say!("{line}");
                 continue;
             }
-            println!("{}\t{}\t{}\t{}", one.op, moment(one.recorded_ms), one.what, one.state.words());
+            say!("{}\t{}\t{}\t{}", one.op, moment(one.recorded_ms), one.what, one.state.words());
             if !one.reason.is_empty() {
-                println!("\t{} {}", one.reason, one.detail);
+                say!("\t{} {}", one.reason, one.detail);
             }
         }
         if pending.is_empty() && !self.json {
-            println!("nothing is pending");
+            say!("nothing is pending");
         }
         Ok(())
     }
@@ -559,12 +565,12 @@ impl Shell {
         for view in views {
             if self.json {
                 // A record of strings, numbers and lists always has a JSON form.
-                println!("{}", serde_json::to_string(&view.record).unwrap_or_default());
+                say!("{}", serde_json::to_string(&view.record).unwrap_or_default());
                 continue;
             }
             let record = &view.record;
             let mark = if view.unsent_ops > 0 { "*" } else { " " };
-            println!("{mark} {}\t{}\t{}\t{}", record.id, record.kind.name(), record.status, title(record));
+            say!("{mark} {}\t{}\t{}\t{}", record.id, record.kind.name(), record.status, title(record));
         }
     }
 
@@ -669,7 +675,7 @@ pub(crate) fn op_id(text: &str) -> Result<OpId, String> {
 fn read_code() -> Result<String, String> {
     let input = std::io::stdin();
     if input.is_terminal() {
-        eprint!("code: ");
+        print::hinted(format_args!("code: "));
     }
     let mut line = String::new();
     input.lock().read_line(&mut line).map_err(|error| format!("cannot read the code: {error}"))?;

@@ -1,6 +1,7 @@
 //! What is due and why, from a shell, over gRPC, with the token of an enrolled device file.
 
 use super::coordinate::{Line, SignIn, said};
+use super::print::{self, say};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -11,7 +12,6 @@ use rounds_proto::{id_from_wire, kind_to_wire, op_from_wire, record_from_wire, v
 use rounds_server::Clock;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
-use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -50,7 +50,7 @@ struct List {
     /// Only of this sort: maintenance, watering, recheck, second_call, ...
     #[arg(long, value_name = "SORT")]
     kind: Option<String>,
-    /// Only those of the worker whom the device was enrolled for, and of that worker's groups.
+    /// Only those of the worker whom the device was enrolled for, of that worker's groups, and of what these adopted.
     #[arg(long)]
     mine: bool,
     /// Only in this stage: open, done, missed, cancelled.
@@ -145,8 +145,8 @@ impl Shell {
     ) -> Result<(), String> {
         let areas = self.areas().await?;
         let area = list.area.as_deref().map(|wanted| find(&areas, wanted)).transpose()?;
-        let assignees = match worker {
-            Some(worker) => Some(self.assignees(worker).await?),
+        let mine = match worker {
+            Some(worker) => Some(self.mine(worker).await?),
             None => None,
         };
         let range = |zone: &TimeZone| list.due.map_or(0..i64::MAX, |due| due.range(now_ms, zone));
@@ -166,7 +166,10 @@ impl Shell {
             let of_area = areas.get(&record.area);
             of_area.is_none_or(|area| range(&area.zone).contains(&due_ms(record)))
                 && list.kind.as_deref().is_none_or(|kind| record.text("sort") == kind)
-                && assignees.as_ref().is_none_or(|mine| assignee(record).is_some_and(|id| mine.contains(&id)))
+                && mine.as_ref().is_none_or(|mine| {
+                    let adopted = record.reference("adoption");
+                    assignee(record).or(adopted).is_some_and(|id| mine.contains(&id))
+                })
         });
         found.sort_by_key(|record| (due_ms(record), record.id));
         let mut lines = String::new();
@@ -194,10 +197,8 @@ impl Shell {
             lines +=
                 &format!("{due}\t{mark}\t{sort}\t{subject}\t{area_name}\t{responsible}\t{}\n", record.id);
         }
-        match std::io::stdout().write_all(lines.as_bytes()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("cannot print: {error}")),
-            _ => Ok(()), // who stops reading has read enough
-        }
+        print::lines(format_args!("{lines}"));
+        Ok(())
     }
 
     async fn why(&mut self, wanted: &str, as_json: bool) -> Result<(), String> {
@@ -221,20 +222,20 @@ impl Shell {
         let is_of_plan = source.as_ref().is_some_and(|source| source.kind == Kind::Plan);
         let version = cause.filter(|_| is_of_plan).map(|at| at + 1);
         if as_json {
-            println!("{}", why_json(&record, source.as_ref(), cause.map(|at| &versions[at]), version));
+            say!("{}", why_json(&record, source.as_ref(), cause.map(|at| &versions[at]), version));
             return Ok(());
         }
         let subject = self.name(record.reference("subject")).await?;
         let (sort, due) = (record.text("sort"), local_moment(due_ms(&record), &zone));
-        println!("{sort} of {subject}, due {due}: {}", record.status);
+        say!("{sort} of {subject}, due {due}: {}", record.status);
         match &source {
             Some(source) => {
-                println!("it follows from the {} {} ({})", source.kind.name(), title(source), source.id)
+                say!("it follows from the {} {} ({})", source.kind.name(), title(source), source.id)
             }
-            None => println!("what it follows from is not in your areas"),
+            None => say!("what it follows from is not in your areas"),
         }
         if !record.text("rule").is_empty() {
-            println!("by the rule: {}", record.text("rule"));
+            say!("by the rule: {}", record.text("rule"));
         }
         match cause {
             Some(at) => {
@@ -247,17 +248,17 @@ impl Shell {
                     None => "the cause".to_owned(),
                 };
                 let (op, what) = (&cause.op, &cause.what);
-                println!("{which}: {when}{by}, op {op}: {what}");
+                say!("{which}: {when}{by}, op {op}: {what}");
             }
-            None if record.text("cause").is_empty() => println!("it does not say which op called for it"),
-            None => println!("called for by op {}, which cannot be shown", record.text("cause")),
+            None if record.text("cause").is_empty() => say!("it does not say which op called for it"),
+            None => say!("called for by op {}, which cannot be shown", record.text("cause")),
         }
-        println!("made {} by op {}", local_moment(record.created.at_ms, &zone), record.created.op);
+        say!("made {} by op {}", local_moment(record.created.at_ms, &zone), record.created.op);
         for taken in &record.steps {
             let who = self.name(taken.trace.worker).await?;
             let by = if who.is_empty() { String::new() } else { format!(" by {who}") };
             let when = local_moment(taken.trace.at_ms, &zone);
-            println!("{when}{by}, op {}: {}", taken.trace.op, step_in_words(&taken.step));
+            say!("{when}{by}, op {}: {}", taken.trace.op, step_in_words(&taken.step));
         }
         Ok(())
     }
@@ -292,15 +293,23 @@ impl Shell {
         Ok(areas.collect())
     }
 
-    /// The worker and the groups that it belongs to.
-    async fn assignees(&self, worker: RecordId) -> Result<BTreeSet<RecordId>, String> {
+    /// The worker, the groups that it belongs to, and what these adopted.
+    async fn mine(&self, worker: RecordId) -> Result<BTreeSet<RecordId>, String> {
         let request = v1::ListRecordsRequest { kind: kind_to_wire(Kind::Group).into(), ..Default::default() };
         let is_member = |group: &Record| {
             let members = group.fields.get("members").and_then(Value::as_array);
             members.is_some_and(|members| members.contains(&json!(worker)))
         };
         let groups = self.records(request).await?.into_iter().filter(is_member);
-        Ok(groups.map(|group| group.id).chain([worker]).collect())
+        let mut mine: BTreeSet<RecordId> = groups.map(|group| group.id).chain([worker]).collect();
+        let request =
+            v1::ListRecordsRequest { kind: kind_to_wire(Kind::Adoption).into(), ..Default::default() };
+        let adoptions = self.records(request).await?.into_iter();
+        let is_mine =
+            |adoption: &Record| adoption.reference("group").is_some_and(|group| mine.contains(&group));
+        let adopted: Vec<_> = adoptions.filter(is_mine).map(|adoption| adoption.id).collect();
+        mine.extend(adopted);
+        Ok(mine)
     }
 
     /// All pages of a list.

@@ -1,5 +1,6 @@
 //! `rounds import`: a register into the database.
 
+use super::print::{self, hint};
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -124,7 +125,7 @@ impl Import {
             import::Error::Store(_) => format!("{}; run the same import again", with_causes(&error)),
             _ => in_file(&error),
         })?;
-        print!("{}", self.tell(&summary));
+        print::lines(format_args!("{}", self.tell(&summary)));
         let is_nothing_done = summary.rows > 0 && summary.rejected == summary.rows;
         Ok(if is_nothing_done { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -256,7 +257,7 @@ impl Display {
             }
             Self::Lines { next } => {
                 if progress.rows >= *next {
-                    eprintln!("{message}");
+                    hint!("{message}");
                     *next = progress.rows - progress.rows % ROWS_PER_LINE + ROWS_PER_LINE;
                 }
             }

@@ -1,5 +1,6 @@
 //! `rounds jobs`: what the worker has to do, did, and could not do, straight from the database.
 
+use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::{Args, Subcommand, ValueEnum};
 use rounds_server::Clock;
@@ -156,8 +157,8 @@ impl JobsCommand {
             Act::History { kind, limit } => {
                 for run in jobs.history(None, *kind, *limit).await.map_err(said)? {
                     match self.format {
-                        Format::Json => println!("{}", run_json(&run)),
-                        Format::Text => println!("{}\t{}", run.job, run_text(&run)),
+                        Format::Json => say!("{}", run_json(&run)),
+                        Format::Text => say!("{}\t{}", run.job, run_text(&run)),
                     }
                 }
                 Ok(())
@@ -176,21 +177,21 @@ impl JobsCommand {
         let found = jobs.list(filter).await.map_err(said)?;
         for job in &found {
             match self.format {
-                Format::Json => println!("{}", job_json(job)),
-                Format::Text => println!("{}", job_text(job)),
+                Format::Json => say!("{}", job_json(job)),
+                Format::Text => say!("{}", job_text(job)),
             }
         }
         for (kind, since_ms) in jobs.paused().await.map_err(said)? {
-            eprintln!("{kind} is paused since {}: rounds jobs resume {kind}", moment(since_ms));
+            hint!("{kind} is paused since {}: rounds jobs resume {kind}", moment(since_ms));
         }
         if found.iter().any(|job| job.state == JobState::Dead) {
-            eprintln!(
+            hint!(
                 "Dead jobs are not started again by themselves. When the reason is mended: rounds jobs retry ID, or"
             );
-            eprintln!("--all. If what they ask for is not wanted any more: rounds jobs drop ID.");
+            hint!("--all. If what they ask for is not wanted any more: rounds jobs drop ID.");
         }
         if found.len() == limit as usize {
-            eprintln!("There may be more: --limit shows more than {limit}.");
+            hint!("There may be more: --limit shows more than {limit}.");
         }
         Ok(())
     }
@@ -202,27 +203,27 @@ impl JobsCommand {
         let runs = jobs.history(Some(id), None, RUNS_SHOWN).await.map_err(said)?;
         if self.format == Format::Json {
             let runs: Vec<_> = runs.iter().map(run_json).collect();
-            println!("{}", json!({ "job": job_json(&job), "runs": runs }));
+            say!("{}", json!({ "job": job_json(&job), "runs": runs }));
             return Ok(());
         }
-        println!("{}", job_text(&job));
+        say!("{}", job_text(&job));
         for record in &job.records {
-            println!("  record {record}");
+            say!("  record {record}");
         }
         for run in &runs {
-            println!("  {}", run_text(run));
+            say!("  {}", run_text(run));
         }
         if job.state == JobState::Dead {
-            eprintln!("When the reason is mended: rounds jobs retry {id}");
-            eprintln!("If what it asks for is not wanted any more: rounds jobs drop {id}");
+            hint!("When the reason is mended: rounds jobs retry {id}");
+            hint!("If what it asks for is not wanted any more: rounds jobs drop {id}");
         }
         Ok(())
     }
 
     fn say(&self, json: Value, text: &str) -> Result<(), String> {
         match self.format {
-            Format::Json => println!("{json}"),
-            Format::Text => println!("{text}"),
+            Format::Json => say!("{json}"),
+            Format::Text => say!("{text}"),
         }
         Ok(())
     }

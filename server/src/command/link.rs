@@ -1,5 +1,6 @@
 //! `rounds link`: what people outside hold of us, shown and revoked on the operator's shell.
 
+use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, open, with_causes};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -81,12 +82,12 @@ impl Act {
                         let token = store.link_token(&key, &wanted).await;
                         let token = token.map_err(|error| with_causes(&error))?;
                         let path = calendar_path(kind, link.subject, &token).unwrap_or_default(); // it was checked
-                        println!("{}{path}", public_url.trim_end_matches('/'));
+                        say!("{}{path}", public_url.trim_end_matches('/'));
                     }
                     For::WebHook => {
                         let secret = store.link_secret(&key, &wanted).await;
                         let secret = secret.map_err(|error| with_causes(&error))?;
-                        println!("whsec_{}", BASE64_STANDARD.encode(secret));
+                        say!("whsec_{}", BASE64_STANDARD.encode(secret));
                     }
                     For::Referral => {
                         return Err(
@@ -100,7 +101,7 @@ impl Act {
                 link.check(store).await?;
                 let revoked = store.revoke_links(link.purpose.purpose(), link.subject).await;
                 revoked.map_err(|error| with_causes(&error))?;
-                eprintln!("what was given out until now is worthless");
+                hint!("what was given out until now is worthless");
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `rounds plan`: what plans would call for, and plans for many things at once.
 
+use super::print::say;
 use super::{DATABASE_DEFAULT, find_area, open, with_causes};
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
@@ -165,7 +166,7 @@ impl PlanCommand {
         match self.act {
             Act::Templates => {
                 for template in TEMPLATES {
-                    println!("{:22} {}", template.name, template.about);
+                    say!("{:22} {}", template.name, template.about);
                 }
             }
             Act::Preview { said, plan, since, through, time_zone, area, database } => {
@@ -223,23 +224,19 @@ fn show(plan: &Plan, since: Date, through: Date, zone: &TimeZone) -> Result<(), 
     let checked = Plan { subject: plan.subject.or(Some(RecordId(uuid::Uuid::nil()))), ..plan.clone() };
     Body::Plan(checked).check().map_err(|refusal| refusal.to_string())?;
     let day = |ms: i64| local_day(ms, zone).to_string();
-    println!("due          may be done from  missed after  rule");
+    say!("due          may be done from  missed after  rule");
     let shown = preview(plan, since, through, zone);
     for due in &shown {
         let missed = due.expires_ms.map_or("-".to_owned(), day);
-        println!("{:12} {:17} {:13} {}", day(due.due_ms), day(due.opens_ms), missed, due.rule);
+        say!("{:12} {:17} {:13} {}", day(due.due_ms), day(due.opens_ms), missed, due.rule);
     }
-    println!("{} from {since} through {through}", shown.len());
+    say!("{} from {since} through {through}", shown.len());
     if let Some(gap_days) = plan.gap_days_max {
         let late = shown.windows(2).find(|pair| {
             days_later(local_day(pair[0].due_ms, zone), i64::from(gap_days)) < local_day(pair[1].due_ms, zone)
         });
         if let Some([before, after]) = late {
-            println!(
-                "beware: from {} to {} is more than {gap_days} days",
-                day(before.due_ms),
-                day(after.due_ms)
-            );
+            say!("beware: from {} to {} is more than {gap_days} days", day(before.due_ms), day(after.due_ms));
         }
     }
     Ok(())
@@ -275,6 +272,6 @@ async fn apply(
         Kind::Place => "places",
         _ => "assets",
     };
-    println!("{} {kinds}: {} {would} a plan, {} had it already", planned.things, planned.made, planned.there);
+    say!("{} {kinds}: {} {would} a plan, {} had it already", planned.things, planned.made, planned.there);
     Ok(())
 }

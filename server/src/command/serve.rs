@@ -1,5 +1,6 @@
 //! `rounds serve`: the server, and a worker within it.
 
+use super::print::announce;
 use super::worker::Settings;
 use super::{DATABASE_DEFAULT, demo, open, with_causes};
 use axum::http::HeaderValue;
@@ -60,7 +61,7 @@ impl Serve {
         let serving = serve(self.config()?, store.clone(), clock.clone(), random.clone(), stopping)
             .await
             .map_err(|error| with_causes(&error))?;
-        println!("Rounds listens on {}", serving.address);
+        announce!("Rounds listens on {}", serving.address);
         let stopped = serving.stopped();
         tokio::pin!(stopped);
         if self.demo {
@@ -104,8 +105,8 @@ impl Serve {
     async fn tell_first_steps(&self, store: &Store) -> Result<(), String> {
         let devices = store.devices(None, None, 100).await.map_err(|error| with_causes(&error))?;
         if devices.iter().all(|device| device.role == rounds_domain::Role::System) {
-            println!("Nobody is enrolled yet. For the first administrator, run:");
-            println!("  rounds code --role admin --database {}", without_password(&self.database));
+            announce!("Nobody is enrolled yet. For the first administrator, run:");
+            announce!("  rounds code --role admin --database {}", without_password(&self.database));
         }
         Ok(())
     }

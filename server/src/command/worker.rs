@@ -1,6 +1,7 @@
 //! `rounds worker`: the follow-up work, in a process of its own.
 
 use super::channel::ChannelArgs;
+use super::print::announce;
 use super::serve::stop_signal;
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::Args;
@@ -57,7 +58,7 @@ impl WorkerCommand {
         let store = open(&self.database).await?;
         let stopping = stop_signal()?;
         let worker = self.settings.start(&store, &Clock::system(), &Random::system()).await?;
-        println!("Rounds works");
+        announce!("Rounds works");
         stopping.await;
         worker.stop().await;
         store.close().await;
