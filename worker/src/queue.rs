@@ -280,6 +280,30 @@ impl Queue {
         Ok(taken.into_iter().filter(|taken| *taken).count())
     }
 
+    /// Gives up jobs whose ids are no ULIDs, which nothing here makes: apalis would end at each look for jobs.
+    pub(crate) async fn set_aside_foreign(&self) -> Result<(), Error> {
+        const REASON: &str = r#"{"Err": "the id is no ULID: it is no job of this program"}"#;
+        const LETTERS: &str = "[0-9A-HJKMNP-TV-Z]";
+        let sqlite_pattern = format!("[0-7]{}", LETTERS.repeat(25));
+        let postgres_pattern = format!("^[0-7]{LETTERS}{{25}}$");
+        let pattern = if matches!(self.pool, Pool::Sqlite(_)) { sqlite_pattern } else { postgres_pattern };
+        let aside = execute!(
+            self,
+            sqlite: "UPDATE Jobs SET status = 'Killed', last_result = $3, done_at = unixepoch(), lock_by = NULL
+                     WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Failed') AND id NOT GLOB $2",
+            postgres: "UPDATE apalis.jobs SET status = 'Killed', last_result = $3::jsonb, done_at = now(), lock_by = NULL
+                       WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Failed') AND status <> 'Done'
+                           AND id !~ $2",
+            QUEUE,
+            &pattern,
+            REASON,
+        );
+        if aside > 0 {
+            tracing::error!(aside, "jobs with ids of another sort were given up");
+        }
+        Ok(())
+    }
+
     /// Gives back what a worker that has ended still holds: it had not begun with it, or was dropped at it.
     ///
     /// A job that apalis handed back has not lost a start by it.

@@ -249,6 +249,9 @@ impl Worker {
 async fn keep_running(shared: Arc<Shared>) {
     for start in 0_u64.. {
         let name = format!("{QUEUE}-{}-{start}", shared.options.boot.simple());
+        if let Err(error) = shared.queue.set_aside_foreign().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "jobs could not be looked through");
+        }
         let context = WorkerContext::new(&name);
         let mut beats = JoinSet::new();
         beats.spawn(keep_alive(shared.clone(), name.clone()));

@@ -1,7 +1,21 @@
 //! What the jobs engine promises: each fault that was found in apalis is absent, and no job stands in another's way.
+//!
+//! | apalis 1.0.0 by itself | here |
+//! | --- | --- |
+//! | 1. a wake-up is lost when a look for jobs outlasts the interval: jobs start 26 s late | `worker/src/poll.rs`: `a_look_that_outlasts_the_interval_loses_no_wake_up` |
+//! | 2. a panic or time-out leaves a job running for ever, or ends the worker | `a_panic_does_not_leave_a_job_running`; in `worker.rs` `a_job_that_panics_is_started_five_times_and_then_given_up`, `a_job_that_takes_too_long_is_started_five_times_and_then_given_up` |
+//! | 3. no sign of life while the buffer is full: jobs run twice | `a_worker_with_a_full_buffer_says_that_it_is_alive` |
+//! | 4. a name that is used again strands the jobs of whoever had it | `no_start_of_a_worker_has_the_name_of_another`; `server/tests/kill.rs` with processes that are killed |
+//! | 5. on SQLite the end of each job reads every job that its worker ever did | `the_end_of_a_job_reads_no_job_that_was_done_before` |
+//! | 6. a failed job is started again at once | `a_failed_job_is_not_started_again_at_once` |
+//! | 7. a pause that the job asks for is kept for ever (SQLite) or not at all (PostgreSQL) | the same, and `a_failed_job_is_started_again_when_its_pause_is_over` |
+//! | 8. a payload or id that cannot be read ends the worker | in `worker.rs` `a_poisoned_job_is_given_up_and_the_worker_lives_on`, here `a_job_with_an_id_of_another_sort_stops_no_other` |
+//! | 9. forgetting old jobs forgets those that were done just now (SQLite), or nothing (PostgreSQL) | `what_was_done_just_now_is_kept`; in `worker.rs` `done_jobs_are_forgotten_after_a_while` |
+//! | 10. a job that is there already undoes whatever else was written with it | `timers_that_are_handed_over_twice_make_one_job`; in `worker.rs` `a_job_that_was_released_but_not_yet_forgotten_is_released_once` |
 
-use super::worker::{Field, Held, count_jobs, options, unhinted};
+use super::worker::{Field, Held, count_jobs, jobs, options, unhinted};
 use rounds_domain::{AreaId, RecordId};
+use rounds_store::Pool;
 use rounds_tests::{TestDatabase, new_id, on_both_databases};
 use rounds_worker::{Fault, JobFilter, JobKind, JobState, Jobs, Options};
 use std::process::Stdio;
@@ -352,32 +366,95 @@ on_both_databases! {
         field.close(next).await;
     }
 
-    async fn many_done_jobs_do_not_slow_the_next_ones(database: &TestDatabase) {
+    async fn the_end_of_a_job_reads_no_job_that_was_done_before(database: &TestDatabase) {
         let field = Field::on(database).await;
-        let drain = async || {
-            set_timers(database, field.area, 0, &new_records(20_000)).await;
-            let began = Instant::now();
-            let worker = field.worker().await;
+        let worker = field.worker().await;
+        for _ in 0..3 {
+            field.removed_violation().await;
             worker.drained().await.unwrap();
-            let took = began.elapsed();
+        }
+        assert!(count_jobs(database, &field.store, "status = 'Done'").await >= 3);
+        // By who holds it, apalis finds all that a worker ever did: nobody holds what is done.
+        assert_eq!(count_jobs(database, &field.store, "status = 'Done' AND lock_by IS NOT NULL").await, 0);
+        if let Pool::Sqlite(pool) = field.store.pool() {
+            let indexes: Vec<String> =
+                sqlx::query_scalar("SELECT lower(sql) FROM sqlite_master WHERE type = 'index' AND tbl_name = 'Jobs' AND sql <> ''")
+                    .fetch_all(&pool)
+                    .await
+                    .unwrap();
+            assert!(!indexes.is_empty());
+            assert!(!indexes.iter().any(|sql| sql.contains("(lock_by")), "{indexes:?}");
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+                "EXPLAIN QUERY PLAN UPDATE Jobs SET status = 'Done' FROM (SELECT value AS id FROM json_each('[]')) AS ended
+                 WHERE Jobs.id = ended.id AND lock_by = 'somebody' AND status IN ('Queued', 'Running')",
+            )
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+            let jobs: Vec<_> = plan.iter().map(|(.., step)| step).filter(|step| step.contains("Jobs")).collect();
+            assert!(jobs.len() == 1 && jobs[0].contains("(id=?)"), "{plan:?}");
+        }
+        field.close(worker).await;
+    }
+
+    async fn a_failed_job_is_started_again_when_its_pause_is_over(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let violation = field.removed_violation().await;
+        let starts = Arc::new(AtomicUsize::new(0));
+        let fault: Fault = {
+            let starts = starts.clone();
+            Arc::new(move |_, _: &[RecordId]| match starts.fetch_add(1, Ordering::SeqCst) {
+                0..3 => Err("not yet".to_owned()),
+                _ => Ok(()),
+            })
+        };
+        let soon = Options { retry_after: Duration::from_millis(200), fault: Some(fault), ..unhinted() };
+        let began = Instant::now();
+        let worker = field.worker_with(soon).await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        assert_eq!(starts.load(Ordering::SeqCst), 4, "each failure costs one start, and none is lost");
+        assert!(began.elapsed() >= Duration::from_millis(200), "it waited in between");
+        assert_eq!(field.follow_ups_of(violation).await.len(), 3);
+        field.close(worker).await;
+    }
+
+    async fn no_start_of_a_worker_has_the_name_of_another(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        for _ in 0..3 {
+            let worker = field.worker().await;
+            field.removed_violation().await;
+            assert_eq!(worker.drained().await.unwrap(), 0);
             worker.stop().await;
-            took
-        };
-        let before = drain().await;
-        let copy = if database.is_postgres() {
-            "INSERT INTO apalis.jobs (job, id, job_type, status, attempts, run_at, done_at, idempotency_key)
-             SELECT job, id || n, job_type, status, attempts, run_at, done_at, id || n
-             FROM apalis.jobs, generate_series(1, 500) AS n"
-        } else {
-            "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < 500)
-             INSERT INTO Jobs (job, id, job_type, status, attempts, run_at, done_at, idempotency_key)
-             SELECT job, id || n, job_type, status, attempts, run_at, done_at, id || n FROM Jobs, series"
-        };
-        database.execute(copy).await.unwrap();
-        assert!(count_jobs(database, &field.store, "status = 'Done'").await > 100_000);
-        let after = drain().await;
-        assert!(after < before * 10, "{after:?} after {before:?}"); // as apalis has it, a hundred times as long
+        }
+        let table = if database.is_postgres() { "apalis.workers" } else { "Workers" };
+        let names = format!("SELECT count(DISTINCT id) FROM {table}");
+        assert_eq!(database.number(&field.store, &names).await.unwrap(), 3);
         field.store.close().await;
+    }
+
+    async fn a_job_with_an_id_of_another_sort_stops_no_other(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        field.worker().await.stop().await; // so that the tables are there
+        let payload = r#"{"version":1,"kind":"wake","area":"00000000-0000-0000-0000-000000000000","records":[]}"#;
+        let bytes = if database.is_postgres() {
+            format!("convert_to('{payload}', 'UTF8')")
+        } else {
+            format!("CAST('{payload}' AS BLOB)")
+        };
+        let sql = format!("INSERT INTO {} (job, id, job_type) VALUES ({bytes}, 'no ulid', 'rounds')", jobs(database));
+        database.execute(&sql).await.unwrap();
+        let before = field.removed_violation().await;
+        let worker = field.worker_with(unhinted()).await;
+        assert_eq!(worker.drained().await.unwrap(), 1);
+        let dead = list(&field, Some(JobState::Dead)).await;
+        assert!(dead.len() == 1 && dead[0].error.as_ref().unwrap().contains("no ULID"), "{dead:?}");
+        database.execute(&sql.replace("no ulid", "nor this")).await.unwrap(); // while the worker runs
+        let after = field.removed_violation().await;
+        assert_eq!(worker.drained().await.unwrap(), 2);
+        for violation in [before, after] {
+            assert_eq!(field.follow_ups_of(violation).await.len(), 3);
+        }
+        field.close(worker).await;
     }
 
     async fn a_job_that_ends_its_process_is_given_up_after_five_starts_and_takes_no_other_along(database: &TestDatabase) {
