@@ -1,7 +1,8 @@
 //! A real mail server, not of our making.
 
 use serde_json::Value;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -27,9 +28,30 @@ impl MailServer {
     /// # Panics
     /// If there is no Python for it.
     pub async fn start() -> Self {
+        Self::run(&[]).await
+    }
+
+    /// Starts one that encrypts from the start: `smtps://localhost`.
+    ///
+    /// # Panics
+    /// If there is no Python for it.
+    pub async fn start_wrapped(certificate: &Path, key: &Path) -> Self {
+        Self::run(&[OsStr::new("wrapped"), certificate.as_ref(), key.as_ref()]).await
+    }
+
+    /// Starts one that takes mails only after STARTTLS.
+    ///
+    /// # Panics
+    /// If there is no Python for it.
+    pub async fn start_with_starttls(certificate: &Path, key: &Path) -> Self {
+        Self::run(&[OsStr::new("starttls"), certificate.as_ref(), key.as_ref()]).await
+    }
+
+    async fn run(args: &[&OsStr]) -> Self {
         let python = foreign_python();
         let mut process = Command::new(&python)
             .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("foreign/smtp.py"))
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -45,6 +67,11 @@ impl MailServer {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The next mail that it takes, or that it refuses.

@@ -5,6 +5,7 @@
 
 mod rounds {
     mod access;
+    mod authority;
     mod calendar;
     mod channel;
     mod dashboard;

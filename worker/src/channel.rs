@@ -14,6 +14,7 @@ mod hook;
 mod mail;
 mod message;
 mod phrase;
+mod trust;
 
 use crate::Error;
 use crate::job::{Released, Work};
@@ -26,6 +27,7 @@ use rounds_domain::body::Policy;
 use rounds_domain::{AreaId, Body, Language, Record, RecordId};
 use rounds_store::{Channel, Delivery, LinkKey, NewDelivery, Store, Tried};
 use std::time::Duration;
+use trust::Trust;
 
 const SECOND_MS: i64 = 1_000;
 const MINUTE_MS: i64 = 60 * SECOND_MS;
@@ -64,6 +66,8 @@ pub struct ChannelOptions {
     /// Web hooks may be in plain text, and at private addresses. Whoever may edit organizations can then make this
     /// machine call others of its network.
     pub allow_private_hooks: bool,
+    /// Certificates of authorities, as PEM, that are trusted for mail and web hooks beside those of Mozilla's list.
+    pub trusted_certificates: Option<Vec<u8>>,
     /// How long an address may take to answer; what takes longer is tried again. At most [`ANSWER_TIME_MAX`].
     pub answer_time: Duration,
 }
@@ -100,12 +104,13 @@ impl Channels {
     /// Which option cannot be, and what to write instead.
     pub fn new(options: ChannelOptions) -> Result<Self, String> {
         let answer_time = options.answer_time.min(ANSWER_TIME_MAX);
+        let trust = Trust::read(options.trusted_certificates.as_deref())?;
         Ok(Self {
             link_key: options.link_key,
             public_url: options.public_url.map(|url| url.trim_end_matches('/').to_owned()),
             language: options.language,
-            hook: Hook::new(options.allow_private_hooks, answer_time)?,
-            mail: options.mail.as_ref().map(|mail| Mail::new(mail, answer_time)).transpose()?,
+            hook: Hook::new(options.allow_private_hooks, &trust, answer_time)?,
+            mail: options.mail.as_ref().map(|mail| Mail::new(mail, &trust, answer_time)).transpose()?,
         })
     }
 }

@@ -33,6 +33,10 @@ pub(crate) struct ChannelArgs {
     /// organizations can then make this machine call others of its network.
     #[arg(help_heading = HEADING, long)]
     allow_private_hooks: bool,
+    /// A file with certificates (PEM) of authorities of your own, which the mail server and web hooks may have theirs
+    /// from. Those that browsers trust are trusted anyway.
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
+    trusted_certificates: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
@@ -57,6 +61,11 @@ impl ChannelArgs {
                 Language::ZhHant => rounds_domain::Language::TraditionalChinese,
             },
             allow_private_hooks: self.allow_private_hooks,
+            trusted_certificates: self
+                .trusted_certificates
+                .as_ref()
+                .map(|path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display())))
+                .transpose()?,
             answer_time: ANSWER_TIME_MAX,
         });
         channels.map(Arc::new)

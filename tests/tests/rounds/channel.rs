@@ -85,8 +85,8 @@ impl Drop for Receiver {
 }
 
 /// A district and a community in it, with a partner.
-struct Site {
-    store: Store,
+pub(super) struct Site {
+    pub(super) store: Store,
     clock: TestClock,
     key: LinkKey,
     device: DeviceId,
@@ -96,7 +96,7 @@ struct Site {
 }
 
 impl Site {
-    async fn on(database: &TestDatabase, web_hook: &str, email: &str) -> Self {
+    pub(super) async fn on(database: &TestDatabase, web_hook: &str, email: &str) -> Self {
         let store = database.open().await;
         let clock = TestClock::default();
         let key = store.link_key(NEW_KEY).await.unwrap();
@@ -162,7 +162,7 @@ impl Site {
     }
 
     /// A request about water at a building, referred to the partner and due in a day.
-    async fn referred_request(&self) -> RecordId {
+    pub(super) async fn referred_request(&self) -> RecordId {
         let building =
             body::Place { name: "Building 4".to_owned(), sort: "building".to_owned(), ..Default::default() };
         let building = self.add(self.community, Body::Place(building)).await;
@@ -207,7 +207,7 @@ impl Site {
     }
 
     /// Tells the partner of a request.
-    async fn refer(&self, request: RecordId) -> RecordId {
+    pub(super) async fn refer(&self, request: RecordId) -> RecordId {
         self.raise(body::Notice {
             subject: Some(request),
             sort: "referral".to_owned(),
@@ -228,17 +228,25 @@ impl Site {
         answer_time: Duration,
         language: Language,
     ) -> Worker {
-        let channels = Channels::new(ChannelOptions {
+        let mail = mail.map(|server| mail_options(server.url()));
+        self.worker_telling(ChannelOptions { mail, language, answer_time, ..self.telling() }).await
+    }
+
+    /// How the worker tells people outside, in most tests.
+    pub(super) fn telling(&self) -> ChannelOptions {
+        ChannelOptions {
             link_key: self.key.clone(),
             public_url: Some("https://rounds.example.org/".to_owned()),
-            mail: mail.map(|server| MailOptions {
-                from: "Rounds <rounds@example.org>".to_owned(),
-                smtp_url: server.url(),
-            }),
-            language,
+            mail: None,
+            language: Language::English,
             allow_private_hooks: true,
-            answer_time,
-        });
+            trusted_certificates: None,
+            answer_time: ANSWER_TIME_MAX,
+        }
+    }
+
+    pub(super) async fn worker_telling(&self, telling: ChannelOptions) -> Worker {
+        let channels = Channels::new(telling);
         let options = Options {
             retry_after: Duration::ZERO,
             look_every: Duration::from_millis(20),
@@ -253,17 +261,21 @@ impl Site {
         self.store.deliveries(None, 100).await.unwrap()
     }
 
-    async fn only_delivery(&self) -> Delivery {
+    pub(super) async fn only_delivery(&self) -> Delivery {
         let mut deliveries = self.deliveries().await;
         assert_eq!(deliveries.len(), 1, "{deliveries:?}");
         deliveries.remove(0)
     }
 
-    async fn close(self, worker: Worker) {
+    pub(super) async fn close(self, worker: Worker) {
         assert_eq!(worker.drained().await.unwrap(), 0, "jobs were given up");
         worker.stop().await;
         self.store.close().await;
     }
+}
+
+pub(super) fn mail_options(smtp_url: String) -> MailOptions {
+    MailOptions { from: "Rounds <rounds@example.org>".to_owned(), smtp_url }
 }
 
 /// HMAC-SHA256 as RFC 2104 has it, written out.

@@ -1,6 +1,7 @@
 //! Web hooks: a signed POST, as <https://www.standardwebhooks.com> describes it.
 
 use super::NotSent;
+use super::trust::Trust;
 use crate::with_causes;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -9,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Url, redirect};
 use rounds_store::Delivery;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use sha2::Sha256;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -27,13 +28,12 @@ pub(super) struct Hook {
 
 impl Hook {
     /// Waits no longer than `answer_time` for an answer; its body is not read.
-    pub(super) fn new(allow_private: bool, answer_time: Duration) -> Result<Self, String> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+    pub(super) fn new(allow_private: bool, trust: &Trust, answer_time: Duration) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS cannot be used: {error}"))?
-            .with_root_certificates(roots)
+            .with_root_certificates(trust.roots()?)
             .with_no_client_auth();
         let mut client = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_address_may_not_be_written_so_that_it_escapes_notice() {
-        let hook = Hook::new(false, CONNECT_TIMEOUT).unwrap();
+        let hook = Hook::new(false, &Trust::default(), CONNECT_TIMEOUT).unwrap();
         let written = [
             "http://example.org/",
             "ftp://example.org/",
@@ -236,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_called() {
-        let hook = Hook::new(false, CONNECT_TIMEOUT).unwrap();
+        let hook = Hook::new(false, &Trust::default(), CONNECT_TIMEOUT).unwrap();
         let url = hook.checked("https://localhost:1/").unwrap();
         let error = hook.client.post(url).send().await.unwrap_err();
         assert!(with_causes(&error).contains("not of the open Internet"), "{}", with_causes(&error));

@@ -1,5 +1,6 @@
 //! Mail over SMTP.
 
+use super::trust::Trust;
 use super::{MailOptions, NotSent};
 use crate::with_causes;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -19,16 +20,18 @@ pub(super) struct Mail {
 
 impl Mail {
     /// Waits no longer than `answer_time` until a mail is taken.
-    pub(super) fn new(options: &MailOptions, answer_time: Duration) -> Result<Self, String> {
+    pub(super) fn new(options: &MailOptions, trust: &Trust, answer_time: Duration) -> Result<Self, String> {
         let from: Mailbox = options.from.parse().map_err(|error| {
             format!("the sender of mails is no mailbox, such as rounds@example.org: {error}")
         })?;
-        check(&options.smtp_url)?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&options.smtp_url)
+        let url = checked(&options.smtp_url)?;
+        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&options.smtp_url)
             .map_err(|_| "the SMTP URL cannot be used: write it as smtps://USER:PASSWORD@HOST".to_owned())?
-            .timeout(Some(answer_time))
-            .build();
-        Ok(Self { from, transport, answer_time })
+            .timeout(Some(answer_time));
+        if let Some(tls) = trust.of_mail(&url)? {
+            transport = transport.tls(tls);
+        }
+        Ok(Self { from, transport: transport.build(), answer_time })
     }
 
     /// Sends a text to the delivery's address, under the delivery's name.
@@ -65,8 +68,8 @@ impl Mail {
     }
 }
 
-/// A password is not sent in the open.
-fn check(smtp_url: &str) -> Result<(), String> {
+/// The URL of a mail server; a password is not sent in the open.
+fn checked(smtp_url: &str) -> Result<Url, String> {
     let url = Url::parse(smtp_url)
         .map_err(|_| "the SMTP URL is none: write it as smtps://USER:PASSWORD@HOST".to_owned())?;
     let is_encrypted = url.scheme() == "smtps"
@@ -77,7 +80,7 @@ fn check(smtp_url: &str) -> Result<(), String> {
                     use smtps://, or smtp:// with ?tls=required"
             .to_owned());
     }
-    Ok(())
+    Ok(url)
 }
 
 #[cfg(test)]
@@ -86,7 +89,7 @@ mod tests {
 
     fn mail(from: &str, smtp_url: &str) -> Result<Mail, String> {
         let options = MailOptions { from: from.to_owned(), smtp_url: smtp_url.to_owned() };
-        Mail::new(&options, Duration::from_secs(1))
+        Mail::new(&options, &Trust::default(), Duration::from_secs(1))
     }
 
     #[test]
