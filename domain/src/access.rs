@@ -14,7 +14,7 @@ pub enum Role {
     Field = 1,
     /// Plans, refers, mends: everything within the own areas.
     Coordinator = 2,
-    /// Reads everything within the own areas.
+    /// Reads everything within the own areas, and says of notices that they were seen.
     Supervisor = 3,
     /// Answers for the requests that were referred to its organization.
     Partner = 4,
@@ -92,7 +92,10 @@ impl Role {
                 Kind::Adoption => matches!(action, Action::Step(_)),
                 _ => false,
             },
-            Role::Supervisor => false,
+            // Whoever is told says so; a supervisor changes nothing else.
+            Role::Supervisor => {
+                matches!(action, Action::Step(step) if kind == Kind::Notice && step.to == "seen")
+            }
         }
     }
 

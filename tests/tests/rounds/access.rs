@@ -95,6 +95,31 @@ async fn each_role_may_make_the_calls_of_its_row_and_no_other() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_supervisor_says_of_a_notice_that_it_was_seen_and_changes_nothing_else() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let dwelling = server.dwelling(area, "4-2-301").await;
+    let notice = body::Notice {
+        subject: Some(dwelling),
+        sort: "overdue".into(),
+        at_ms: Some(server.clock.now_ms()),
+        role: "supervisor".into(),
+        ..Default::default()
+    };
+    let notice = server.add(area, Body::Notice(notice)).await;
+    let step = |to: &str| {
+        let step = Step { to: to.into(), ..Default::default() };
+        Act::step(notice, area, Kind::Notice, step)
+    };
+    let mut supervisor = server.enrol(Role::Supervisor, &[area]).await;
+    let verdicts = supervisor.act(vec![step("withdrawn"), visit(area, dwelling), step("seen")]).await;
+    let outcomes: Vec<_> = verdicts.iter().map(v1::Verdict::outcome).collect();
+    assert_eq!(outcomes, [Outcome::Quarantined, Outcome::Quarantined, Outcome::Applied]);
+    assert_eq!(supervisor.get(notice).await.unwrap().status, "seen");
+    server.stop().await;
+}
+
 on_both_databases! {
     async fn a_partner_answers_for_what_was_referred_to_it(database: &TestDatabase) {
         let server = TestServer::start(database).await;
