@@ -19,6 +19,7 @@ pub mod outline;
 mod page;
 mod partner;
 pub mod planning;
+mod quota;
 pub mod secret;
 mod serve;
 mod shared;

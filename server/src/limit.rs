@@ -21,6 +21,10 @@ pub const LIST_RECORDS_MAX: u32 = 1_000;
 pub const LIST_MAX: u32 = 500;
 /// Records that one page of a partner's list looks at to find those that were referred to it.
 pub const PARTNER_RECORDS_SCANNED_MAX: u32 = 10_000;
+/// Calls of a partner's page that whoever has the link can make at once,
+pub const PARTNER_CALLS_MAX: u32 = 60;
+/// and how long until there is one more.
+pub const PARTNER_CALL_EVERY: Duration = Duration::from_secs(2);
 /// Faults that an error names: its details travel in a header, and clients take little there.
 pub const VIOLATIONS_MAX: usize = 10;
 

@@ -21,6 +21,7 @@ use rounds_domain::{Action, ClockReading, DeviceId, Kind, Language, Op, Outcome,
 use rounds_store::{Arrival, Batch, Content, Link, content_hash};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 const MINUTE_MS: i64 = 60 * 1_000;
@@ -117,6 +118,8 @@ enum Closed {
     Expired,
     /// The request is not with this partner, or not any more.
     Elsewhere,
+    /// Whoever has it called too often: again after this.
+    TooOften(Duration),
     /// The database does not answer.
     Unavailable,
 }
@@ -143,6 +146,7 @@ impl Shared {
         if !self.store.is_link_token(&self.link_key, &link, token).await? {
             return Err(Closed::Unknown);
         }
+        self.partner_calls.take((request, organization), self.clock.now_ms()).map_err(Closed::TooOften)?;
         if expires_ms <= self.clock.now_ms() {
             return Err(Closed::Expired);
         }
@@ -494,13 +498,22 @@ struct ClosedPage {
 impl Closed {
     fn page(self, language: Language) -> Response {
         let words = words(language);
+        let wait = match &self {
+            Self::TooOften(wait) => Some(wait.as_millis().div_ceil(1_000)),
+            _ => None,
+        };
         let (status, text) = match self {
+            Self::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, words.too_often),
             Self::Unknown => (StatusCode::NOT_FOUND, words.unknown),
             Self::Expired => (StatusCode::GONE, words.expired),
             Self::Elsewhere => (StatusCode::GONE, words.elsewhere),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, words.unavailable),
         };
-        rendered(status, &ClosedPage { language: language.tag(), words, text })
+        let mut answer = rendered(status, &ClosedPage { language: language.tag(), words, text });
+        if let Some(seconds) = wait.and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok()) {
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        answer
     }
 }
 
@@ -581,6 +594,7 @@ struct Words {
     unknown: &'static str,
     expired: &'static str,
     elsewhere: &'static str,
+    too_often: &'static str,
     unavailable: &'static str,
 }
 
@@ -622,6 +636,7 @@ const WORDS: [Words; 3] = [
         unknown: "There is no such page. The link is wrong, or it was withdrawn: ask the team for another.",
         expired: "This link has expired: ask the team for another.",
         elsewhere: "This request is not with you, or not any more. If you have just sent it back, the team has it now.",
+        too_often: "This page was called too often. Please try again in a minute.",
         unavailable: "This does not work at the moment. Please try again in a minute.",
     },
     Words {
@@ -655,6 +670,7 @@ const WORDS: [Words; 3] = [
         unknown: "没有此页面。链接有误或已被撤销，请向团队索取新链接。",
         expired: "此链接已过期，请向团队索取新链接。",
         elsewhere: "此诉求不在贵单位，或已不在贵单位。如果您刚刚退回，现由团队处理。",
+        too_often: "访问过于频繁，请一分钟后再试。",
         unavailable: "暂时无法使用，请稍后再试。",
     },
     Words {
@@ -688,6 +704,7 @@ const WORDS: [Words; 3] = [
         unknown: "沒有此頁面。連結有誤或已被撤銷，請向團隊索取新連結。",
         expired: "此連結已過期，請向團隊索取新連結。",
         elsewhere: "此訴求不在貴單位，或已不在貴單位。如果您剛剛退回，現由團隊處理。",
+        too_often: "存取過於頻繁，請一分鐘後再試。",
         unavailable: "暫時無法使用，請稍後再試。",
     },
 ];

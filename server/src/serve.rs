@@ -5,10 +5,11 @@ use crate::device_service::Devices;
 use crate::directory_service::Directory;
 use crate::history_service::History;
 use crate::limit::{
-    ACCEPT_PAUSE, CALL_TIMEOUT, DRAIN_TIMEOUT, HEADER_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MALFORMED_STREAMS_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, STREAMS_PER_CONNECTION_MAX,
-    TLS_HANDSHAKE_TIMEOUT, WATCH_RECHECK,
+    self, ACCEPT_PAUSE, CALL_TIMEOUT, DRAIN_TIMEOUT, HEADER_BYTES_MAX, KEEP_ALIVE_INTERVAL,
+    KEEP_ALIVE_TIMEOUT, MALFORMED_STREAMS_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
+    STREAMS_PER_CONNECTION_MAX, TLS_HANDSHAKE_TIMEOUT, WATCH_RECHECK,
 };
+use crate::quota::Quota;
 use crate::secret::Random;
 use crate::shared::Shared;
 use crate::summary_service::Summaries;
@@ -164,6 +165,7 @@ pub async fn serve(
         tries: Default::default(),
         jobs: Default::default(),
         has_tls: config.tls.is_some(),
+        partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),
         acknowledged_kept: config.acknowledged_kept,
         watch_recheck: config.watch_recheck,
         stopping: stopping.clone(),

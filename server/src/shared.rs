@@ -2,7 +2,9 @@
 
 use crate::clock::Clock;
 use crate::dashboard::Tries;
+use crate::quota::Quota;
 use crate::secret::Random;
+use rounds_domain::RecordId;
 use rounds_store::{LinkKey, Store};
 use rounds_worker::Jobs;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) jobs: OnceCell<Jobs>,
     /// Whether this server encrypts.
     pub(crate) has_tls: bool,
+    /// Calls of partners' pages, by request and organization: those of one link.
+    pub(crate) partner_calls: Quota<(RecordId, RecordId)>,
     /// See [`Config::acknowledged_kept`](crate::Config::acknowledged_kept).
     pub(crate) acknowledged_kept: Duration,
     /// See [`Config::watch_recheck`](crate::Config::watch_recheck).

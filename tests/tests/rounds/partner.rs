@@ -9,6 +9,7 @@ use rounds_domain::op::Step;
 use rounds_domain::record::Standing;
 use rounds_domain::{Action, AreaId, Body, Kind, Record, RecordId, body};
 use rounds_proto::v1;
+use rounds_server::limit::PARTNER_CALLS_MAX;
 use rounds_store::{Link, LinkKey, Purpose};
 use rounds_tests::{Act, TestDatabase, TestServer, on_both_databases};
 use serde_json::json;
@@ -289,6 +290,43 @@ on_both_databases! {
         assert_eq!(desk.record().await.status, "in_progress");
         desk.server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_calls_too_often_has_to_wait_and_nobody_else_has() {
+    let database = TestDatabase::sqlite().await;
+    let desk = Desk::on(&database).await;
+    let (link, of_other) = (desk.link_of(desk.water).await, desk.link_of(desk.power).await);
+    let (_, page) = desk.get(&link).await;
+    for _ in 1..PARTNER_CALLS_MAX {
+        assert_eq!(desk.get(&link).await.0, StatusCode::OK);
+    }
+    let refused = desk.get_in("zh-CN", &link).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "2");
+    assert_eq!(refused.headers()["cache-control"], "no-store");
+    assert!(text(refused).1.contains("过于频繁"));
+    let posted = desk.post(&link, "in_progress", "", &seen(&page)).await;
+    assert_eq!(posted.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(desk.record().await.status, "referred", "nothing was taken");
+    // A later link of the same partner to the same request has no calls of its own.
+    desk.server.clock.advance(Duration::from_secs(1));
+    let again = desk.get_in("en", &desk.link_of(desk.water).await).await;
+    assert_eq!(again.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(again.headers()["retry-after"], "1");
+    assert_eq!(desk.get(&of_other).await.0, StatusCode::GONE, "others are answered");
+    assert_eq!(
+        desk.get(&format!("{link}A")).await.0,
+        StatusCode::NOT_FOUND,
+        "who has no link learns nothing"
+    );
+
+    desk.server.clock.advance(Duration::from_secs(1));
+    assert_eq!(desk.post(&link, "in_progress", "", &seen(&page)).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(desk.get(&link).await.0, StatusCode::TOO_MANY_REQUESTS);
+    desk.server.clock.advance(HOUR);
+    assert_eq!(desk.get(&link).await.0, StatusCode::OK);
+    desk.server.stop().await;
 }
 
 #[tokio::test]

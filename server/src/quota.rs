@@ -1,0 +1,90 @@
+//! How often something may be called: so many times at once, and then once in a while.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Fewer keys than this are kept though their calls are long over.
+const KEYS_KEPT: usize = 1_000;
+
+/// Counts calls by key, in memory: each server process by itself.
+pub(crate) struct Quota<K> {
+    calls_max: u32,
+    every_ms: i64,
+    counted: Mutex<Counted<K>>,
+}
+
+struct Counted<K> {
+    /// When each key will have all of its calls again, in ms since 1970 UTC.
+    whole_at_ms: HashMap<K, i64>,
+    /// Keys at which those that have all of their calls are forgotten.
+    sweep_at: usize,
+}
+
+impl<K: Eq + Hash> Quota<K> {
+    /// Each key has `calls_max` calls, and gets one back after each `every`.
+    pub(crate) fn new(calls_max: u32, every: Duration) -> Self {
+        let counted = Counted { whole_at_ms: HashMap::new(), sweep_at: KEYS_KEPT };
+        let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+        Self { calls_max, every_ms, counted: Mutex::new(counted) }
+    }
+
+    /// Takes a call of a key.
+    ///
+    /// # Errors
+    /// How long until the key has another.
+    pub(crate) fn take(&self, key: K, now_ms: i64) -> Result<(), Duration> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.whole_at_ms.len() >= counted.sweep_at {
+            counted.whole_at_ms.retain(|_, whole_at_ms| *whole_at_ms > now_ms);
+            counted.sweep_at = KEYS_KEPT.max(counted.whole_at_ms.len() * 2);
+        }
+        let all_ms = self.every_ms.saturating_mul(self.calls_max.into());
+        let whole_at_ms = counted.whole_at_ms.entry(key).or_insert(now_ms);
+        // A clock that went back must not lock anybody out.
+        let next_ms = (*whole_at_ms).clamp(now_ms, now_ms + all_ms) + self.every_ms;
+        let over_ms = next_ms - (now_ms + all_ms);
+        if over_ms > 0 {
+            return Err(Duration::from_millis(over_ms.unsigned_abs()));
+        }
+        *whole_at_ms = next_ms;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_calls_and_gets_them_back_one_by_one() {
+        let quota = Quota::new(3, Duration::from_millis(100));
+        let now_ms = 1_000_000;
+        for _ in 0..3 {
+            assert_eq!(quota.take("one", now_ms), Ok(()));
+        }
+        assert_eq!(quota.take("one", now_ms), Err(Duration::from_millis(100)));
+        assert_eq!(quota.take("one", now_ms + 60), Err(Duration::from_millis(40)), "asking costs nothing");
+        assert_eq!(quota.take("other", now_ms), Ok(()), "each for itself");
+        assert_eq!(quota.take("one", now_ms + 100), Ok(()));
+        assert!(quota.take("one", now_ms + 100).is_err());
+        for _ in 0..3 {
+            assert_eq!(quota.take("one", now_ms + 10_000), Ok(()), "never more than all");
+        }
+        assert!(quota.take("one", now_ms + 10_000).is_err());
+        assert!(
+            quota.take("one", 0).is_err_and(|wait| wait <= Duration::from_millis(100)),
+            "the clock went back"
+        );
+    }
+
+    #[test]
+    fn keys_that_have_all_their_calls_are_forgotten() {
+        let quota = Quota::new(3, Duration::from_millis(100));
+        for key in 0..10 * KEYS_KEPT {
+            assert_eq!(quota.take(key, key as i64 * 1_000), Ok(()));
+        }
+        assert!(quota.counted.lock().unwrap().whole_at_ms.len() <= KEYS_KEPT);
+    }
+}
