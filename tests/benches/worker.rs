@@ -13,15 +13,16 @@ mod worker {
     #[path = "../sync/line.rs"]
     pub(crate) mod line;
     pub(crate) mod plan;
+    pub(crate) mod year;
 }
 
 use rounds_tests::TestDatabase;
 use std::path::PathBuf;
 use worker::line::Line;
-use worker::{drain, due, killed, plan};
+use worker::{drain, due, killed, plan, year};
 
-const USAGE: &str =
-    "scripts/bench worker [--quick] [--only W1,W4] [--database sqlite|postgres] [--kills KILLS]";
+const USAGE: &str = "scripts/bench worker [--quick] [--only W1,W4] [--database sqlite|postgres] [--kills KILLS]\n       \
+     scripts/bench worker --only YEAR [--registers FOLDER] [--days DAYS] [--database sqlite|postgres]";
 
 /// A kind of database.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +56,10 @@ pub(crate) struct Asked {
     pub(crate) rounds: PathBuf,
     /// How often workers are killed, if that was said.
     pub(crate) kills: Option<usize>,
+    /// Where the whole registers are; otherwise there are samples.
+    pub(crate) registers: Option<PathBuf>,
+    /// How long the year is.
+    pub(crate) days: i64,
     quick: bool,
     only: Vec<String>,
     databases: Vec<Kind>,
@@ -66,6 +71,8 @@ impl Asked {
         let mut asked = Self {
             rounds: arguments.next().ok_or("the path of the rounds program is needed")?.into(),
             kills: None,
+            registers: None,
+            days: 365,
             quick: false,
             only: Vec::new(),
             databases: Kind::ALL.to_vec(),
@@ -76,6 +83,8 @@ impl Asked {
                 "--quick" => asked.quick = true,
                 "--only" => asked.only = value()?.split(',').map(str::to_uppercase).collect(),
                 "--kills" => asked.kills = Some(value()?.parse().map_err(|_| "--kills is a number")?),
+                "--registers" => asked.registers = Some(value()?.into()),
+                "--days" => asked.days = value()?.parse().map_err(|_| "--days is a number")?,
                 "--database" => {
                     let name = value()?;
                     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
@@ -146,5 +155,9 @@ async fn measure(kind: Kind, asked: &Asked, report: &mut Report) {
     }
     if asked.wants("P5") {
         report.add(killed::p5(kind, asked).await);
+    }
+    // It takes as long as all others, so it is done only when it is asked for.
+    if asked.only.iter().any(|wanted| wanted == "YEAR") {
+        report.add(year::year(kind, asked).await);
     }
 }

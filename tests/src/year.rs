@@ -16,11 +16,14 @@ use rounds_server::planning::{self, Planning};
 use rounds_store::{Arrival, Batch, Content, RecordFilter, Store, Timer, content_hash};
 use rounds_worker::{DEVICE, Options, Worker};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
 const PAGE_RECORDS: u32 = 1_000;
+/// Inspections that a phone brings in one call.
+const BROUGHT_AT_ONCE: usize = 500;
 
 /// What happens in the year.
 #[derive(Clone, Debug)]
@@ -60,6 +63,17 @@ pub struct Report {
     pub gaps: u64,
     /// Ops that the worker made.
     pub worker_ops: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plans, follow_ups, on_time, late, missed, open, notices, gaps, worker_ops } = self;
+        write!(
+            f,
+            "{plans} plans, {follow_ups} follow-ups ({on_time} on time, {late} late, {missed} missed, {open} open), \
+             {notices} notices that stand ({gaps} of gaps), {worker_ops} ops of the worker"
+        )
+    }
 }
 
 /// Work that somebody will bring.
@@ -102,12 +116,16 @@ impl Year {
                     self.decide(&follow_up, day, &zones, &mut coming);
                 }
             }
+            let mut brought: BTreeMap<DeviceId, Vec<Work>> = BTreeMap::new();
             for work in coming.remove(&day).unwrap_or_default() {
                 let subject = work.follow_up.reference("subject").unwrap();
                 let zone = &zones[&work.follow_up.area];
                 let sort = work.follow_up.text("sort").to_owned();
                 done.entry((subject, sort)).or_default().insert(local_day(work.at_ms, zone));
                 let by = if work.at_ms < clock.now_ms() - 24 * HOUR_MS { offline } else { phone };
+                brought.entry(by).or_default().push(work);
+            }
+            for (by, work) in brought {
                 bring(store, by, clock.now_ms(), work).await;
             }
             if self.kills.contains(&day) {
@@ -178,6 +196,23 @@ impl Year {
         now_ms: i64,
     ) -> Report {
         let mut report = Report { worker_ops: worker_ops(store).await, ..Report::default() };
+        for area in areas {
+            self.check_area(store, *area, &zones[area], done, now_ms, &mut report).await;
+        }
+        report
+    }
+
+    /// Plans, and what follows from them, are in the area of their thing.
+    async fn check_area(
+        &self,
+        store: &Store,
+        area: AreaId,
+        zone: &TimeZone,
+        done: &HashMap<(RecordId, String), BTreeSet<Date>>,
+        now_ms: i64,
+        report: &mut Report,
+    ) {
+        let areas = &[area];
         let mut by_plan: HashMap<RecordId, Vec<Record>> = HashMap::new();
         for follow_up in all(store, areas, Kind::FollowUp).await {
             by_plan.entry(follow_up.subject().unwrap()).or_default().push(follow_up);
@@ -189,7 +224,7 @@ impl Year {
             }
             report.notices += 1;
             if notice.text("sort") == "gap" {
-                let latest = local_day(notice.fields["due_at_ms"].as_i64().unwrap(), &zones[&notice.area]);
+                let latest = local_day(notice.fields["due_at_ms"].as_i64().unwrap(), zone);
                 let once = alerts.entry(notice.subject().unwrap()).or_default().insert(latest);
                 assert!(once, "an alert was raised twice");
                 report.gaps += 1;
@@ -197,7 +232,6 @@ impl Year {
         }
         for plan in all(store, areas, Kind::Plan).await {
             report.plans += 1;
-            let zone = &zones[&plan.area];
             let mut due_days: BTreeSet<i64> = BTreeSet::new();
             let mut open = 0;
             for follow_up in by_plan.remove(&plan.id).unwrap_or_default() {
@@ -231,7 +265,6 @@ impl Year {
             let raised = alerts.remove(&plan.id).unwrap_or_default();
             assert_eq!(raised, expected, "alerts of plan {}", plan.id);
         }
-        report
     }
 
     /// The last days of each time that was too long, counted from the work alone.
@@ -293,34 +326,42 @@ async fn look_at_all_plans(store: &Store, areas: &[AreaId], now_ms: i64) {
     store.submit(batch).await.unwrap();
 }
 
-async fn bring(store: &Store, phone: DeviceId, now_ms: i64, work: Work) {
-    let body = Inspection {
-        subject: work.follow_up.reference("subject"),
-        result: "pass".to_owned(),
-        sort: work.follow_up.text("sort").to_owned(),
-        follow_up: work.names_it.then_some(work.follow_up.id),
-        ..Inspection::default()
-    };
-    let op = Op {
-        record: RecordId(crate::new_id()),
-        area: work.follow_up.area,
-        kind: Kind::Inspection,
-        action: Action::Create(Box::new(Body::Inspection(body))),
-        clock: ClockReading { wall_ms: work.at_ms, boot: 0, monotonic_ms: work.at_ms },
-        observed: 0,
-        scope_version: 0,
-    };
-    let hash = content_hash(0, op.record.0.as_bytes());
-    let batch = Batch {
-        device: phone,
-        arrivals: vec![Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }],
-        clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: now_ms },
-        received_ms: now_ms,
-        holds_from: 0,
-        timers: None,
-    };
-    let receipt = store.submit(batch).await.unwrap();
-    assert_eq!(receipt.verdicts[0].1.outcome, Outcome::Applied, "{receipt:?}");
+/// A phone brings what was recorded on it, in the order of time.
+async fn bring(store: &Store, phone: DeviceId, now_ms: i64, mut done: Vec<Work>) {
+    done.sort_by_key(|work| (work.at_ms, work.follow_up.id));
+    for some in done.chunks(BROUGHT_AT_ONCE) {
+        let arrivals = some.iter().map(|work| {
+            let body = Inspection {
+                subject: work.follow_up.reference("subject"),
+                result: "pass".to_owned(),
+                sort: work.follow_up.text("sort").to_owned(),
+                follow_up: work.names_it.then_some(work.follow_up.id),
+                ..Inspection::default()
+            };
+            let op = Op {
+                record: RecordId(crate::new_id()),
+                area: work.follow_up.area,
+                kind: Kind::Inspection,
+                action: Action::Create(Box::new(Body::Inspection(body))),
+                clock: ClockReading { wall_ms: work.at_ms, boot: 0, monotonic_ms: work.at_ms },
+                observed: 0,
+                scope_version: 0,
+            };
+            let hash = content_hash(0, op.record.0.as_bytes());
+            Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }
+        });
+        let batch = Batch {
+            device: phone,
+            arrivals: arrivals.collect(),
+            clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: now_ms },
+            received_ms: now_ms,
+            holds_from: 0,
+            timers: None,
+        };
+        let receipt = store.submit(batch).await.unwrap();
+        let applied = receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied);
+        assert!(applied, "{receipt:?}");
+    }
 }
 
 async fn zones(store: &Store) -> HashMap<AreaId, TimeZone> {
