@@ -46,7 +46,11 @@ pub fn brief(area: &str, answer: &v1::SummarizeResponse, language: Language) -> 
         period: period(answer, language),
         complete: completeness(answer, language),
         warnings: warnings(answer, language),
-        sections: sections.iter().filter(|section| section.key != "commitment").map(section_text(language)).collect(),
+        sections: sections
+            .iter()
+            .filter(|section| section.key != "commitment")
+            .map(section_text(language))
+            .collect(),
         commitments: answer
             .commitments
             .iter()

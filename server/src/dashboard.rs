@@ -20,10 +20,7 @@ mod referrals;
 mod session;
 mod show;
 mod text;
-mod tries;
 mod value;
-
-pub(crate) use tries::Tries;
 
 use crate::shared::Shared;
 use axum::extract::DefaultBodyLimit;

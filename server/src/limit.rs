@@ -25,6 +25,11 @@ pub const PARTNER_RECORDS_SCANNED_MAX: u32 = 10_000;
 pub const PARTNER_CALLS_MAX: u32 = 60;
 /// and how long until there is one more.
 pub const PARTNER_CALL_EVERY: Duration = Duration::from_secs(2);
+/// Codes that can be tried on the dashboard at once, by everybody together. A code has 100 bits, so nobody guesses one;
+/// this keeps those who try from keeping the database busy.
+pub const SIGN_INS_MAX: u32 = 20;
+/// How long until there is one more.
+pub const SIGN_IN_EVERY: Duration = Duration::from_secs(3);
 /// Faults that an error names: its details travel in a header, and clients take little there.
 pub const VIOLATIONS_MAX: usize = 10;
 

@@ -148,7 +148,8 @@ impl Writer<'_> {
         let mut section = self.section("partner", ["With partners", "协作单位办理情况", "協作單位辦理情況"]);
         let mut ids: Vec<&str> = Vec::new();
         for figure in &self.summary.figures {
-            let id = figure.name.strip_prefix("request/organization/").and_then(|rest| rest.split('/').next());
+            let id =
+                figure.name.strip_prefix("request/organization/").and_then(|rest| rest.split('/').next());
             if let Some(id) = id.filter(|id| !ids.contains(id)) {
                 ids.push(id);
             }
@@ -162,7 +163,8 @@ impl Writer<'_> {
             let figure = Figure { name: format!("request/organization/{id}"), value, before, of: None };
             section.rows.push(Row { label: self.name(id), is_part: false, figure });
             section.rows.extend(parts);
-            if let Some(spread) = self.summary.spread(&format!("request/organization/{id}/time_to/resolved")) {
+            if let Some(spread) = self.summary.spread(&format!("request/organization/{id}/time_to/resolved"))
+            {
                 section.times.push(Time { label: self.name(id), spread: spread.clone() });
             }
         }
@@ -317,11 +319,7 @@ pub fn share(figure: &Figure) -> String {
 pub fn duration(ms: i64, language: Language) -> String {
     let minutes = ms / 60_000;
     let (days, hours, minutes) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
-    let [d, h, m] = language.of([
-        [" d", " h", " min"],
-        ["天", "小时", "分钟"],
-        ["天", "小時", "分鐘"],
-    ]);
+    let [d, h, m] = language.of([[" d", " h", " min"], ["天", "小时", "分钟"], ["天", "小時", "分鐘"]]);
     match (days, hours) {
         (0, 0) => format!("{minutes}{m}"),
         (0, hours) => format!("{hours}{h} {minutes}{m}"),

@@ -162,7 +162,7 @@ pub async fn serve(
         random,
         link_key,
         partner_turn: tokio::sync::Mutex::new(()),
-        tries: Default::default(),
+        sign_ins: Quota::new(limit::SIGN_INS_MAX, limit::SIGN_IN_EVERY),
         jobs: Default::default(),
         has_tls: config.tls.is_some(),
         partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),

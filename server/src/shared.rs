@@ -1,7 +1,6 @@
 //! What all services share.
 
 use crate::clock::Clock;
-use crate::dashboard::Tries;
 use crate::quota::Quota;
 use crate::secret::Random;
 use rounds_domain::RecordId;
@@ -19,8 +18,8 @@ pub(crate) struct Shared {
     pub(crate) link_key: LinkKey,
     /// Answers on partners' pages are taken one after the other.
     pub(crate) partner_turn: tokio::sync::Mutex<()>,
-    /// Wrong codes that were tried on the dashboard.
-    pub(crate) tries: Tries,
+    /// Codes that were tried on the dashboard, by everybody together.
+    pub(crate) sign_ins: Quota<()>,
     /// The worker's jobs, once somebody looked at them.
     pub(crate) jobs: OnceCell<Jobs>,
     /// Whether this server encrypts.

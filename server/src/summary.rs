@@ -569,6 +569,10 @@ impl Counting<'_> {
 
 /// Whole months, and the days before and after them, from the first day to the last.
 fn segments(first: Date, last: Date) -> Vec<(Unit, Date, Date)> {
+    if first.first_of_month() == last.first_of_month() && !(first.day() == 1 && last == last.last_of_month())
+    {
+        return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
+    }
     let month_first = if first.day() == 1 { first } else { days_before(first.last_of_month(), -1) };
     let month_last = if last == last.last_of_month() { last } else { days_before(last.first_of_month(), 1) };
     if month_first > month_last {

@@ -1,6 +1,7 @@
 //! How far areas are, from a shell, over gRPC, with the token of an enrolled device file.
 
 use super::coordinate::{Line, SignIn, said};
+use super::print::lines;
 use clap::{Args, ValueEnum};
 use rounds_domain::{AreaId, Kind, Language};
 use rounds_proto::v1::summary_service_client::SummaryServiceClient;
@@ -11,7 +12,6 @@ use rounds_server::outline::{change, duration, number, outline, share};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// Areas per page of a list.
@@ -87,7 +87,7 @@ impl Summary {
             _ if self.sign_in.json => format!("{}\n", as_json(&answer)),
             _ => table(&asking.name, &answer, self.what.language),
         };
-        print(&text)?;
+        lines(format_args!("{text}"));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -103,9 +103,7 @@ impl Top {
             .into_inner();
         loop {
             let answer = asking.ask().await?;
-            if !print(&format!("{CLEAR}{}", table(&asking.name, &answer, self.what.language)))? {
-                return Ok(ExitCode::SUCCESS);
-            }
+            lines(format_args!("{CLEAR}{}", table(&asking.name, &answer, self.what.language)));
             if hints.message().await.map_err(said)?.is_none() {
                 return Err("the server ended the watch: start again".to_owned());
             }
@@ -158,7 +156,8 @@ async fn find_area(line: &Line, wanted: &str) -> Result<(AreaId, String), String
     let mut found = Vec::new();
     let mut names = Vec::new();
     loop {
-        let page = line.directory().list_records(line.signed(request.clone())).await.map_err(said)?.into_inner();
+        let page =
+            line.directory().list_records(line.signed(request.clone())).await.map_err(said)?.into_inner();
         for record in page.records {
             let (record, _) = record_from_wire(record).map_err(|refusal| refusal.detail)?;
             let name = record.text("name").to_owned();
@@ -184,16 +183,6 @@ async fn find_area(line: &Line, wanted: &str) -> Result<(AreaId, String), String
             let ids: Vec<_> = found.iter().map(|(id, _)| id.to_string()).collect();
             Err(format!("several areas are called {wanted}; say which by its id: {}", ids.join(", ")))
         }
-    }
-}
-
-/// Prints; false if nobody reads on.
-fn print(text: &str) -> Result<bool, String> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(format!("cannot print: {error}")),
     }
 }
 

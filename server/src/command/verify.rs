@@ -1,5 +1,6 @@
 //! `rounds verify`: whether all that is kept follows from the ops.
 
+use super::print::say;
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,10 +35,10 @@ impl Verify {
         let verified = verified.map_err(|error| with_causes(&error))?;
         store.close().await;
         for fault in &verified.faults {
-            println!("{}", in_words(fault));
+            say!("{}", in_words(fault));
         }
         let (records, ops, counters) = (verified.records, verified.ops, verified.counters);
-        println!("{records} records from {ops} ops, {counters} counters: {} differences", verified.faults_total);
+        say!("{records} records from {ops} ops, {counters} counters: {} differences", verified.faults_total);
         Ok(if verified.faults_total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -114,7 +114,13 @@ pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Re
     let trend = reader.shared.summarize(&reader.caller, &ground, over_time, since_ms, None).await?;
     let Period { first, last } = ground.period;
     let link = |name: &str, day: &str| reader.link("/", &[("period", name), ("day", day)]);
-    let periods = [("day", text.a_day), ("week", text.a_week), ("month", text.a_month), ("quarter", text.a_quarter), ("year", text.a_year)];
+    let periods = [
+        ("day", text.a_day),
+        ("week", text.a_week),
+        ("month", text.a_month),
+        ("quarter", text.a_quarter),
+        ("year", text.a_year),
+    ];
     let periods = periods.map(|(period, label)| Link {
         name: label.to_owned(),
         href: link(period, &asked.day),
@@ -243,7 +249,8 @@ fn chart(
     let mut at = Period::named(unit, period.first).unwrap_or(period);
     while at.first <= period.last && bars.len() < 400 {
         let key = at.first.to_string();
-        let value = parts.iter().find(|(day, _)| *day == key).map_or(0.0, |(_, summary)| summary.value(figure));
+        let value =
+            parts.iter().find(|(day, _)| *day == key).map_or(0.0, |(_, summary)| summary.value(figure));
         told.push(format!("{key}: {}", number(value)));
         let label = if unit == "month" { at.first.strftime("%Y-%m") } else { at.first.strftime("%m-%d") };
         bars.push((label.to_string(), value));

@@ -28,7 +28,8 @@ const SITTING_MS: i64 = 30 * 60_000;
 pub(super) async fn show(reader: Reader, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
     let now_ms = reader.now_ms();
     let said = cookie(&headers, LOOKED_COOKIE).unwrap_or_default();
-    let times = said.split_once('.').and_then(|(before, last)| Some((before.parse().ok()?, last.parse().ok()?)));
+    let times =
+        said.split_once('.').and_then(|(before, last)| Some((before.parse().ok()?, last.parse().ok()?)));
     let before_ms: i64 = match times {
         Some((_, last_ms)) if now_ms - last_ms >= SITTING_MS => last_ms,
         Some((before_ms, _)) => before_ms,
@@ -36,7 +37,9 @@ pub(super) async fn show(reader: Reader, headers: HeaderMap, Query(asked): Query
     };
     let page = page(&reader, &asked, before_ms).await;
     let mut answer = reader.answer(page);
-    if let Some(cookie) = set_looked(LOOKED_COOKIE, &format!("{before_ms}.{now_ms}"), &reader.shared, &headers) {
+    if let Some(cookie) =
+        set_looked(LOOKED_COOKIE, &format!("{before_ms}.{now_ms}"), &reader.shared, &headers)
+    {
         answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
     answer

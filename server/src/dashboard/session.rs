@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderValue, HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
@@ -54,16 +54,13 @@ pub(super) async fn sign_in(
     let text = text(language);
     let again = |status, said| rendered(status, &SignInPage::of(language, &entry.to, said));
     let now_ms = shared.clock.now_ms();
-    if !shared.tries.may_try(now_ms) {
+    if shared.sign_ins.take((), now_ms).is_err() {
         return again(StatusCode::TOO_MANY_REQUESTS, text.too_many_tries);
     }
     let request = v1::EnrolRequest { code: entry.code.clone(), label: entry.label.clone() };
     let enrolled = match shared.enrol(request).await {
         Ok(enrolled) => enrolled,
-        Err(Error::CodeInvalid) => {
-            shared.tries.note_wrong(now_ms);
-            return again(StatusCode::UNPROCESSABLE_ENTITY, text.code_invalid);
-        }
+        Err(Error::CodeInvalid) => return again(StatusCode::UNPROCESSABLE_ENTITY, text.code_invalid),
         Err(Error::Refused(_)) => return again(StatusCode::UNPROCESSABLE_ENTITY, text.label_unfit),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a browser could not be enrolled");
@@ -117,7 +114,12 @@ pub(super) async fn choose_language(
 }
 
 /// The header that remembers something that is no secret, for as long as the browser does.
-pub(super) fn set_looked(name: &str, value: &str, shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn set_looked(
+    name: &str,
+    value: &str,
+    shared: &Shared,
+    headers: &HeaderMap,
+) -> Option<HeaderValue> {
     set_cookie(name, value, COOKIE_SECONDS, is_encrypted(shared, headers)).parse().ok()
 }
 

@@ -54,7 +54,7 @@ texts! {
     shared_computer: "On a computer that others use, sign out when you leave: the code is good once, the sign-in stays.", "在他人也使用的电脑上，离开时请退出：注册码仅一次有效，登录状态会保留。", "在他人也使用的電腦上，離開時請登出：註冊碼僅一次有效，登入狀態會保留。";
     code_invalid: "The code is unknown, was used before, or is past its time. Ask a coordinator for another.", "注册码无效、已被使用或已过期，请向协调员索取新的注册码。", "註冊碼無效、已被使用或已過期，請向協調員索取新的註冊碼。";
     label_unfit: "Give the browser a name of 1 to 200 characters.", "请为浏览器取一个 1 至 200 字的名称。", "請為瀏覽器取一個 1 至 200 字的名稱。";
-    too_many_tries: "Too many wrong codes were tried. Wait a minute, then try again.", "输错次数过多，请一分钟后再试。", "輸錯次數過多，請一分鐘後再試。";
+    too_many_tries: "Too many codes were tried. Wait a minute, then try again.", "尝试次数过多，请一分钟后再试。", "嘗試次數過多，請一分鐘後再試。";
     not_for_partners: "Partners answer by the link in their mail, not here. The code is used up.", "协作单位请通过邮件中的链接答复，不在此登录。该注册码已失效。", "協作單位請透過郵件中的連結答覆，不在此登入。該註冊碼已失效。";
     signed_out: "You are signed out, and this browser is no longer enrolled.", "您已退出，此浏览器的注册已撤销。", "您已登出，此瀏覽器的註冊已撤銷。";
     revoked: "This browser was revoked. Enrol it again with another code.", "此浏览器已被停用，请用新的注册码重新注册。", "此瀏覽器已被停用，請用新的註冊碼重新註冊。";

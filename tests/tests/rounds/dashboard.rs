@@ -218,6 +218,63 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn every_number_on_the_overview_opens_the_records_behind_it(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let mut phone = town.server.enrol(Role::Field, &[town.north]).await;
+        let visits = [visit(town.north, town.dwelling), visit(town.north, town.dwelling)];
+        let ids = visits.clone().map(|visit| visit.record());
+        phone.act(visits.into()).await;
+        let browser = town.browser(Role::Supervisor).await;
+        let page = browser.page("/").await;
+        assert!(page.contains("aria-label=\"Visits: 2\""), "{page}");
+        assert!(page.contains("aria-label=\"Dwellings reached: 1\""), "{page}");
+        assert!(page.contains("<svg") && page.contains("2026-11-22: 2"), "the chart tells the same: {page}");
+        let behind = browser.page(&link_from(&page, "/behind?figure=visit\"")).await;
+        for id in ids {
+            assert!(behind.contains(&format!("/record/{id}")), "{behind}");
+        }
+        let reached = browser.page(&link_from(&page, "/behind?figure=dwelling%2Freached\"")).await;
+        assert!(reached.contains(&format!("/record/{}", town.dwelling)), "{reached}");
+        for (language, words) in [("zh-CN", ["走访次数", "已见到的住户"]), ("zh-TW", ["走訪次數", "已見到的住戶"])] {
+            let page = Browser { language, ..browser.clone() }.page("/?period=month").await;
+            for word in words {
+                assert!(page.contains(word), "{word}: {page}");
+            }
+        }
+        let elsewhere = format!("/behind?figure=visit&area={}", town.south);
+        assert_eq!(browser.status(&elsewhere).await, StatusCode::NOT_FOUND);
+        assert_eq!(browser.status("/behind?figure=moon").await, StatusCode::NOT_FOUND);
+        assert_eq!(browser.status("/?period=fortnight").await, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(browser.status("/?period=week&day=2026-02-30").await, StatusCode::UNPROCESSABLE_ENTITY);
+        town.server.stop().await;
+    }
+
+    async fn what_came_late_is_told_until_the_next_sitting(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let mut phone = town.server.enrol(Role::Field, &[town.north]).await;
+        let late = phone.seal(visit(town.north, town.dwelling)); // on a Sunday
+        let browser = town.browser(Role::Supervisor).await;
+        town.server.clock.advance(DAY);
+        let mut looked = String::new();
+        let mut last_week = async || {
+            let cookie = format!("{}; {looked}", browser.cookie);
+            let answer = Browser { cookie, ..browser.clone() }.get("/?day=2026-11-22").await;
+            looked = cookie_of(&answer);
+            told(answer).1
+        };
+        let news = "1 entries of this period came on a later day";
+        assert!(!last_week().await.contains(news));
+        town.server.clock.advance(Duration::from_secs(60));
+        phone.send(vec![late]).await.unwrap();
+        town.server.clock.advance(DAY);
+        assert!(last_week().await.contains(news), "it came since the last sitting");
+        town.server.clock.advance(Duration::from_secs(60));
+        assert!(last_week().await.contains(news), "looking again does not hide it");
+        town.server.clock.advance(Duration::from_secs(60 * 60));
+        assert!(!last_week().await.contains(news), "it was seen");
+        town.server.stop().await;
+    }
+
     async fn a_coordinator_settles_a_conflict_by_choosing_a_value(database: &TestDatabase) {
         let town = Town::on(database).await;
         let (_, later) = town.conflict().await;
