@@ -196,6 +196,8 @@ const FIELDS: Phrases = &[
     ("digest", ["Digest", "汇总", "彙總"]),
     ("due", ["Due", "期限", "期限"]),
     ("due_at_ms", ["Due", "期限", "期限"]),
+    ("commitment", ["Commitment", "所属承诺", "所屬承諾"]),
+    ("due_days", ["Days after which something is due", "到期天数", "到期天數"]),
     ("due_hours", ["Hours to answer", "办理时限（小时）", "辦理時限（小時）"]),
     ("email", ["Mailbox", "邮箱", "信箱"]),
     ("expires_at_ms", ["Counts as missed from", "逾此视为错过", "逾此視為錯過"]),
