@@ -4,6 +4,7 @@
 
 #![allow(clippy::ptr_arg)] // a rule takes a reference to the field as it is: fn(&str, &String)
 
+use crate::column::Form;
 use crate::id::RecordId;
 use crate::kind::{Kind, Nature};
 use crate::limit::{DUE_DAYS_MAX, LIST_ENTRIES_MAX};
@@ -48,8 +49,40 @@ fn is_empty<T: Empty>(value: &T) -> bool {
     value.empty()
 }
 
+/// How the values of a type are written.
+trait Formed {
+    const FORM: Form;
+}
+
+macro_rules! formed {
+    ($($type:ty: $form:ident),*) => {
+        $(impl Formed for $type {
+            const FORM: Form = Form::$form;
+        })*
+    };
+}
+
+formed! {
+    String: Text, bool: YesNo, Option<f64>: Number, Option<i64>: Integer, Option<u32>: Integer,
+    Option<RecordId>: Reference
+}
+
+impl<T> Formed for Vec<T> {
+    const FORM: Form = Form::List;
+}
+
+/// The form of a field: that of its type, but of a text that has to be a date.
+macro_rules! form {
+    (date, $type:ty) => {
+        Form::Date
+    };
+    ($rule:ident, $type:ty) => {
+        <$type as Formed>::FORM
+    };
+}
+
 macro_rules! bodies {
-    ($($(#[$doc:meta])* $body:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $rule:expr),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $body:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $rule:ident),* $(,)? })*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -90,6 +123,13 @@ macro_rules! bodies {
             pub fn field_names(kind: Kind) -> &'static [&'static str] {
                 match kind {
                     $(Kind::$body => &[$(stringify!($field)),*]),*
+                }
+            }
+
+            /// The names of a kind's fields, and how their values are written.
+            pub fn field_forms(kind: Kind) -> &'static [(&'static str, Form)] {
+                match kind {
+                    $(Kind::$body => &[$((stringify!($field), form!($rule, $type))),*]),*
                 }
             }
 

@@ -14,7 +14,7 @@ pub enum Nature {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $number:literal $name:literal $nature:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $kind:ident = $number:literal $name:literal $plural:literal $nature:ident),* $(,)?) => {
         /// A noun of the field. The numbers are those of `rounds.v1.Kind` and of the databases.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -42,6 +42,13 @@ macro_rules! kinds {
                 }
             }
 
+            /// The noun for several of them, as exports and SQL views are called.
+            pub fn plural(self) -> &'static str {
+                match self {
+                    $(Kind::$kind => $plural),*
+                }
+            }
+
             /// How records of this kind change.
             pub fn nature(self) -> Nature {
                 match self {
@@ -54,45 +61,45 @@ macro_rules! kinds {
 
 kinds! {
     /// A node of the tree of areas: the unit of assignment, of access and of sync.
-    Area = 1 "area" Described,
+    Area = 1 "area" "areas" Described,
     /// A building, entrance, dwelling, green space or public ground.
-    Place = 2 "place" Described,
+    Place = 2 "place" "places" Described,
     /// Something looked after at a place: an elevator, a planting, a meter.
-    Asset = 3 "asset" Described,
+    Asset = 3 "asset" "assets" Described,
     /// A partner.
-    Organization = 4 "organization" Described,
+    Organization = 4 "organization" "organizations" Described,
     /// What a partner promised: goal, quantity, unit, due date.
-    Commitment = 5 "commitment" Described,
+    Commitment = 5 "commitment" "commitments" Described,
     /// A partner looks after a place or asset from one day until another.
-    Contract = 6 "contract" Described,
+    Contract = 6 "contract" "contracts" Described,
     /// Someone of the team or a volunteer, as far as work is given to them.
-    Worker = 7 "worker" Described,
+    Worker = 7 "worker" "workers" Described,
     /// Volunteers with a common skill.
-    Group = 8 "group" Described,
+    Group = 8 "group" "groups" Described,
     /// One call at a dwelling or organization.
-    Visit = 9 "visit" Fact,
+    Visit = 9 "visit" "visits" Fact,
     /// One check of an asset or place against a checklist.
-    Inspection = 10 "inspection" Fact,
+    Inspection = 10 "inspection" "inspections" Fact,
     /// Something residents ask for or complain of.
-    Request = 11 "request" Described,
+    Request = 11 "request" "requests" Described,
     /// An illegal structure, destroyed green, dumping.
-    Violation = 12 "violation" Described,
+    Violation = 12 "violation" "violations" Described,
     /// A recurrence rule on an asset.
-    Plan = 13 "plan" Described,
+    Plan = 13 "plan" "plans" Described,
     /// One thing due.
-    FollowUp = 14 "follow_up" Described,
+    FollowUp = 14 "follow_up" "follow_ups" Described,
     /// A household or group takes on a planting.
-    Adoption = 15 "adoption" Described,
+    Adoption = 15 "adoption" "adoptions" Described,
     /// A photo or file: what is known of it, not its bytes.
-    Attachment = 16 "attachment" Fact,
+    Attachment = 16 "attachment" "attachments" Fact,
     /// One version of a list of questions.
-    Checklist = 17 "checklist" Fixed,
+    Checklist = 17 "checklist" "checklists" Fixed,
     /// A word of a vocabulary: a category, a kind of violation, an outcome.
-    Term = 18 "term" Described,
+    Term = 18 "term" "terms" Described,
     /// Something that somebody should know: a reminder, an alert.
-    Notice = 19 "notice" Described,
+    Notice = 19 "notice" "notices" Described,
     /// Who is told when, in an area.
-    Policy = 20 "policy" Described,
+    Policy = 20 "policy" "policies" Described,
 }
 
 impl Kind {

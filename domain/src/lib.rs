@@ -7,6 +7,7 @@ pub mod access;
 pub mod attendance;
 pub mod body;
 pub mod clock;
+pub mod column;
 pub mod fold;
 pub mod follow_up;
 pub mod id;

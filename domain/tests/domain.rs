@@ -5,6 +5,7 @@ mod domain {
     mod attendance;
     mod check;
     mod clock;
+    mod column;
     mod every_interleaving;
     mod fold;
     mod follow_up;

@@ -1,6 +1,7 @@
 //! Rounds records places, things, services and requests; it is no tool for watching people.
 
 use super::sample::body;
+use rounds_domain::column::columns;
 use rounds_domain::{Body, Kind};
 use serde_json::Value;
 
@@ -132,4 +133,13 @@ fn the_only_mailboxes_are_an_organizations_and_those_of_two_functions() {
         (Kind::Policy, "supervisor_email"),
     ];
     assert_eq!(mailboxes, expected, "of an organization or a function, never of a person");
+}
+
+#[test]
+fn no_table_says_who_did_or_does_what() {
+    for &kind in Kind::ALL {
+        for column in columns(kind) {
+            assert!(!column.name.split('_').any(|word| word == "worker"), "{kind:?}.{}", column.name);
+        }
+    }
 }
