@@ -4,6 +4,7 @@ use crate::Error;
 use crate::postgres::PostgresTx;
 use crate::sqlite::SqliteTx;
 use crate::tx::Tx;
+use crate::view;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -138,6 +139,7 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
         )));
     }
     SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
+    view::complete_sqlite(&writer).await?;
     lock.unlock().map_err(unsuitable)?;
     let jobs = sqlite_pool(SQLITE_JOB_CONNECTIONS)
         // Not a sync per job: the sync with which the committer deletes a waiting job covers the job's row here, which
@@ -191,6 +193,7 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     connection.ping().await?;
     drop(connection);
     POSTGRES_MIGRATIONS.run(&pool).await.map_err(migration_error)?; // under an advisory lock
+    view::complete_postgres(&pool).await?;
     let jobs = PgPoolOptions::new()
         .max_connections(POSTGRES_JOB_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -21,11 +21,13 @@ mod nearby;
 mod postgres;
 mod reading;
 mod row;
+mod snapshot;
 mod sqlite;
 mod summing;
 mod timer;
 mod tx;
 mod verify;
+mod view;
 mod waiting;
 
 pub use agenda::{AgendaFilter, DueCount};
@@ -37,6 +39,7 @@ pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordF
 pub use freshness::Freshness;
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use summing::{DayPlace, Late, Sum, SumFilter};
+pub use snapshot::Snapshot;
 pub use timer::Timer;
 pub use verify::{Fault, Verified};
 

@@ -91,6 +91,18 @@ impl TestDatabase {
             Pool::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(&pool).await?,
         })
     }
+
+    /// The texts that a query answers, asked on a connection of the store.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn texts(&self, store: &Store, sql: &str) -> Result<Vec<String>, Error> {
+        let sql = AssertSqlSafe(sql.to_owned()); // the tests' own text
+        Ok(match store.pool() {
+            Pool::Sqlite(pool) => sqlx::query_scalar(sql).fetch_all(&pool).await?,
+            Pool::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(&pool).await?,
+        })
+    }
 }
 
 impl Drop for TestDatabase {

@@ -6,6 +6,7 @@ pub mod kill;
 mod mail;
 mod peer;
 mod server;
+mod whole;
 pub mod year;
 
 pub use act::{Act, new_id, visit};
@@ -13,6 +14,7 @@ pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase, assert_sound};
 pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
 pub use server::{TestClock, TestServer};
+pub use whole::{HARD_TEXT, MOMENT_MS, whole_body};
 
 /// Makes two tests of each function: one on SQLite, one on PostgreSQL, each with a database of its own.
 ///

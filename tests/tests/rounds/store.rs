@@ -13,6 +13,8 @@ mod opening;
 mod order;
 mod quarantine;
 mod sample;
+mod snapshot;
 mod tally;
 mod timer;
+mod view;
 mod watch;
