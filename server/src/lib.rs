@@ -12,6 +12,7 @@ pub mod demo;
 mod device_service;
 mod directory_service;
 pub mod error;
+pub mod export;
 mod history_service;
 pub mod import;
 pub mod limit;

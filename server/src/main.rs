@@ -32,6 +32,8 @@ enum Command {
     Code(command::code::Code),
     /// Import a register.
     Import(Box<command::import::Import>),
+    /// Export records as a table or a map.
+    Export(Box<command::export::ExportCommand>),
     /// See what plans would call for, and make plans for many things at once.
     Plan(Box<command::plan::PlanCommand>),
     /// Make a neighbourhood with a year behind it, to look at.
@@ -78,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Jobs(jobs) => jobs.run().await,
         Command::Code(code) => code.run().await,
         Command::Import(import) => import.run().await,
+        Command::Export(export) => export.run().await,
         Command::Plan(plan) => plan.run().await,
         Command::Demo(demo) => demo.run().await,
         Command::Device(device) => device.run().await,

@@ -38,8 +38,8 @@ pub use due::DueFilter;
 pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
 pub use freshness::Freshness;
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
-pub use summing::{DayPlace, Late, Sum, SumFilter};
 pub use snapshot::Snapshot;
+pub use summing::{DayPlace, Late, Sum, SumFilter};
 pub use timer::Timer;
 pub use verify::{Fault, Verified};
 

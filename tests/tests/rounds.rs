@@ -11,6 +11,7 @@ mod rounds {
     mod dashboard;
     mod demo;
     mod enrolment;
+    mod export;
     mod history;
     mod import;
     mod input;

@@ -1,19 +1,16 @@
 //! `rounds import`: a register into the database.
 
-use super::print::{self, hint};
+use super::print;
+use super::progress::Display;
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rounds_domain::Kind;
 use rounds_server::Clock;
-use rounds_server::import::{self, Bounds, Progress, Settings, Summary};
+use rounds_server::import::{self, Bounds, Settings, Summary};
 use std::fs::File;
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Rows between two lines that tell how far it is, where no bar can be drawn.
-const ROWS_PER_LINE: u64 = 10_000;
 
 /// Import a register: assets, places, organizations or workers from a file of comma-separated values.
 ///
@@ -116,9 +113,12 @@ impl Import {
         };
         let clock = Clock::system();
         let store = open(&self.database).await?;
-        let mut display = Display::new(length);
-        let result =
-            import::import(&store, &settings, file, report, &clock, |progress| display.show(progress)).await;
+        let mut display = Display::new(Some(length));
+        let result = import::import(&store, &settings, file, report, &clock, |progress| {
+            let message = format!("{} rows, {} rejected", progress.rows, progress.rejected);
+            display.show(progress.bytes, progress.rows, message);
+        })
+        .await;
         display.end();
         store.close().await;
         let summary = result.map_err(|error| match &error {
@@ -227,46 +227,5 @@ fn delimiter(text: &str) -> Result<u8, String> {
         b"tab" | b"\\t" => Ok(b'\t'),
         [byte] if byte.is_ascii() => Ok(*byte),
         _ => Err("one character, or tab".to_owned()),
-    }
-}
-
-/// A bar on a terminal, lines elsewhere.
-enum Display {
-    Bar(ProgressBar),
-    Lines { next: u64 },
-}
-
-impl Display {
-    fn new(length: u64) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self::Lines { next: ROWS_PER_LINE };
-        }
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} % {msg} ({eta} left)") {
-            bar.set_style(style);
-        }
-        Self::Bar(bar)
-    }
-
-    fn show(&mut self, progress: Progress) {
-        let message = format!("{} rows, {} rejected", progress.rows, progress.rejected);
-        match self {
-            Self::Bar(bar) => {
-                bar.set_position(progress.bytes);
-                bar.set_message(message);
-            }
-            Self::Lines { next } => {
-                if progress.rows >= *next {
-                    hint!("{message}");
-                    *next = progress.rows - progress.rows % ROWS_PER_LINE + ROWS_PER_LINE;
-                }
-            }
-        }
-    }
-
-    fn end(&self) {
-        if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
-        }
     }
 }
