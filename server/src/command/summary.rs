@@ -2,16 +2,23 @@
 
 use super::coordinate::{Line, SignIn, said};
 use super::print::lines;
+use super::with_causes;
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use rounds_domain::column::Form;
 use rounds_domain::{AreaId, Kind, Language};
 use rounds_proto::v1::summary_service_client::SummaryServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_proto::{kind_to_wire, record_from_wire, v1};
 use rounds_server::brief::{brief, completeness, period, summary_from_wire, warnings};
+use rounds_server::export::{Cell, Column, Table, TableFormat, TableWriter};
 use rounds_server::outline::{change, duration, number, outline, share};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Areas per page of a list.
@@ -26,9 +33,13 @@ pub(crate) struct Summary {
     sign_in: SignIn,
     #[command(flatten)]
     what: What,
-    /// How to print: a table for people, JSON for scripts, or a brief in Markdown to send on.
+    /// How to write it: a table for people, JSON for scripts, a brief in Markdown to send on, or a file for spreadsheets
+    /// and analyses.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// The file to write, which must not be there yet; standard output if not said.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 /// See a summary live: it is printed anew whenever something changed.
@@ -70,6 +81,9 @@ enum Format {
     Table,
     Json,
     Md,
+    Csv,
+    Xlsx,
+    Parquet,
 }
 
 fn language(text: &str) -> Result<Language, String> {
@@ -81,15 +95,71 @@ impl Summary {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let asking = Asking::of(&self.sign_in, &self.what).await?;
         let answer = asking.ask().await?;
-        let text = match self.format {
-            Format::Json => format!("{}\n", as_json(&answer)),
-            Format::Md if !self.sign_in.json => brief(&asking.name, &answer, self.what.language)?,
-            _ if self.sign_in.json => format!("{}\n", as_json(&answer)),
-            _ => table(&asking.name, &answer, self.what.language),
+        let format = if self.sign_in.json { Format::Json } else { self.format };
+        let language = self.what.language;
+        let content = match format {
+            Format::Table => table(&asking.name, &answer, language).into_bytes(),
+            Format::Json => format!("{}\n", as_json(&answer)).into_bytes(),
+            Format::Md => brief(&asking.name, &answer, language)?.into_bytes(),
+            Format::Csv => file(&answer, language, TableFormat::Csv { byte_order_mark: false })?,
+            Format::Xlsx => file(&answer, language, TableFormat::Xlsx)?,
+            Format::Parquet => file(&answer, language, TableFormat::Parquet)?,
         };
-        lines(format_args!("{text}"));
+        match (&self.out, std::str::from_utf8(&content)) {
+            (Some(path), _) => File::create_new(path)
+                .and_then(|mut out| out.write_all(&content))
+                .map_err(|error| format!("{}: {error}", path.display()))?,
+            (None, Ok(text)) => lines(format_args!("{text}")),
+            (None, Err(_)) => return Err("say with --out which file to write: it is no text".to_owned()),
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The figures and times as a table, a row each.
+fn file(answer: &v1::SummarizeResponse, language: Language, format: TableFormat) -> Result<Vec<u8>, String> {
+    let column = |name: &str, form| Column { name: name.to_owned(), form };
+    let columns = vec![
+        column("section", Form::Text),
+        column("label", Form::Text),
+        column("figure", Form::Text),
+        column("value", Form::Number),
+        column("before", Form::Number),
+        column("of", Form::Number),
+        column("median_hours", Form::Number),
+        column("p90_hours", Form::Number),
+    ];
+    let zone = TimeZone::get(&answer.time_zone).unwrap_or(TimeZone::UTC);
+    let name = format!("{} {}", answer.first, answer.last);
+    let table = Table { name, columns, zone, written_ms: answer.as_of_ms };
+    let names: BTreeMap<String, String> = answer.names.clone().into_iter().collect();
+    let summary = summary_from_wire(answer.summary.clone().unwrap_or_default());
+    let hours = |ms: i64| Cell::Number(ms as f64 / 3_600_000.0);
+    let some = |value: Option<f64>| value.map_or(Cell::Empty, Cell::Number);
+    let mut content = Vec::new();
+    let write = || {
+        let mut writer = TableWriter::begin(table, format, &mut content)?;
+        for section in outline(&summary, &names, language) {
+            let text = |text: &str| Cell::Text(text.to_owned());
+            for row in &section.rows {
+                let figure = &row.figure;
+                let value = Cell::Number(figure.value);
+                let cells = [text(&section.title), text(&row.label), text(&figure.name), value];
+                let more = [some(figure.before), some(figure.of), Cell::Empty, Cell::Empty];
+                writer.row(&[&cells[..], &more[..]].concat())?;
+            }
+            for time in &section.times {
+                let spread = &time.spread;
+                let value = Cell::Number(spread.count as f64);
+                let cells = [text(&section.title), text(&time.label), text(&spread.name), value];
+                let more = [Cell::Empty, Cell::Empty, hours(spread.median_ms), hours(spread.p90_ms)];
+                writer.row(&[&cells[..], &more[..]].concat())?;
+            }
+        }
+        writer.end()
+    };
+    write().map_err(|error: rounds_server::export::Error| with_causes(&error))?;
+    Ok(content)
 }
 
 impl Top {

@@ -111,7 +111,8 @@ async fn label(reader: &Reader, figure: &str) -> Result<String, Error> {
     let sections = outline(&summary, &names, reader.language);
     let found = sections.iter().find_map(|section| {
         let row = section.rows.iter().find(|row| row.figure.name == figure)?;
-        Some(format!("{}: {}", section.title, row.label))
+        let is_whole = section.title == row.label;
+        Some(if is_whole { row.label.clone() } else { format!("{}: {}", section.title, row.label) })
     });
     Ok(found.unwrap_or_else(|| figure.to_owned()))
 }

@@ -44,9 +44,9 @@ fn draw(svg: &mut String, bars: &[Bar]) -> Result<(), Box<dyn std::error::Error>
         .margin(4)
         .margin_right(12)
         .x_label_area_size(24)
-        .y_label_area_size(44)
+        .y_label_area_size(48)
         .build_cartesian_2d(0.0..count, 0.0..highest * 1.05)?;
-    let font = ("sans-serif", 12).into_font().color(&INK);
+    let font = ("sans-serif", 14).into_font().color(&INK);
     let label = |x: &f64| {
         // A mark between two bars has no label.
         let is_middle = (x.fract() - 0.5).abs() < 0.01;
