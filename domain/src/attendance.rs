@@ -8,7 +8,8 @@
 use crate::id::{AreaId, RecordId};
 use crate::kind::Kind;
 use crate::record::Record;
-use crate::tally::{Tallies, TallyKey, Unit, add, local_day};
+use crate::recurrence::local_day;
+use crate::tally::{Tallies, TallyKey, Unit, add, part};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,11 +38,11 @@ pub struct Attended {
 pub fn attended(record: &Record, zone: &TimeZone) -> Option<(Attended, Date)> {
     let work = match record.kind {
         _ if record.deleted.is_some() => return None,
-        Kind::Visit if record.text("outcome") == MET => MET,
-        Kind::Inspection if !record.text("sort").is_empty() => record.text("sort"),
+        Kind::Visit if record.text("outcome") == MET => MET.to_owned(),
+        Kind::Inspection if !record.text("sort").is_empty() => part(record.text("sort")),
         _ => return None,
     };
-    let attended = Attended { area: record.area, subject: record.subject()?, work: work.to_owned() };
+    let attended = Attended { area: record.area, subject: record.subject()?, work };
     Some((attended, local_day(record.created.at_ms, zone)))
 }
 

@@ -15,6 +15,7 @@
 //! | `follow_up/overdue`, `follow_up/overdue/WORD` | open ones that were due before today, whatever the period |
 
 use crate::attendance::MET;
+use crate::id::RecordId;
 use crate::kind::Kind;
 use crate::record::Record;
 use crate::tally::{QUANTITY_PARTS, bucket_range, contribution, due_state, is_within};
@@ -215,6 +216,80 @@ pub fn summarize(now: &Counted, before: Option<&Counted>) -> Summary {
         }
     });
     Summary { figures: figures.collect(), spreads: spreads(now, before) }
+}
+
+/// How complete what is known of some areas is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Freshness {
+    /// Phones of the field that serve one of the areas and were not revoked.
+    pub devices: i64,
+    /// Those of them that were not heard of for [`Freshness::silent_hours`].
+    pub silent_devices: i64,
+    /// After how many hours a phone that was not heard of is silent.
+    pub silent_hours: i32,
+    /// Ops that phones said to hold still when they called last.
+    pub unsent_ops: i64,
+    /// When the last of them called, in ms since 1970 UTC; 0 if none ever did.
+    pub heard_ms: i64,
+    /// Ops that wait in quarantine.
+    pub quarantined_ops: i64,
+    /// Records with disputes.
+    pub disputed_records: i64,
+}
+
+/// Ops that happened on one day and were received on a later one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Late {
+    /// The local day on which they happened.
+    pub day: Date,
+    /// How many.
+    pub ops: i64,
+    /// When the last of them was received, in ms since 1970 UTC.
+    pub received_ms: i64,
+}
+
+/// What a partner promised, and how far it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Progress {
+    /// The commitment.
+    pub commitment: RecordId,
+    /// Who promised.
+    pub organization: Option<RecordId>,
+    /// What for.
+    pub goal: String,
+    /// How much.
+    pub quantity: f64,
+    /// Of what.
+    pub unit: String,
+    /// Until when, as an ISO date; empty if it does not say.
+    pub due: String,
+    /// How much was done by the end of the period.
+    pub done: f64,
+}
+
+/// A summary, and what one has to know to read it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Report {
+    /// The period.
+    pub period: Period,
+    /// The period that it is compared with.
+    pub before: Period,
+    /// The IANA name of the time zone whose days these are.
+    pub time_zone: String,
+    /// When it was computed, in ms since 1970 UTC.
+    pub as_of_ms: i64,
+    /// The figures.
+    pub summary: Summary,
+    /// The parts, by area or first day.
+    pub parts: Vec<(String, Summary)>,
+    /// How complete it is.
+    pub freshness: Freshness,
+    /// What came late to the period or the one before.
+    pub late: Vec<Late>,
+    /// What partners promised, and how far it is.
+    pub commitments: Vec<Progress>,
+    /// Names of what figures and parts name by their ids.
+    pub names: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Default)]

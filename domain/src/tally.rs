@@ -28,6 +28,7 @@
 use crate::id::AreaId;
 use crate::kind::Kind;
 use crate::record::{Record, Standing, StepTaken};
+use crate::recurrence::local_day;
 use crate::status::stages;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -35,6 +36,11 @@ use std::collections::BTreeMap;
 
 /// Goes up with each change of what records contribute: a database that was counted by another is counted again.
 pub const VERSION: u32 = 1;
+
+/// A word of a record as a part of a measure: a slash in it would make two parts.
+pub(crate) fn part(word: &str) -> String {
+    word.replace('/', "\u{2215}")
+}
 
 /// Stages whose times from the beginning are measured.
 pub const TIMED_REQUEST_STAGES: [&str; 3] = ["referred", "resolved", "verified"];
@@ -131,13 +137,13 @@ pub fn contribution(record: &Record, zone: &TimeZone) -> Option<Contribution> {
     let mut add = |measure: String, count: i64| measures.push((measure, count));
     match record.kind {
         Kind::Visit => {
-            add(format!("visit/outcome/{}", record.text("outcome")), 1);
+            add(format!("visit/outcome/{}", part(record.text("outcome"))), 1);
             if let Some(worker) = record.created.worker {
                 add(format!("worker/{worker}/visit"), 1);
             }
         }
         Kind::Inspection => {
-            add(format!("inspection/result/{}", record.text("result")), 1);
+            add(format!("inspection/result/{}", part(record.text("result"))), 1);
             if let Some(worker) = record.created.worker {
                 add(format!("worker/{worker}/inspection"), 1);
             }
@@ -146,8 +152,8 @@ pub fn contribution(record: &Record, zone: &TimeZone) -> Option<Contribution> {
             }
         }
         Kind::Request => {
-            add(format!("request/category/{}", record.text("category")), 1);
-            add(format!("request/channel/{}", record.text("channel")), 1);
+            add(format!("request/category/{}", part(record.text("category"))), 1);
+            add(format!("request/channel/{}", part(record.text("channel"))), 1);
             staged(record, "request", &TIMED_REQUEST_STAGES, &mut add);
             if let Some(organization) = record.reference("referred_to") {
                 add(format!("request/organization/{organization}/status/{}", record.status), 1);
@@ -158,13 +164,13 @@ pub fn contribution(record: &Record, zone: &TimeZone) -> Option<Contribution> {
             }
         }
         Kind::Violation => {
-            add(format!("violation/sort/{}", record.text("sort")), 1);
+            add(format!("violation/sort/{}", part(record.text("sort"))), 1);
             staged(record, "violation", &TIMED_VIOLATION_STAGES, &mut add);
         }
         Kind::FollowUp => {
             at_ms = due_ms(record);
             let state = due_state(record);
-            add(format!("follow_up/sort/{}/{state}", record.text("sort")), 1);
+            add(format!("follow_up/sort/{}/{state}", part(record.text("sort"))), 1);
             for who in ["group", "organization"] {
                 if let Some(id) = record.reference(who) {
                     add(format!("follow_up/{who}/{id}/{state}"), 1);
@@ -182,10 +188,10 @@ pub fn contribution(record: &Record, zone: &TimeZone) -> Option<Contribution> {
             at_ms = moment(record, "at_ms").unwrap_or(at_ms);
             add(format!("alert/{sort}"), 1);
         }
-        Kind::Place => add(format!("place/{}", record.text("sort")), 1),
-        Kind::Asset => add(format!("asset/{}", record.text("sort")), 1),
+        Kind::Place => add(format!("place/{}", part(record.text("sort"))), 1),
+        Kind::Asset => add(format!("asset/{}", part(record.text("sort"))), 1),
         Kind::Plan => {
-            let sort = record.text("sort");
+            let sort = part(record.text("sort"));
             match record.fields.get("gap_days_max").and_then(serde_json::Value::as_u64) {
                 Some(days) => add(format!("plan/{sort}/gap/{days}"), 1),
                 None => add(format!("plan/{sort}"), 1),
@@ -313,10 +319,4 @@ fn bucket_start(bucket: u32) -> i64 {
     let (doublings, step) = ((bucket - 16) / BUCKET_STEPS + 4, (bucket - 16) % BUCKET_STEPS);
     let minutes = i64::from(BUCKET_STEPS + step).checked_shl(doublings - 3).unwrap_or(i64::MAX / MINUTE_MS);
     minutes.saturating_mul(MINUTE_MS)
-}
-
-/// The local day of a moment.
-pub fn local_day(at_ms: i64, zone: &TimeZone) -> Date {
-    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH); // corrected, so in range
-    zone.to_datetime(at).date()
 }

@@ -6,6 +6,7 @@
 mod body;
 mod op;
 mod record;
+mod summary;
 mod verdict;
 mod word;
 
@@ -14,6 +15,7 @@ pub use op::{decode_op, encode_op, op_from_wire, op_to_wire};
 /// The well-known types that messages use.
 pub use prost_types;
 pub use record::{record_from_wire, record_to_wire};
+pub use summary::{report_from_wire, report_to_wire};
 pub use verdict::{verdict_from_wire, verdict_to_wire};
 pub use word::{
     clock_from_wire, clock_to_wire, id_from_wire, kind_from_wire, kind_to_wire, role_from_wire, role_to_wire,

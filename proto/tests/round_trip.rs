@@ -343,3 +343,52 @@ fn a_sealed_op_has_the_bytes_of_the_op() {
     let sealed = v1::SealedOp { seq: 1, followed_by: 0, op: op.clone().into() };
     assert_eq!(sealed.encode_to_vec(), [&[0x08, 1, 0x1a, 3][..], &op].concat());
 }
+
+#[test]
+fn a_summary_comes_back_as_it_was_sent() {
+    use rounds_domain::summary::{Figure, Freshness, Late, Period, Progress, Report, Spread, Summary};
+    let id = RecordId(uuid::Uuid::from_u128(7));
+    let day = |day| jiff::civil::date(2026, 11, day);
+    let figure = Figure { name: "visit".to_owned(), value: 7.5, before: Some(6.0), of: Some(9.0) };
+    let spread = Spread {
+        name: "request/time_to/resolved".to_owned(),
+        count: 3,
+        median_ms: 4,
+        p90_ms: 5,
+        median_before_ms: Some(6),
+    };
+    let summary = Summary { figures: vec![figure], spreads: vec![spread] };
+    let progress = Progress {
+        commitment: id,
+        organization: Some(id),
+        goal: "Flowers".to_owned(),
+        quantity: 1_000.0,
+        unit: "pots".to_owned(),
+        due: "2026-12-31".to_owned(),
+        done: 12.5,
+    };
+    let report = Report {
+        period: Period { first: day(16), last: day(22) },
+        before: Period { first: day(9), last: day(15) },
+        time_zone: "Asia/Shanghai".to_owned(),
+        as_of_ms: 1,
+        parts: vec![("2026-11-16".to_owned(), summary.clone())],
+        summary,
+        freshness: Freshness {
+            devices: 1,
+            silent_devices: 2,
+            silent_hours: 3,
+            unsent_ops: 4,
+            heard_ms: 5,
+            quarantined_ops: 6,
+            disputed_records: 7,
+        },
+        late: vec![Late { day: day(17), ops: 8, received_ms: 9 }],
+        commitments: vec![progress],
+        names: [(id.to_string(), "School".to_owned())].into(),
+    };
+    assert_eq!(report_from_wire(report_to_wire(report.clone())).as_ref(), Ok(&report));
+    let mut wrong = report_to_wire(report);
+    wrong.last = "tomorrow".to_owned();
+    assert!(report_from_wire(wrong).unwrap_err().detail.starts_with("last: "));
+}

@@ -1,62 +1,38 @@
 //! The brief: a summary as a page of Markdown, ready to send.
 
-use crate::outline::{Section, change, duration, number, outline, share};
+use crate::outline::{Section, change, number, outline, share};
+use crate::partner::duration;
 use askama::Template;
 use jiff::tz::TimeZone;
 use rounds_domain::Language;
-use rounds_domain::summary::{Figure, Spread, Summary};
-use rounds_proto::v1;
-use std::collections::BTreeMap;
-
-/// The figures of a summary that came over the wire.
-pub fn summary_from_wire(summary: v1::Summary) -> Summary {
-    let figure = |figure: v1::Figure| Figure {
-        name: figure.name,
-        value: figure.value,
-        before: figure.before,
-        of: figure.of,
-    };
-    let spread = |spread: v1::Spread| Spread {
-        name: spread.name,
-        count: spread.count,
-        median_ms: spread.median_ms,
-        p90_ms: spread.p90_ms,
-        median_before_ms: spread.median_before_ms,
-    };
-    Summary {
-        figures: summary.figures.into_iter().map(figure).collect(),
-        spreads: summary.spreads.into_iter().map(spread).collect(),
-    }
-}
+use rounds_domain::summary::{Period, Progress, Report};
 
 /// Writes the brief of an area. What comes from records is quoted, so that it cannot change the page.
 ///
 /// # Errors
 /// When the template cannot be filled in, which is a fault in this program.
-pub fn brief(area: &str, answer: &v1::SummarizeResponse, language: Language) -> Result<String, String> {
-    let names: BTreeMap<String, String> = answer.names.clone().into_iter().collect();
-    let summary = summary_from_wire(answer.summary.clone().unwrap_or_default());
-    let sections = outline(&summary, &names, language);
+pub fn brief(area: &str, report: &Report, language: Language) -> Result<String, String> {
+    let sections = outline(&report.summary, &report.names, language);
     let of = |texts: [&str; 3]| language.of(texts).to_owned();
     let page = Page {
         title: match language {
             Language::English => format!("Brief: {}", quoted(area)),
             _ => format!("{}{}", quoted(area), language.of(["", "工作简报", "工作簡報"])),
         },
-        period: period(answer, language),
-        complete: completeness(answer, language),
-        warnings: warnings(answer, language),
+        period: period(report, language),
+        complete: completeness(report, language),
+        warnings: warnings(report, language),
         sections: sections
             .iter()
             .filter(|section| section.key != "commitment")
             .map(section_text(language))
             .collect(),
-        commitments: answer
+        commitments: report
             .commitments
             .iter()
             .map(|commitment| CommitmentText {
                 goal: quoted(&commitment.goal),
-                partner: quoted(names.get(&commitment.organization).map_or("", String::as_str)),
+                partner: quoted(&partner(report, commitment)),
                 done: number(commitment.done),
                 promised: format!("{} {}", number(commitment.quantity), quoted(&commitment.unit)),
                 due: commitment.due.clone(),
@@ -89,8 +65,9 @@ pub fn brief(area: &str, answer: &v1::SummarizeResponse, language: Language) -> 
 }
 
 /// From which day to which, and what it is compared with.
-pub fn period(answer: &v1::SummarizeResponse, language: Language) -> String {
-    let v1::SummarizeResponse { first, last, before_first, before_last, time_zone, .. } = answer;
+pub fn period(report: &Report, language: Language) -> String {
+    let Report { period: Period { first, last }, before, time_zone, .. } = report;
+    let (before_first, before_last) = (before.first, before.last);
     match language {
         Language::English => {
             format!("{first} to {last}, against {before_first} to {before_last} ({time_zone})")
@@ -105,14 +82,14 @@ pub fn period(answer: &v1::SummarizeResponse, language: Language) -> String {
 }
 
 /// How complete the summary is.
-pub fn completeness(answer: &v1::SummarizeResponse, language: Language) -> String {
-    let zone = TimeZone::get(&answer.time_zone).unwrap_or(TimeZone::UTC);
+pub fn completeness(report: &Report, language: Language) -> String {
+    let zone = TimeZone::get(&report.time_zone).unwrap_or(TimeZone::UTC);
     let moment = |ms: i64| match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
         Err(_) => String::new(),
     };
-    let as_of = moment(answer.as_of_ms);
-    let freshness = answer.freshness.clone().unwrap_or_default();
+    let as_of = moment(report.as_of_ms);
+    let freshness = report.freshness;
     let heard = freshness.devices - freshness.silent_devices;
     let (all, hours) = (freshness.devices, freshness.silent_hours);
     match language {
@@ -128,9 +105,15 @@ pub fn completeness(answer: &v1::SummarizeResponse, language: Language) -> Strin
     }
 }
 
+/// Who made a commitment; empty if it does not say.
+pub fn partner(report: &Report, progress: &Progress) -> String {
+    let organization = progress.organization.map(|id| id.to_string()).unwrap_or_default();
+    report.names.get(&organization).cloned().unwrap_or_default()
+}
+
 /// What a reader has to know before trusting the figures.
-pub fn warnings(answer: &v1::SummarizeResponse, language: Language) -> Vec<String> {
-    let freshness = answer.freshness.clone().unwrap_or_default();
+pub fn warnings(report: &Report, language: Language) -> Vec<String> {
+    let freshness = report.freshness;
     let mut warnings = Vec::new();
     let mut warn = |count: i64, texts: [&str; 3]| {
         if count > 0 {
@@ -157,13 +140,12 @@ pub fn warnings(answer: &v1::SummarizeResponse, language: Language) -> Vec<Strin
         freshness.disputed_records,
         ["{} records have conflicts.", "{} 条记录存在冲突。", "{} 筆記錄存在衝突。"],
     );
-    let is_within = |day: &str, first: &str, last: &str| first <= day && day <= last;
-    let late = |first: &str, last: &str| -> i64 {
-        let days = freshness.late.iter().filter(|late| is_within(&late.day, first, last));
+    let late = |period: Period| -> i64 {
+        let days = report.late.iter().filter(|late| (period.first..=period.last).contains(&late.day));
         days.map(|late| late.ops).sum()
     };
     warn(
-        late(&answer.first, &answer.last),
+        late(report.period),
         [
             "{} entries of this period came on a later day than their own and restated it.",
             "本期有 {} 条记录于事后上传，数据已相应更正。",
@@ -171,7 +153,7 @@ pub fn warnings(answer: &v1::SummarizeResponse, language: Language) -> Vec<Strin
         ],
     );
     warn(
-        late(&answer.before_first, &answer.before_last),
+        late(report.before),
         [
             "{} entries of the period before came late and restated it.",
             "上期有 {} 条记录于事后上传，数据已相应更正。",
@@ -261,8 +243,8 @@ fn section_text(language: Language) -> impl Fn(&Section) -> SectionText {
             .map(|time| TimeText {
                 label: quoted(&time.label),
                 count: time.spread.count,
-                median: duration(time.spread.median_ms, language),
-                p90: duration(time.spread.p90_ms, language),
+                median: duration(language, time.spread.median_ms),
+                p90: duration(language, time.spread.p90_ms),
             })
             .collect(),
     }
@@ -287,50 +269,54 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::civil::date;
+    use rounds_domain::summary::{Figure, Freshness, Late, Spread, Summary};
+    use std::collections::BTreeMap;
 
-    fn answer() -> v1::SummarizeResponse {
-        let figure = |name: &str, value, before| v1::Figure {
+    fn report() -> Report {
+        let figure = |name: &str, value, before| Figure {
             name: name.to_owned(),
             value,
             before: Some(before),
             of: None,
         };
-        v1::SummarizeResponse {
-            first: "2026-11-16".to_owned(),
-            last: "2026-11-22".to_owned(),
-            before_first: "2026-11-09".to_owned(),
-            before_last: "2026-11-15".to_owned(),
+        let time = Spread {
+            name: "request/time_to/resolved".to_owned(),
+            count: 3,
+            median_ms: 26 * 3_600_000,
+            p90_ms: 90 * 60_000,
+            median_before_ms: None,
+        };
+        Report {
+            period: Period { first: date(2026, 11, 16), last: date(2026, 11, 22) },
+            before: Period { first: date(2026, 11, 9), last: date(2026, 11, 15) },
             time_zone: "Asia/Shanghai".to_owned(),
             as_of_ms: 1_795_334_400_000,
-            summary: Some(v1::Summary {
+            summary: Summary {
                 figures: vec![
                     figure("visit", 7.0, 5.0),
                     figure("visit/outcome/met", 5.0, 5.0),
                     figure("request/category/water", 2.0, 3.0),
                 ],
-                spreads: vec![v1::Spread {
-                    name: "request/time_to/resolved".to_owned(),
-                    count: 3,
-                    median_ms: 26 * 3_600_000,
-                    p90_ms: 90 * 60_000,
-                    median_before_ms: None,
-                }],
-            }),
-            freshness: Some(v1::SummaryFreshness {
+                spreads: vec![time],
+            },
+            parts: Vec::new(),
+            freshness: Freshness {
                 devices: 4,
                 silent_devices: 1,
                 silent_hours: 24,
                 quarantined_ops: 2,
-                late: vec![v1::LateDay { day: "2026-11-13".to_owned(), ops: 6, received_ms: 0 }],
-                ..v1::SummaryFreshness::default()
-            }),
-            ..v1::SummarizeResponse::default()
+                ..Freshness::default()
+            },
+            late: vec![Late { day: date(2026, 11, 13), ops: 6, received_ms: 0 }],
+            commitments: Vec::new(),
+            names: BTreeMap::new(),
         }
     }
 
     #[test]
     fn a_brief_says_what_changed_how_long_things_took_and_how_complete_it_is() {
-        let brief = brief("East *Lake*", &answer(), Language::English).unwrap();
+        let brief = brief("East *Lake*", &report(), Language::English).unwrap();
         for line in [
             "# Brief: East \\*Lake\\*",
             "2026-11-16 to 2026-11-22, against 2026-11-09 to 2026-11-15 (Asia/Shanghai)",
@@ -352,7 +338,7 @@ mod tests {
             (Language::SimplifiedChinese, ["东湖工作简报", "走访次数", "供水", "2 条记录待审"]),
             (Language::TraditionalChinese, ["东湖工作簡報", "走訪次數", "供水", "2 筆記錄待審"]),
         ] {
-            let brief = brief("东湖", &answer(), language).unwrap();
+            let brief = brief("东湖", &report(), language).unwrap();
             for word in words {
                 assert!(brief.contains(word), "no {word} in\n{brief}");
             }

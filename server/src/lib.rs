@@ -32,5 +32,6 @@ mod web;
 
 pub use calendar::calendar_path;
 pub use clock::Clock;
+pub use partner::duration;
 pub use secret::Random;
 pub use serve::{Config, ServeError, Serving, Tls, serve};

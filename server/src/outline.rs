@@ -194,7 +194,11 @@ impl Writer<'_> {
         ] {
             rows.push(self.say(label, &format!("follow_up/{state}"), true));
         }
-        rows.push(self.say(["Overdue now", "当前逾期", "目前逾期"], "follow_up/overdue", false));
+        rows.push(self.say(
+            ["Overdue since before today", "今日之前到期未完成", "今日之前到期未完成"],
+            "follow_up/overdue",
+            false,
+        ));
         rows.extend(self.parts("follow_up/overdue", |sort| self.language.work(sort).to_owned()));
         for alert in ALERTS {
             rows.push(self.row(self.language.notice(alert), &format!("alert/{alert}"), false));
@@ -312,17 +316,5 @@ pub fn share(figure: &Figure) -> String {
     match figure.of {
         Some(of) if of > 0.0 => format!("{:.0} %", figure.value / of * 100.0),
         _ => String::new(),
-    }
-}
-
-/// A time as people read it, in the two largest units.
-pub fn duration(ms: i64, language: Language) -> String {
-    let minutes = ms / 60_000;
-    let (days, hours, minutes) = (minutes / 1_440, minutes / 60 % 24, minutes % 60);
-    let [d, h, m] = language.of([[" d", " h", " min"], ["天", "小时", "分钟"], ["天", "小時", "分鐘"]]);
-    match (days, hours) {
-        (0, 0) => format!("{minutes}{m}"),
-        (0, hours) => format!("{hours}{h} {minutes}{m}"),
-        (days, hours) => format!("{days}{d} {hours}{h}"),
     }
 }

@@ -433,7 +433,7 @@ fn history(
 }
 
 /// A length of time in its two largest units.
-pub(crate) fn duration(language: Language, ms: i64) -> String {
+pub fn duration(language: Language, ms: i64) -> String {
     let words = words(language);
     let (days, hours, minutes) = (ms / DAY_MS, ms % DAY_MS / HOUR_MS, ms % HOUR_MS / MINUTE_MS);
     let parts = [(days, words.days), (hours, words.hours), (minutes, words.minutes)];

@@ -7,13 +7,16 @@ use crate::shared::Shared;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rounds_domain::attendance::{GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, different, months_between};
-use rounds_domain::summary::{Behind, Counted, Period, Summary, behind, is_behind, summarize};
-use rounds_domain::tally::{EVER, Unit, local_day};
+use rounds_domain::recurrence::{day_start_ms, days_later, local_day};
+use rounds_domain::summary::{
+    Behind, Counted, NOT_REACHED_DAYS, Period, Progress, Report, Summary, behind, is_behind, summarize,
+};
+use rounds_domain::tally::{EVER, Unit};
 use rounds_domain::{AreaId, Body, Kind, Record, RecordId};
-use rounds_store::{Caller, Freshness, Late, Numbered, RecordFilter, Store, SumFilter};
+use rounds_proto::{id_from_wire, v1};
+use rounds_store::{Caller, Numbered, RecordFilter, Store, SumFilter};
 use std::collections::{BTreeMap, BTreeSet};
 
-const HOUR_MS: i64 = 3_600_000;
 /// The last day of all.
 const FAR: Date = Date::constant(9999, 12, 31);
 
@@ -24,12 +27,30 @@ pub(crate) enum Division {
     None,
     /// The areas directly below.
     Area,
-    /// Days,
+    /// Times.
+    Time(TimeUnit),
+}
+
+/// How long the parts of a period are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TimeUnit {
+    /// A day.
     Day,
-    /// weeks from Monday,
+    /// A week, from Monday.
     Week,
-    /// or months.
+    /// A month.
     Month,
+}
+
+impl TimeUnit {
+    /// The name of such a period.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
 }
 
 /// Which areas and days somebody asks about. Made by [`Shared::ground`].
@@ -41,8 +62,6 @@ pub(crate) struct Ground {
     pub(crate) areas: Vec<AreaId>,
     /// Whose days count.
     pub(crate) zone: TimeZone,
-    /// The IANA name of the time zone.
-    pub(crate) zone_name: String,
     /// The day that it is now.
     pub(crate) today: Date,
     /// The period.
@@ -51,84 +70,28 @@ pub(crate) struct Ground {
     pub(crate) not_reached_days: i64,
 }
 
-/// A summary, and what one has to know to read it.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    /// The period that it is compared with.
-    pub(crate) before: Period,
-    /// When it was computed, in ms since 1970 UTC.
-    pub(crate) as_of_ms: i64,
-    /// The figures.
-    pub(crate) summary: Summary,
-    /// The parts, by area or first day.
-    pub(crate) parts: Vec<(String, Summary)>,
-    /// How complete it is.
-    pub(crate) freshness: Freshness,
-    /// What came late to the period or the one before.
-    pub(crate) late: Vec<Late>,
-    /// What partners promised, and how far it is.
-    pub(crate) commitments: Vec<Commitment>,
-    /// Names of what figures and parts name by their ids.
-    pub(crate) names: BTreeMap<String, String>,
-}
-
-/// What a partner promised, and how far it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Commitment {
-    /// Its record.
-    pub(crate) id: RecordId,
-    /// Who promised.
-    pub(crate) organization: Option<RecordId>,
-    /// What for.
-    pub(crate) goal: String,
-    /// How much.
-    pub(crate) quantity: f64,
-    /// Of what.
-    pub(crate) unit: String,
-    /// Until when, as an ISO date.
-    pub(crate) due: String,
-    /// How much was done by the end of the period.
-    pub(crate) done: f64,
-}
-
-/// How somebody says which period.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Said<'a> {
-    /// `week`; empty for the days.
-    pub(crate) period: &'a str,
-    /// A day in the named period; empty for today.
-    pub(crate) day: &'a str,
-    /// The first day.
-    pub(crate) first: &'a str,
-    /// The last day.
-    pub(crate) last: &'a str,
-    /// After how many days a dwelling counts as not reached; 0 for the usual.
-    pub(crate) not_reached_days: i32,
-}
-
-impl Said<'_> {
-    fn period(&self, today: Date) -> Result<Period, Error> {
-        let date = |field: &str, text: &str| {
-            text.parse::<Date>().map_err(|_| Error::invalid(field, "is no date: write it as 2026-11-22"))
-        };
-        match (self.period, self.first, self.last) {
-            ("", "", "") => Period::named("week", today).map_err(|what| Error::invalid("period", &what)),
-            ("", first, last) => Period::range(date("first", first)?, date("last", last)?)
-                .map_err(|what| Error::invalid("last", &what)),
-            (name, "", "") => {
-                let day = if self.day.is_empty() { today } else { date("day", self.day)? };
-                Period::named(name, day).map_err(|what| Error::invalid("period", &what))
-            }
-            _ => Err(Error::invalid("period", "give a period, or the first and last day, not both")),
+/// Reads which period somebody asks for.
+fn period(scope: &v1::SummaryScope, today: Date) -> Result<Period, Error> {
+    let date = |field: &str, text: &str| {
+        text.parse::<Date>().map_err(|_| Error::invalid(field, "is no date: write it as 2026-11-22"))
+    };
+    match (scope.period.as_str(), scope.first.as_str(), scope.last.as_str()) {
+        ("", "", "") => Period::named("week", today).map_err(|what| Error::invalid("scope.period", &what)),
+        ("", first, last) => Period::range(date("scope.first", first)?, date("scope.last", last)?)
+            .map_err(|what| Error::invalid("scope.last", &what)),
+        (name, "", "") => {
+            let day = if scope.day.is_empty() { today } else { date("scope.day", &scope.day)? };
+            Period::named(name, day).map_err(|what| Error::invalid("scope.period", &what))
         }
+        _ => Err(Error::invalid("scope.period", "give a period, or the first and last day, not both")),
     }
+}
 
-    fn not_reached_days(&self) -> Result<i64, Error> {
-        match self.not_reached_days {
-            0 => Ok(rounds_domain::summary::NOT_REACHED_DAYS),
-            days @ 1.. => Ok(days.into()),
-            _ => Err(Error::invalid("not_reached_days", "must not be negative; 0 means 90")),
-        }
+fn not_reached_days(scope: &v1::SummaryScope) -> Result<i64, Error> {
+    match scope.not_reached_days {
+        0 => Ok(NOT_REACHED_DAYS),
+        days @ 1.. => Ok(days.into()),
+        _ => Err(Error::invalid("scope.not_reached_days", "must not be negative; 0 means 90")),
     }
 }
 
@@ -137,13 +100,12 @@ impl Shared {
     ///
     /// # Errors
     /// `NOT_FOUND` for an area that is not the caller's, `FORBIDDEN` for partners, and what is wrong with the period.
-    pub(crate) async fn ground(
-        &self,
-        caller: &Caller,
-        area: Option<AreaId>,
-        said: Said<'_>,
-    ) -> Result<Ground, Error> {
+    pub(crate) async fn ground(&self, caller: &Caller, scope: &v1::SummaryScope) -> Result<Ground, Error> {
         access::not_partner(caller, "read summaries")?;
+        let area: Option<AreaId> = match scope.area.as_str() {
+            "" => None,
+            area => Some(id_from_wire("scope.area", area)?),
+        };
         let own = access::own_areas(caller);
         let areas = match area {
             Some(area) => self.narrowed(own, area, true).await?,
@@ -154,12 +116,12 @@ impl Shared {
             Some(area) => self.store.time_zone(area).await?,
             None => None,
         };
-        let zone_name = zone_name.unwrap_or_else(|| "UTC".to_owned());
-        let zone = TimeZone::get(&zone_name).unwrap_or(TimeZone::UTC); // it was checked when the area was made
+        // It was checked when the area was made.
+        let zone = zone_name.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC);
         let today = local_day(self.clock.now_ms(), &zone);
-        let period = said.period(today)?;
-        let not_reached_days = said.not_reached_days()?;
-        Ok(Ground { area, areas, zone, zone_name, today, period, not_reached_days })
+        let period = period(scope, today)?;
+        let not_reached_days = not_reached_days(scope)?;
+        Ok(Ground { area, areas, zone, today, period, not_reached_days })
     }
 
     /// The summary of some ground. `since_ms` is from when on late arrivals are told; with a worker, only what that
@@ -174,7 +136,7 @@ impl Shared {
         division: Division,
         since_ms: i64,
         worker: Option<RecordId>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Report, Error> {
         if worker.is_some() && worker != caller.device.worker {
             access::coordinates(caller, "read the figures of another worker")?;
         }
@@ -192,10 +154,9 @@ impl Shared {
                 }
                 parts
             }
-            Division::Day | Division::Week | Division::Month => counting.over_time(division).await?,
+            Division::Time(unit) => counting.over_time(unit).await?,
         };
-        let silent_since_ms = now_ms - i64::from(SILENT_HOURS) * HOUR_MS;
-        let freshness = self.store.freshness(&ground.areas, silent_since_ms).await?;
+        let freshness = self.store.freshness(&ground.areas, now_ms, SILENT_HOURS).await?;
         let days = (before.first.min(ground.period.first), ground.period.last);
         let late = self.store.late_arrivals(&ground.areas, days, since_ms).await?;
         let commitments = match worker {
@@ -203,7 +164,30 @@ impl Shared {
             None => self.commitments(ground, &summary).await?,
         };
         let names = self.names(&summary, &parts, &commitments).await?;
-        Ok(Answer { before, as_of_ms: now_ms, summary, parts, freshness, late, commitments, names })
+        Ok(Report {
+            period: ground.period,
+            before,
+            time_zone: ground.zone.iana_name().unwrap_or("UTC").to_owned(),
+            as_of_ms: now_ms,
+            summary,
+            parts,
+            freshness,
+            late,
+            commitments,
+            names,
+        })
+    }
+
+    /// How a period went, by days, weeks or months.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn trend(
+        &self,
+        ground: &Ground,
+        unit: TimeUnit,
+    ) -> Result<Vec<(String, Summary)>, Error> {
+        Counting { store: &self.store, ground, worker: None }.over_time(unit).await
     }
 
     /// The areas directly below the one that was asked for; the caller's roots if none was.
@@ -236,13 +220,13 @@ impl Shared {
         }
     }
 
-    async fn commitments(&self, ground: &Ground, summary: &Summary) -> Result<Vec<Commitment>, Error> {
+    async fn commitments(&self, ground: &Ground, summary: &Summary) -> Result<Vec<Progress>, Error> {
         let records = self.all(Kind::Commitment, &ground.areas).await?;
         Ok(records
             .into_iter()
             .filter_map(|record| match record.body() {
-                Ok(Body::Commitment(said)) => Some(Commitment {
-                    id: record.id,
+                Ok(Body::Commitment(said)) => Some(Progress {
+                    commitment: record.id,
                     organization: said.organization,
                     goal: said.goal,
                     quantity: said.quantity.unwrap_or_default(),
@@ -260,10 +244,10 @@ impl Shared {
         &self,
         summary: &Summary,
         parts: &[(String, Summary)],
-        commitments: &[Commitment],
+        commitments: &[Progress],
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut ids: BTreeSet<RecordId> = parts.iter().filter_map(|(key, _)| key.parse().ok()).collect();
-        ids.extend(commitments.iter().filter_map(|commitment| commitment.organization));
+        ids.extend(commitments.iter().filter_map(|progress| progress.organization));
         for figure in &summary.figures {
             ids.extend(figure.name.split('/').filter_map(|part| part.parse::<RecordId>().ok()));
         }
@@ -304,7 +288,7 @@ impl Shared {
             }
             Behind::Overdue(sort) => self.overdue(ground, sort.as_deref(), token, limit).await,
             Behind::Attended { work, days } => {
-                let first = days.map_or(first, |days| days_before(last, days - 1));
+                let first = days.map_or(first, |days| days_later(last, 1 - days));
                 let after = crate::page::after_id(token)?;
                 let is_met = work == MET;
                 let ids = self.store.attended_list(&ground.areas, &work, (first, last), after, limit).await?;
@@ -314,7 +298,7 @@ impl Shared {
                 Ok((found, next))
             }
             Behind::NotReached => {
-                let window = (days_before(last, ground.not_reached_days - 1), last);
+                let window = (days_later(last, 1 - ground.not_reached_days), last);
                 let (mut found, next) = self
                     .counted_behind(ground, "place/dwelling", Kind::Place, (EVER, last), token, limit)
                     .await?;
@@ -367,9 +351,7 @@ impl Shared {
         token: &str,
         limit: u32,
     ) -> Result<(Vec<Numbered>, String), Error> {
-        let today_ms =
-            ground.zone.to_ambiguous_timestamp(ground.today.to_datetime(jiff::civil::Time::midnight()));
-        let today_ms = today_ms.compatible().map_or(i64::MAX, |at| at.as_millisecond());
+        let today_ms = day_start_ms(ground.today, &ground.zone);
         let mut filter = RecordFilter {
             status: Some("open".to_owned()),
             due_until_ms: Some(today_ms),
@@ -430,7 +412,7 @@ impl Counting<'_> {
             ["place/", "asset/", "plan/", "commitment/"].iter().any(|kind| measure.starts_with(kind))
         };
         add(&mut counted.until, ever.iter().filter(|(measure, _)| is_stock(measure)).cloned(), 1);
-        for (unit, first, last) in segments(days_before(period.last, -1), FAR) {
+        for (unit, first, last) in segments(days_later(period.last, 1), FAR) {
             let later = self.sums(areas, unit, first, last).await?;
             add(&mut counted.until, later.into_iter().filter(|(measure, _)| is_stock(measure)), -1);
         }
@@ -466,7 +448,7 @@ impl Counting<'_> {
                 _ => {}
             }
         }
-        let far_back = days_before(last, GAP_DAYS_MAX - 1);
+        let far_back = days_later(last, 1 - GAP_DAYS_MAX);
         let recent = self.attended_sums(areas, Unit::AttendedDay, far_back, last).await?;
         let in_window = |from: Date| {
             let within = recent.iter().filter(|(day, _, _)| *day >= from);
@@ -486,42 +468,39 @@ impl Counting<'_> {
         } else {
             let mut attended = BTreeMap::new();
             for work in works {
-                let count = self.store.attended_count(areas, &work, first, last).await?;
+                let count = self.store.attended_count(areas, &work, (first, last)).await?;
                 attended.insert(work, count);
             }
             attended
         };
         for (work, days) in windows {
-            let from = days_before(last, days - 1);
+            let from = days_later(last, 1 - days);
             let count = match days <= GAP_DAYS_MAX {
                 true => in_window(from).get(&work).copied().unwrap_or_default(),
-                false => self.store.attended_count(areas, &work, from, last).await?,
+                false => self.store.attended_count(areas, &work, (from, last)).await?,
             };
             counted.lately.insert((work, days), count);
         }
-        counted.organizations_met = self.store.attended_organizations(areas, MET, first, last).await?;
-        let from = days_before(last, counted.not_reached_days - 1);
-        counted.organizations_met_lately = self.store.attended_organizations(areas, MET, from, last).await?;
+        counted.organizations_met = self.store.attended_organizations(areas, MET, (first, last)).await?;
+        let from = days_later(last, 1 - counted.not_reached_days);
+        counted.organizations_met_lately =
+            self.store.attended_organizations(areas, MET, (from, last)).await?;
         Ok(())
     }
 
     /// A part for each day, week or month of the period that anything was counted in.
-    async fn over_time(&self, division: Division) -> Result<Vec<(String, Summary)>, Error> {
+    async fn over_time(&self, unit: TimeUnit) -> Result<Vec<(String, Summary)>, Error> {
         let Period { first, last } = self.ground.period;
         let mut parts: BTreeMap<Date, Counted> = BTreeMap::new();
-        let pieces = match division {
-            Division::Month => segments(first, last),
-            _ => vec![(Unit::Day, first, last)],
+        let pieces = match unit {
+            TimeUnit::Month => segments(first, last),
+            TimeUnit::Day | TimeUnit::Week => vec![(Unit::Day, first, last)],
         };
-        for (unit, first, last) in pieces {
-            let filter = SumFilter { by_day: true, ..self.filter(&self.ground.areas, unit, first, last) };
+        for (counter, first, last) in pieces {
+            let filter = SumFilter { by_day: true, ..self.filter(&self.ground.areas, counter, first, last) };
             for sum in self.store.sums(&filter).await? {
                 let day = sum.day.unwrap_or(first);
-                let begins = match division {
-                    Division::Day => day,
-                    Division::Week => Period::named("week", day).map_or(day, |week| week.first),
-                    _ => day.first_of_month(),
-                };
+                let begins = Period::named(unit.name(), day).map_or(day, |part| part.first);
                 add(&mut parts.entry(begins).or_default().within, [(sum.measure, sum.count)], 1);
             }
         }
@@ -540,7 +519,7 @@ impl Counting<'_> {
 
     fn filter(&self, areas: &[AreaId], unit: Unit, first: Date, last: Date) -> SumFilter {
         let under = self.worker.map(|worker| format!("worker/{worker}"));
-        SumFilter { areas: areas.to_vec(), unit, first, last, by_area: false, by_day: false, under }
+        SumFilter { areas: areas.to_vec(), unit, first, last, by_day: false, under }
     }
 
     async fn sums(
@@ -573,23 +552,19 @@ fn segments(first: Date, last: Date) -> Vec<(Unit, Date, Date)> {
     {
         return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
     }
-    let month_first = if first.day() == 1 { first } else { days_before(first.last_of_month(), -1) };
-    let month_last = if last == last.last_of_month() { last } else { days_before(last.first_of_month(), 1) };
+    let month_first = if first.day() == 1 { first } else { days_later(first.last_of_month(), 1) };
+    let month_last = if last == last.last_of_month() { last } else { days_later(last.first_of_month(), -1) };
     if month_first > month_last {
         return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
     }
     let mut segments = vec![(Unit::Month, month_first, month_last)];
     if first < month_first {
-        segments.push((Unit::Day, first, days_before(month_first, 1)));
+        segments.push((Unit::Day, first, days_later(month_first, -1)));
     }
     if month_last < last {
-        segments.push((Unit::Day, days_before(month_last, -1), last));
+        segments.push((Unit::Day, days_later(month_last, 1), last));
     }
     segments
-}
-
-fn days_before(day: Date, days: i64) -> Date {
-    day.saturating_sub(jiff::Span::new().days(days.clamp(-1_000_000, 1_000_000)))
 }
 
 fn add(sums: &mut BTreeMap<String, i64>, more: impl IntoIterator<Item = (String, i64)>, sign: i64) {

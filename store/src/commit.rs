@@ -15,7 +15,7 @@ use crate::tx::{
 use jiff::tz::TimeZone;
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
-use rounds_domain::tally::local_day;
+use rounds_domain::recurrence::local_day;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{
     Action, AreaId, Body, DeviceId, Effect, Op, OpId, OrderKey, Outcome, PlacedOp, Record, RecordId, Refusal,

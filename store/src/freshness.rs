@@ -4,33 +4,25 @@ use crate::database::Database;
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use rounds_domain::AreaId;
+use rounds_domain::summary::Freshness;
 use sqlx::{AssertSqlSafe, query_as};
 use uuid::Uuid;
 
-/// How complete what is known of some areas is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Freshness {
-    /// Phones of the field that serve one of the areas and were not revoked.
-    pub devices: i64,
-    /// Those of them that were not heard of since the time that was asked for.
-    pub silent_devices: i64,
-    /// Ops that devices said to hold still when they called last.
-    pub unsent_ops: i64,
-    /// When the last of them called, in ms since 1970 UTC; 0 if none ever did.
-    pub heard_ms: i64,
-    /// Ops that wait in quarantine.
-    pub quarantined_ops: i64,
-    /// Records with disputes.
-    pub disputed_records: i64,
-}
+const HOUR_MS: i64 = 3_600_000;
 
 impl Store {
-    /// How complete what is known of these areas is. Devices that were not heard of since `silent_since_ms` (ms since
-    /// 1970 UTC) are silent.
+    /// How complete what is known of these areas is at this time, in ms since 1970 UTC. Phones that were not heard of for
+    /// so many hours are silent.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn freshness(&self, areas: &[AreaId], silent_since_ms: i64) -> Result<Freshness, Error> {
+    pub async fn freshness(
+        &self,
+        areas: &[AreaId],
+        now_ms: i64,
+        silent_hours: i32,
+    ) -> Result<Freshness, Error> {
+        let silent_since_ms = now_ms - i64::from(silent_hours) * HOUR_MS;
         // A device serves an area if one of its roots is that area or one above it, or is within the areas.
         // Role 1 is the field's.
         let text = "WITH wanted (area) AS (SELECT id FROM areas WHERE id IN {areas}),
@@ -69,6 +61,14 @@ impl Store {
                 query_as(AssertSqlSafe(text)).bind(areas).bind(silent_since_ms).fetch_one(pool).await?
             }
         };
-        Ok(Freshness { devices, silent_devices, unsent_ops, heard_ms, quarantined_ops, disputed_records })
+        Ok(Freshness {
+            devices,
+            silent_devices,
+            silent_hours,
+            unsent_ops,
+            heard_ms,
+            quarantined_ops,
+            disputed_records,
+        })
     }
 }

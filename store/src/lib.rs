@@ -36,10 +36,9 @@ pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use due::DueFilter;
 pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
-pub use freshness::Freshness;
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use snapshot::Snapshot;
-pub use summing::{DayPlace, Late, Sum, SumFilter};
+pub use summing::{DayPlace, Sum, SumFilter};
 pub use timer::Timer;
 pub use verify::{Fault, Verified};
 

@@ -6,6 +6,7 @@ use crate::row::{date, numbered};
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use jiff::civil::Date;
+use rounds_domain::summary::Late;
 use rounds_domain::tally::Unit;
 use rounds_domain::{AreaId, Kind, RecordId};
 use sqlx::{AssertSqlSafe, query_as};
@@ -23,8 +24,6 @@ pub struct SumFilter {
     pub first: Date,
     /// Until this day, itself included.
     pub last: Date,
-    /// A sum for each area.
-    pub by_area: bool,
     /// A sum for each day.
     pub by_day: bool,
     /// Only measures below this one, such as `worker/ID`; if none, all but those of workers.
@@ -34,25 +33,12 @@ pub struct SumFilter {
 /// A sum of counters; it is not zero.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sum {
-    /// Of this area, if sums by area were asked for.
-    pub area: Option<AreaId>,
     /// Of this day, if sums by day were asked for.
     pub day: Option<Date>,
     /// What was counted.
     pub measure: String,
     /// How much.
     pub count: i64,
-}
-
-/// Ops that happened on one day and were received on a later one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Late {
-    /// The local day on which they happened.
-    pub day: Date,
-    /// How many.
-    pub ops: i64,
-    /// When the last of them was received, in ms since 1970 UTC.
-    pub received_ms: i64,
 }
 
 /// The place of a record in a list by days.
@@ -84,7 +70,6 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn sums(&self, filter: &SumFilter) -> Result<Vec<Sum>, Error> {
-        let area = if filter.by_area { "area" } else { "NULL" };
         let day = if filter.by_day { "day" } else { "NULL" };
         // `0` comes after `/`: these are the measures that begin with it.
         let (from, to) = match &filter.under {
@@ -93,12 +78,12 @@ impl Store {
         };
         let wanted = if filter.under.is_some() { "" } else { "NOT" };
         let text = format!(
-            "SELECT {area}, {day}, measure, CAST(sum(count) AS bigint) FROM tallies
+            "SELECT {day}, measure, CAST(sum(count) AS bigint) FROM tallies
              WHERE area IN {{areas}} AND unit = $2 AND day BETWEEN $3 AND $4
              AND {wanted} (measure >= $5 AND measure < $6)
-             GROUP BY 1, 2, 3 HAVING sum(count) <> 0"
+             GROUP BY 1, 2 HAVING sum(count) <> 0"
         );
-        let rows: Vec<(Option<Uuid>, Option<String>, String, i64)> =
+        let rows: Vec<(Option<String>, String, i64)> =
             in_areas!(self, filter.areas, text, fetch_all, |statement| statement
                 .bind(filter.unit.name())
                 .bind(filter.first.to_string())
@@ -106,9 +91,9 @@ impl Store {
                 .bind(&from)
                 .bind(&to));
         rows.into_iter()
-            .map(|(area, day, measure, count)| {
+            .map(|(day, measure, count)| {
                 let day = day.as_deref().map(date).transpose()?;
-                Ok(Sum { area: area.map(AreaId), day, measure, count })
+                Ok(Sum { day, measure, count })
             })
             .collect()
     }
@@ -122,16 +107,11 @@ impl Store {
         &self,
         areas: &[AreaId],
         work: &str,
-        first: Date,
-        last: Date,
+        (first, last): (Date, Date),
     ) -> Result<i64, Error> {
         let text = "SELECT count(DISTINCT subject), 0 FROM attended
                     WHERE area IN {areas} AND work = $2 AND day BETWEEN $3 AND $4 AND count > 0";
-        let (count, _): (i64, i32) = in_areas!(self, areas, text, fetch_one, |statement| statement
-            .bind(work)
-            .bind(first.to_string())
-            .bind(last.to_string()));
-        Ok(count)
+        self.count_attended(text, areas, work, (first, last)).await
     }
 
     /// How many different organizations among what was attended to by this work. Costs as much as there are
@@ -143,13 +123,23 @@ impl Store {
         &self,
         areas: &[AreaId],
         work: &str,
-        first: Date,
-        last: Date,
+        (first, last): (Date, Date),
     ) -> Result<i64, Error> {
         // CROSS JOIN: the few organizations first, then whether each was attended to.
         let text = "SELECT count(DISTINCT a.subject), 0 FROM records r CROSS JOIN attended a
                     WHERE r.kind = 4 AND a.subject = r.id AND a.area IN {areas} AND a.work = $2
                     AND a.day BETWEEN $3 AND $4 AND a.count > 0";
+        self.count_attended(text, areas, work, (first, last)).await
+    }
+
+    /// The number that a statement answers about areas, a work and days.
+    async fn count_attended(
+        &self,
+        text: &str,
+        areas: &[AreaId],
+        work: &str,
+        (first, last): (Date, Date),
+    ) -> Result<i64, Error> {
         let (count, _): (i64, i32) = in_areas!(self, areas, text, fetch_one, |statement| statement
             .bind(work)
             .bind(first.to_string())

@@ -149,6 +149,28 @@ fn a_record_is_behind_each_figure_that_it_is_counted_in_and_no_other() {
     assert!(contribution(&visit, &zone).is_some());
 }
 
+#[test]
+fn a_word_with_a_slash_is_one_word() {
+    let request = |category: &str| {
+        let body = rounds_domain::body::Request {
+            category: category.to_owned(),
+            channel: "visit".to_owned(),
+            ..rounds_domain::body::Request::default()
+        };
+        let body = rounds_domain::Body::Request(body);
+        fold(&[placed(0, 1, 0, op(Kind::Request, Action::Create(Box::new(body))))]).0.expect("it was created")
+    };
+    let odd = contribution(&request("water/gas"), &TimeZone::UTC).expect("it is counted");
+    let within: BTreeMap<String, i64> = odd.measures.into_iter().collect();
+    let summary = summarize(&Counted { within, ..Counted::default() }, None);
+    let categories: Vec<_> = summary.below("request/category").collect();
+    assert_eq!(categories.len(), 1);
+    let name = &categories[0].1.name;
+    assert!(is_behind(&request("water/gas"), &TimeZone::UTC, name));
+    assert!(!is_behind(&request("water/gas"), &TimeZone::UTC, "request/category/water"));
+    assert!(!is_behind(&request("water"), &TimeZone::UTC, name));
+}
+
 proptest! {
     #[test]
     fn a_median_is_off_by_no_more_than_its_bucket(mut minutes in prop::collection::vec(0..200_000_i64, 1..200)) {

@@ -5,12 +5,13 @@ use super::print::{hint, say};
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Identity};
-use rounds_domain::{Op, OpId, RecordId};
+use rounds_domain::{AreaId, Kind, Op, OpId, Record, RecordId};
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
-use rounds_proto::{decode_op, id_from_wire, op_from_wire, op_to_wire, v1};
+use rounds_proto::{decode_op, id_from_wire, kind_to_wire, op_from_wire, op_to_wire, record_from_wire, v1};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -163,6 +164,53 @@ impl Line {
 
     pub(super) fn history(&self) -> HistoryServiceClient<Channel> {
         HistoryServiceClient::new(self.channel.clone())
+    }
+}
+
+impl Line {
+    /// All pages of a list of records.
+    pub(super) async fn records(&self, request: v1::ListRecordsRequest) -> Result<Vec<Record>, String> {
+        let mut request = v1::ListRecordsRequest { page_size: PAGE_ROWS, ..request };
+        let mut records = Vec::new();
+        loop {
+            let page = self.directory().list_records(self.signed(request.clone())).await.map_err(said)?;
+            let page = page.into_inner();
+            for record in page.records {
+                records.push(record_from_wire(record).map_err(|refusal| refusal.detail)?.0);
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(records);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// The areas that the caller sees, with those above them.
+    pub(super) async fn areas(&self) -> Result<HashMap<AreaId, Record>, String> {
+        let request = v1::ListRecordsRequest { kind: kind_to_wire(Kind::Area).into(), ..Default::default() };
+        Ok(self.records(request).await?.into_iter().map(|record| (record.area, record)).collect())
+    }
+}
+
+/// The area with this id or name.
+pub(super) fn find_area(areas: &HashMap<AreaId, Record>, wanted: &str) -> Result<AreaId, String> {
+    if let Some(id) = wanted.parse().ok().filter(|id| areas.contains_key(id)) {
+        return Ok(id);
+    }
+    let is_named = |record: &&Record| record.text("name") == wanted;
+    let named: Vec<AreaId> = areas.values().filter(is_named).map(|record| record.area).collect();
+    match named.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let mut names: Vec<_> = areas.values().map(|record| record.text("name")).collect();
+            names.sort_unstable();
+            names.truncate(20);
+            Err(format!("there is no area {wanted} among yours; there are: {}", names.join(", ")))
+        }
+        several => {
+            let ids: Vec<_> = several.iter().map(AreaId::to_string).collect();
+            Err(format!("several areas are called {wanted}; say which by its id: {}", ids.join(", ")))
+        }
     }
 }
 

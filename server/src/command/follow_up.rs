@@ -1,13 +1,13 @@
 //! What is due and why, from a shell, over gRPC, with the token of an enrolled device file.
 
-use super::coordinate::{Line, SignIn, said};
+use super::coordinate::{Line, SignIn, find_area, said};
 use super::print::{self, say};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rounds_domain::op::Step;
 use rounds_domain::recurrence::{day_end_ms, day_start_ms, days_later, local_day};
-use rounds_domain::{Action, AreaId, Kind, Record, RecordId};
+use rounds_domain::{Action, Kind, Record, RecordId};
 use rounds_proto::{id_from_wire, kind_to_wire, op_from_wire, record_from_wire, v1};
 use rounds_server::Clock;
 use serde_json::{Value, json};
@@ -15,9 +15,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
-
-/// Rows per page of a list.
-const PAGE_ROWS: i32 = 500;
 
 /// See what is due, and why.
 #[derive(Args, Debug)]
@@ -123,12 +120,6 @@ impl FollowUps {
     }
 }
 
-/// An area, as far as lists need it.
-struct Area {
-    name: String,
-    zone: TimeZone,
-}
-
 struct Shell {
     line: Line,
     /// Records that were asked for; `None` is not to be seen.
@@ -143,15 +134,15 @@ impl Shell {
         now_ms: i64,
         as_json: bool,
     ) -> Result<(), String> {
-        let areas = self.areas().await?;
-        let area = list.area.as_deref().map(|wanted| find(&areas, wanted)).transpose()?;
+        let areas = self.line.areas().await?;
+        let area = list.area.as_deref().map(|wanted| find_area(&areas, wanted)).transpose()?;
         let mine = match worker {
             Some(worker) => Some(self.mine(worker).await?),
             None => None,
         };
         let range = |zone: &TimeZone| list.due.map_or(0..i64::MAX, |due| due.range(now_ms, zone));
         // Days begin and end at different times in different areas: the longest is asked for.
-        let ranges: Vec<_> = areas.values().map(|area| range(&area.zone)).collect();
+        let ranges: Vec<_> = areas.values().map(|area| range(&area_zone(area))).collect();
         let request = v1::ListRecordsRequest {
             kind: kind_to_wire(Kind::FollowUp).into(),
             area: area.map(|area| area.to_string()).unwrap_or_default(),
@@ -161,10 +152,10 @@ impl Shell {
             due_until_ms: Some(ranges.iter().map(|range| range.end).max().unwrap_or(i64::MAX)),
             ..Default::default()
         };
-        let mut found = self.records(request).await?;
+        let mut found = self.line.records(request).await?;
         found.retain(|record| {
             let of_area = areas.get(&record.area);
-            of_area.is_none_or(|area| range(&area.zone).contains(&due_ms(record)))
+            of_area.is_none_or(|area| range(&area_zone(area)).contains(&due_ms(record)))
                 && list.kind.as_deref().is_none_or(|kind| record.text("sort") == kind)
                 && mine.as_ref().is_none_or(|mine| {
                     let adopted = record.reference("adoption");
@@ -175,8 +166,8 @@ impl Shell {
         let mut lines = String::new();
         for record in found {
             let area = areas.get(&record.area);
-            let zone = area.map_or(TimeZone::UTC, |area| area.zone.clone());
-            let area_name = area.map_or_else(|| record.area.to_string(), |area| area.name.clone());
+            let zone = area.map_or(TimeZone::UTC, area_zone);
+            let area_name = area.map_or_else(|| record.area.to_string(), |area| area.text("name").to_owned());
             let subject = self.name(record.reference("subject")).await?;
             let responsible = self.name(assignee(&record)).await?;
             let is_overdue = record.status == "open" && due_ms(&record) < now_ms;
@@ -283,16 +274,6 @@ impl Shell {
         Ok(answer.entries.into_iter().filter(took_effect).map(of_entry).collect())
     }
 
-    /// The areas that the caller sees, with those above them.
-    async fn areas(&self) -> Result<HashMap<AreaId, Area>, String> {
-        let request = v1::ListRecordsRequest { kind: kind_to_wire(Kind::Area).into(), ..Default::default() };
-        let records = self.records(request).await?.into_iter();
-        let areas = records.map(|record| {
-            (record.area, Area { name: record.text("name").to_owned(), zone: area_zone(&record) })
-        });
-        Ok(areas.collect())
-    }
-
     /// The worker, the groups that it belongs to, and what these adopted.
     async fn mine(&self, worker: RecordId) -> Result<BTreeSet<RecordId>, String> {
         let request = v1::ListRecordsRequest { kind: kind_to_wire(Kind::Group).into(), ..Default::default() };
@@ -300,33 +281,16 @@ impl Shell {
             let members = group.fields.get("members").and_then(Value::as_array);
             members.is_some_and(|members| members.contains(&json!(worker)))
         };
-        let groups = self.records(request).await?.into_iter().filter(is_member);
+        let groups = self.line.records(request).await?.into_iter().filter(is_member);
         let mut mine: BTreeSet<RecordId> = groups.map(|group| group.id).chain([worker]).collect();
         let request =
             v1::ListRecordsRequest { kind: kind_to_wire(Kind::Adoption).into(), ..Default::default() };
-        let adoptions = self.records(request).await?.into_iter();
+        let adoptions = self.line.records(request).await?.into_iter();
         let is_mine =
             |adoption: &Record| adoption.reference("group").is_some_and(|group| mine.contains(&group));
         let adopted: Vec<_> = adoptions.filter(is_mine).map(|adoption| adoption.id).collect();
         mine.extend(adopted);
         Ok(mine)
-    }
-
-    /// All pages of a list.
-    async fn records(&self, request: v1::ListRecordsRequest) -> Result<Vec<Record>, String> {
-        let mut request = v1::ListRecordsRequest { page_size: PAGE_ROWS, ..request };
-        let mut records = Vec::new();
-        loop {
-            let asked = self.line.signed(request.clone());
-            let answer = self.line.directory().list_records(asked).await.map_err(said)?.into_inner();
-            for record in answer.records {
-                records.push(record_from_wire(record).map_err(|refusal| refusal.detail)?.0);
-            }
-            if answer.next_page_token.is_empty() {
-                return Ok(records);
-            }
-            request.page_token = answer.next_page_token;
-        }
     }
 
     async fn record(&mut self, id: RecordId) -> Result<Option<Record>, String> {
@@ -387,27 +351,6 @@ fn why_json(
         "made_by": record.created.op.to_string(),
         "made_at_ms": record.created.at_ms,
     })
-}
-
-/// The area with this id or name.
-fn find(areas: &HashMap<AreaId, Area>, wanted: &str) -> Result<AreaId, String> {
-    if let Some(id) = wanted.parse().ok().filter(|id| areas.contains_key(id)) {
-        return Ok(id);
-    }
-    let named: Vec<_> = areas.iter().filter(|(_, area)| area.name == wanted).map(|(id, _)| *id).collect();
-    match named.as_slice() {
-        [one] => Ok(*one),
-        [] => {
-            let mut names: Vec<_> = areas.values().map(|area| area.name.as_str()).collect();
-            names.sort_unstable();
-            names.truncate(20);
-            Err(format!("there is no area {wanted} among yours; there are: {}", names.join(", ")))
-        }
-        several => {
-            let ids: Vec<_> = several.iter().map(AreaId::to_string).collect();
-            Err(format!("several areas are called {wanted}; say which by its id: {}", ids.join(", ")))
-        }
-    }
 }
 
 /// The time zone of this record of an area.

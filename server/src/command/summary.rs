@@ -1,28 +1,28 @@
 //! How far areas are, from a shell, over gRPC, with the token of an enrolled device file.
 
-use super::coordinate::{Line, SignIn, said};
+use super::coordinate::{Line, SignIn, find_area, said};
 use super::print::lines;
 use super::with_causes;
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
+use rounds_domain::Language;
 use rounds_domain::column::Form;
-use rounds_domain::{AreaId, Kind, Language};
+use rounds_domain::summary::Report;
 use rounds_proto::v1::summary_service_client::SummaryServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
-use rounds_proto::{kind_to_wire, record_from_wire, v1};
-use rounds_server::brief::{brief, completeness, period, summary_from_wire, warnings};
+use rounds_proto::{report_from_wire, v1};
+use rounds_server::brief::{brief, completeness, period, warnings};
+use rounds_server::duration;
 use rounds_server::export::{Cell, Column, Table, TableFormat, TableWriter};
-use rounds_server::outline::{change, duration, number, outline, share};
+use rounds_server::outline::{change, number, outline, share};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use unicode_width::UnicodeWidthStr as _;
 
-/// Areas per page of a list.
-const PAGE_ROWS: i32 = 500;
 /// Clears a terminal and goes to its upper left corner (ECMA-48: ED, CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
@@ -94,16 +94,16 @@ impl Summary {
     /// Prints the summary.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let asking = Asking::of(&self.sign_in, &self.what).await?;
-        let answer = asking.ask().await?;
+        let report = asking.ask().await?;
         let format = if self.sign_in.json { Format::Json } else { self.format };
         let language = self.what.language;
         let content = match format {
-            Format::Table => table(&asking.name, &answer, language).into_bytes(),
-            Format::Json => format!("{}\n", as_json(&answer)).into_bytes(),
-            Format::Md => brief(&asking.name, &answer, language)?.into_bytes(),
-            Format::Csv => file(&answer, language, TableFormat::Csv { byte_order_mark: false })?,
-            Format::Xlsx => file(&answer, language, TableFormat::Xlsx)?,
-            Format::Parquet => file(&answer, language, TableFormat::Parquet)?,
+            Format::Table => table(&asking.name, &report, language).into_bytes(),
+            Format::Json => format!("{}\n", as_json(&report)).into_bytes(),
+            Format::Md => brief(&asking.name, &report, language)?.into_bytes(),
+            Format::Csv => file(&report, language, TableFormat::Csv { byte_order_mark: false })?,
+            Format::Xlsx => file(&report, language, TableFormat::Xlsx)?,
+            Format::Parquet => file(&report, language, TableFormat::Parquet)?,
         };
         match (&self.out, std::str::from_utf8(&content)) {
             (Some(path), _) => File::create_new(path)
@@ -117,7 +117,7 @@ impl Summary {
 }
 
 /// The figures and times as a table, a row each.
-fn file(answer: &v1::SummarizeResponse, language: Language, format: TableFormat) -> Result<Vec<u8>, String> {
+fn file(report: &Report, language: Language, format: TableFormat) -> Result<Vec<u8>, String> {
     let column = |name: &str, form| Column { name: name.to_owned(), form };
     let columns = vec![
         column("section", Form::Text),
@@ -129,17 +129,15 @@ fn file(answer: &v1::SummarizeResponse, language: Language, format: TableFormat)
         column("median_hours", Form::Number),
         column("p90_hours", Form::Number),
     ];
-    let zone = TimeZone::get(&answer.time_zone).unwrap_or(TimeZone::UTC);
-    let name = format!("{} {}", answer.first, answer.last);
-    let table = Table { name, columns, zone, written_ms: answer.as_of_ms };
-    let names: BTreeMap<String, String> = answer.names.clone().into_iter().collect();
-    let summary = summary_from_wire(answer.summary.clone().unwrap_or_default());
+    let zone = TimeZone::get(&report.time_zone).unwrap_or(TimeZone::UTC);
+    let name = format!("{} {}", report.period.first, report.period.last);
+    let table = Table { name, columns, zone, written_ms: report.as_of_ms };
     let hours = |ms: i64| Cell::Number(ms as f64 / 3_600_000.0);
     let some = |value: Option<f64>| value.map_or(Cell::Empty, Cell::Number);
     let mut content = Vec::new();
     let write = || {
         let mut writer = TableWriter::begin(table, format, &mut content)?;
-        for section in outline(&summary, &names, language) {
+        for section in outline(&report.summary, &report.names, language) {
             let text = |text: &str| Cell::Text(text.to_owned());
             for row in &section.rows {
                 let figure = &row.figure;
@@ -172,8 +170,8 @@ impl Top {
             .map_err(said)?
             .into_inner();
         loop {
-            let answer = asking.ask().await?;
-            lines(format_args!("{CLEAR}{}", table(&asking.name, &answer, self.what.language)));
+            let report = asking.ask().await?;
+            lines(format_args!("{CLEAR}{}", table(&asking.name, &report, self.what.language)));
             if hints.message().await.map_err(said)?.is_none() {
                 return Err("the server ended the watch: start again".to_owned());
             }
@@ -192,78 +190,41 @@ impl Asking {
     async fn of(sign_in: &SignIn, what: &What) -> Result<Self, String> {
         let line = sign_in.open()?;
         let area = match &what.area {
-            Some(wanted) => Some(find_area(&line, wanted).await?),
+            Some(wanted) => {
+                let areas = line.areas().await?;
+                let area = find_area(&areas, wanted)?;
+                Some((area, areas[&area].text("name").to_owned()))
+            }
             None => None,
         };
         let named = what.from.is_none();
         let all = what.language.of(["All areas", "全部区域", "全部區域"]).to_owned();
-        let request = v1::SummarizeRequest {
+        let scope = v1::SummaryScope {
             area: area.as_ref().map(|(id, _)| id.to_string()).unwrap_or_default(),
             period: if named { what.period.clone() } else { String::new() },
             day: what.day.clone().unwrap_or_default(),
             first: what.from.clone().unwrap_or_default(),
             last: what.until.clone().unwrap_or_default(),
             not_reached_days: what.not_reached_days,
-            ..v1::SummarizeRequest::default()
         };
+        let request = v1::SummarizeRequest { scope: Some(scope), ..v1::SummarizeRequest::default() };
         Ok(Self { line, name: area.map_or(all, |(_, name)| name), request })
     }
 
-    async fn ask(&self) -> Result<v1::SummarizeResponse, String> {
+    async fn ask(&self) -> Result<Report, String> {
         let request = self.line.signed(self.request.clone());
         let mut client = SummaryServiceClient::new(self.line.channel());
-        Ok(client.summarize(request).await.map_err(said)?.into_inner())
+        let answer = client.summarize(request).await.map_err(said)?.into_inner();
+        report_from_wire(answer).map_err(|refusal| refusal.detail)
     }
 }
 
-/// The area with this id or name among those that the caller sees.
-async fn find_area(line: &Line, wanted: &str) -> Result<(AreaId, String), String> {
-    let mut request = v1::ListRecordsRequest {
-        kind: kind_to_wire(Kind::Area).into(),
-        page_size: PAGE_ROWS,
-        ..v1::ListRecordsRequest::default()
-    };
-    let mut found = Vec::new();
-    let mut names = Vec::new();
-    loop {
-        let page =
-            line.directory().list_records(line.signed(request.clone())).await.map_err(said)?.into_inner();
-        for record in page.records {
-            let (record, _) = record_from_wire(record).map_err(|refusal| refusal.detail)?;
-            let name = record.text("name").to_owned();
-            if record.id.to_string() == wanted || name == wanted {
-                found.push((record.area, name));
-            } else {
-                names.push(name);
-            }
-        }
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => {
-            names.sort();
-            names.truncate(20);
-            Err(format!("there is no area {wanted} among yours; there are: {}", names.join(", ")))
-        }
-        _ => {
-            let ids: Vec<_> = found.iter().map(|(id, _)| id.to_string()).collect();
-            Err(format!("several areas are called {wanted}; say which by its id: {}", ids.join(", ")))
-        }
-    }
-}
-
-fn table(name: &str, answer: &v1::SummarizeResponse, language: Language) -> String {
-    let names: BTreeMap<String, String> = answer.names.clone().into_iter().collect();
-    let summary = summary_from_wire(answer.summary.clone().unwrap_or_default());
-    let mut text = format!("{name}  {}\n{}\n", period(answer, language), completeness(answer, language));
-    for warning in warnings(answer, language) {
+fn table(name: &str, report: &Report, language: Language) -> String {
+    let mut text = format!("{name}  {}\n{}\n", period(report, language), completeness(report, language));
+    for warning in warnings(report, language) {
         let _ = writeln!(text, "! {warning}"); // writing to a String cannot fail
     }
-    for section in outline(&summary, &names, language) {
+    for section in outline(&report.summary, &report.names, language) {
         let _ = writeln!(text, "\n{}", section.title);
         for row in &section.rows {
             let indent = if row.is_part { "    " } else { "  " };
@@ -273,27 +234,25 @@ fn table(name: &str, answer: &v1::SummarizeResponse, language: Language) -> Stri
         }
         for time in &section.times {
             let label = padded(&format!("  {}", time.label), 52);
-            let median = duration(time.spread.median_ms, language);
-            let p90 = duration(time.spread.p90_ms, language);
+            let median = duration(language, time.spread.median_ms);
+            let p90 = duration(language, time.spread.p90_ms);
             let _ = writeln!(text, "{label} {:>9} {} … {}", time.spread.count, median, p90);
         }
     }
     text
 }
 
-/// Fills up to a width of columns; Chinese characters take two.
+/// Fills up to a width in columns of a terminal.
 fn padded(text: &str, columns: usize) -> String {
-    let width: usize = text.chars().map(|letter| if u32::from(letter) >= 0x2e80 { 2 } else { 1 }).sum();
-    format!("{text}{}", " ".repeat(columns.saturating_sub(width)))
+    format!("{text}{}", " ".repeat(columns.saturating_sub(text.width())))
 }
 
-fn as_json(answer: &v1::SummarizeResponse) -> Value {
-    let summary = answer.summary.clone().unwrap_or_default();
-    let freshness = answer.freshness.clone().unwrap_or_default();
+fn as_json(report: &Report) -> Value {
+    let Report { period, before, summary, freshness, .. } = report;
     json!({
-        "first": answer.first, "last": answer.last,
-        "before_first": answer.before_first, "before_last": answer.before_last,
-        "time_zone": answer.time_zone, "as_of_ms": answer.as_of_ms,
+        "first": period.first.to_string(), "last": period.last.to_string(),
+        "before_first": before.first.to_string(), "before_last": before.last.to_string(),
+        "time_zone": report.time_zone, "as_of_ms": report.as_of_ms,
         "figures": summary.figures.iter().map(|figure| json!({
             "name": figure.name, "value": figure.value, "before": figure.before, "of": figure.of,
         })).collect::<Vec<_>>(),
@@ -301,19 +260,19 @@ fn as_json(answer: &v1::SummarizeResponse) -> Value {
             "name": spread.name, "count": spread.count, "median_ms": spread.median_ms, "p90_ms": spread.p90_ms,
             "median_before_ms": spread.median_before_ms,
         })).collect::<Vec<_>>(),
-        "commitments": answer.commitments.iter().map(|commitment| json!({
-            "commitment": commitment.commitment, "organization": commitment.organization, "goal": commitment.goal,
-            "quantity": commitment.quantity, "unit": commitment.unit, "due": commitment.due, "done": commitment.done,
+        "commitments": report.commitments.iter().map(|progress| json!({
+            "commitment": progress.commitment, "organization": progress.organization, "goal": progress.goal,
+            "quantity": progress.quantity, "unit": progress.unit, "due": progress.due, "done": progress.done,
         })).collect::<Vec<_>>(),
         "freshness": {
             "devices": freshness.devices, "silent_devices": freshness.silent_devices,
             "silent_hours": freshness.silent_hours, "unsent_ops": freshness.unsent_ops,
             "quarantined_ops": freshness.quarantined_ops, "disputed_records": freshness.disputed_records,
             "heard_ms": freshness.heard_ms,
-            "late": freshness.late.iter().map(|late| json!({
-                "day": late.day, "ops": late.ops, "received_ms": late.received_ms,
+            "late": report.late.iter().map(|late| json!({
+                "day": late.day.to_string(), "ops": late.ops, "received_ms": late.received_ms,
             })).collect::<Vec<_>>(),
         },
-        "names": answer.names.iter().collect::<BTreeMap<_, _>>(),
+        "names": report.names,
     })
 }

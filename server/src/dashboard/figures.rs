@@ -3,13 +3,14 @@
 use super::chart::{self, Bar};
 use super::frame::Link;
 use super::reader::Reader;
-use crate::brief::{completeness, warnings};
+use crate::brief::{completeness, partner, warnings};
 use crate::error::Error;
-use crate::outline::{self, Section, change, duration, number, share};
-use crate::summary::{Division, Ground, Said};
-use crate::summary_service::answer_to_wire;
+use crate::outline::{self, Section, change, number, share};
+use crate::partner::duration;
+use crate::summary::{Division, Ground, TimeUnit};
 use jiff::civil::Date;
-use rounds_domain::summary::{Period, Summary};
+use rounds_domain::summary::{Freshness, Period, Summary};
+use rounds_proto::v1::SummaryScope;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -23,8 +24,15 @@ pub(super) struct Asked {
     pub(super) day: String,
 }
 
+impl Asked {
+    fn period(&self) -> &str {
+        if self.period.is_empty() { "week" } else { &self.period }
+    }
+}
+
 /// What the page shows of a period.
 pub(super) struct Figures {
+    pub(super) freshness: Freshness,
     pub(super) periods: Vec<Link>,
     pub(super) earlier: String,
     pub(super) later: String,
@@ -94,24 +102,28 @@ pub(super) struct CommitmentRow {
 impl Reader {
     /// The ground of the chosen area and a period.
     pub(super) async fn ground(&self, asked: &Asked) -> Result<Ground, Error> {
-        let period = if asked.period.is_empty() { "week" } else { &asked.period };
-        let said = Said { period, day: &asked.day, ..Said::default() };
-        self.shared.ground(&self.caller, self.chosen, said).await
+        let scope = SummaryScope {
+            area: self.chosen.map(|area| area.to_string()).unwrap_or_default(),
+            period: asked.period().to_owned(),
+            day: asked.day.clone(),
+            ..SummaryScope::default()
+        };
+        self.shared.ground(&self.caller, &scope).await
     }
 }
 
 /// Asks for a period and puts it into words. `since_ms` is when the reader looked last, in ms since 1970 UTC.
 pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Result<Figures, Error> {
     let (language, text) = (reader.language, reader.text);
-    let name = if asked.period.is_empty() { "week" } else { asked.period.as_str() };
+    let name = asked.period();
     let ground = reader.ground(asked).await?;
-    let parts = reader.shared.summarize(&reader.caller, &ground, Division::Area, since_ms, None).await?;
-    let over_time = match name {
-        "day" | "week" | "month" => Division::Day,
-        "quarter" => Division::Week,
-        _ => Division::Month,
+    let report = reader.shared.summarize(&reader.caller, &ground, Division::Area, since_ms, None).await?;
+    let unit = match name {
+        "day" | "week" | "month" => TimeUnit::Day,
+        "quarter" => TimeUnit::Week,
+        _ => TimeUnit::Month,
     };
-    let trend = reader.shared.summarize(&reader.caller, &ground, over_time, since_ms, None).await?;
+    let trend = reader.shared.trend(&ground, unit).await?;
     let Period { first, last } = ground.period;
     let link = |name: &str, day: &str| reader.link("/", &[("period", name), ("day", day)]);
     let periods = [
@@ -127,46 +139,37 @@ pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Re
         is_current: period == name,
     });
     let rows: Vec<AreaRow> =
-        parts.parts.iter().map(|(area, summary)| area_row(asked, area, &parts.names, summary)).collect();
+        report.parts.iter().map(|(area, summary)| area_row(asked, area, &report.names, summary)).collect();
     let charts = [
         (text.visits_over_time, "visit"),
         (text.requests_over_time, "request"),
         (text.violations_over_time, "violation"),
     ];
-    let charts = charts.map(|(title, figure)| chart(title, figure, ground.period, over_time, &trend.parts));
-    let sections = outline::outline(&parts.summary, &parts.names, language);
+    let charts = charts.map(|(title, figure)| chart(title, figure, ground.period, unit, &trend));
+    let sections = outline::outline(&report.summary, &report.names, language);
     let sections = sections.iter().filter(|section| section.key != "commitment");
     let sections = sections.map(|section| section_text(reader, asked, section)).collect();
-    let before = parts.before;
-    let commitments = parts
-        .commitments
-        .iter()
-        .map(|commitment| CommitmentRow {
-            goal: commitment.goal.clone(),
-            href: reader.record_link(commitment.id),
-            partner: commitment
-                .organization
-                .and_then(|id| parts.names.get(&id.to_string()))
-                .cloned()
-                .unwrap_or_default(),
-            done: number(commitment.done),
-            promised: format!("{} {}", number(commitment.quantity), commitment.unit),
-            due: commitment.due.clone(),
-        })
-        .collect();
-    let wire = answer_to_wire(ground, parts);
+    let commitments = report.commitments.iter().map(|progress| CommitmentRow {
+        goal: progress.goal.clone(),
+        href: reader.record_link(progress.commitment),
+        partner: partner(&report, progress),
+        done: number(progress.done),
+        promised: format!("{} {}", number(progress.quantity), progress.unit),
+        due: progress.due.clone(),
+    });
     Ok(Figures {
+        freshness: report.freshness,
         periods: periods.into(),
         earlier: link(name, &first.yesterday().unwrap_or(first).to_string()),
         later: link(name, &last.tomorrow().unwrap_or(last).to_string()),
         period: days(first, last),
-        compared: format!("{} {}", text.compared_with, days(before.first, before.last)),
-        complete: completeness(&wire, language),
-        warnings: warnings(&wire, language),
+        compared: format!("{} {}", text.compared_with, days(report.before.first, report.before.last)),
+        complete: completeness(&report, language),
+        warnings: warnings(&report, language),
         charts: charts.into_iter().filter(|chart| !chart.svg.is_empty()).collect(),
         areas: rows,
         sections,
-        commitments,
+        commitments: commitments.collect(),
     })
 }
 
@@ -202,8 +205,8 @@ fn section_text(reader: &Reader, asked: &Asked, section: &Section) -> SectionTex
                 label: time.label.clone(),
                 href: behind_link(reader, asked, &time.spread.name),
                 count: time.spread.count,
-                median: duration(time.spread.median_ms, reader.language),
-                p90: duration(time.spread.p90_ms, reader.language),
+                median: duration(reader.language, time.spread.median_ms),
+                p90: duration(reader.language, time.spread.p90_ms),
             })
             .collect(),
     }
@@ -236,25 +239,21 @@ fn chart(
     title: &'static str,
     figure: &str,
     period: Period,
-    division: Division,
+    unit: TimeUnit,
     parts: &[(String, Summary)],
 ) -> Chart {
-    let unit = match division {
-        Division::Month => "month",
-        Division::Week => "week",
-        _ => "day",
-    };
     let mut bars: Vec<Bar> = Vec::new();
     let mut told: Vec<String> = Vec::new();
-    let mut at = Period::named(unit, period.first).unwrap_or(period);
-    while at.first <= period.last && bars.len() < 400 {
+    let mut at = Period::named(unit.name(), period.first).unwrap_or(period);
+    while at.first <= period.last {
         let key = at.first.to_string();
         let value =
             parts.iter().find(|(day, _)| *day == key).map_or(0.0, |(_, summary)| summary.value(figure));
         told.push(format!("{key}: {}", number(value)));
-        let label = if unit == "month" { at.first.strftime("%Y-%m") } else { at.first.strftime("%m-%d") };
+        let label =
+            if unit == TimeUnit::Month { at.first.strftime("%Y-%m") } else { at.first.strftime("%m-%d") };
         bars.push((label.to_string(), value));
-        match at.last.tomorrow().ok().and_then(|next| Period::named(unit, next).ok()) {
+        match at.last.tomorrow().ok().and_then(|next| Period::named(unit.name(), next).ok()) {
             Some(next) => at = next,
             None => break,
         }

@@ -3,7 +3,7 @@
 use super::figures::{self, Asked, Figures};
 use super::frame::{Frame, cookie};
 use super::reader::Reader;
-use super::session::set_looked;
+use super::session::remember;
 use super::{devices, jobs, referrals};
 use crate::error::Error;
 use crate::limit::LIST_MAX;
@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
 use rounds_domain::{Kind, Role};
-use rounds_store::{DeliveryState, DueFilter, RecordFilter};
+use rounds_store::{DeliveryState, DueFilter};
 use rounds_worker::{JobFilter, JobState};
 
 /// Beyond so many it is not worth counting on.
@@ -37,10 +37,9 @@ pub(super) async fn show(reader: Reader, headers: HeaderMap, Query(asked): Query
     };
     let page = page(&reader, &asked, before_ms).await;
     let mut answer = reader.answer(page);
-    if let Some(cookie) =
-        set_looked(LOOKED_COOKIE, &format!("{before_ms}.{now_ms}"), &reader.shared, &headers)
-    {
-        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    let looked = remember(LOOKED_COOKIE, &format!("{before_ms}.{now_ms}"), &reader.shared, &headers);
+    if let Ok(looked) = looked.parse() {
+        answer.headers_mut().append(header::SET_COOKIE, looked);
     }
     answer
 }
@@ -64,6 +63,7 @@ struct Tile {
 
 async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<OverviewPage, Error> {
     let Reader { shared, text, areas, .. } = reader;
+    let figures = figures::figures(reader, asked, looked_ms).await?;
     let (store, now_ms, role) = (&shared.store, reader.now_ms(), reader.caller.device.role);
     let follow_ups = async |status, from_ms, before_ms| {
         store.count_due(&DueFilter { kind: Kind::FollowUp, areas, status, from_ms, before_ms }).await
@@ -99,15 +99,10 @@ async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<Overview
     let late = referred.iter().filter(|record| referrals::is_overdue(record, now_ms)).count();
     tiles.push(tile(text.overdue_referrals, late as u64, "/referrals", &[("show", "overdue")], true));
     if role.coordinates() {
-        let filter = RecordFilter {
-            kind: None,
-            disputed: true,
-            ..RecordFilter::of(Kind::Area, areas.clone(), COUNT_MAX)
-        };
-        let conflicts = store.records(&filter).await?.len();
-        tiles.push(tile(text.conflicts_open, conflicts as u64, "/conflicts", &[], true));
-        let quarantined = store.quarantine(reader.areas_or_all(), None, COUNT_MAX).await?.len();
-        tiles.push(tile(text.quarantine_open, quarantined as u64, "/quarantine", &[], true));
+        let waiting = figures.freshness;
+        let (conflicts, quarantined) = (waiting.disputed_records, waiting.quarantined_ops);
+        tiles.push(tile(text.conflicts_open, conflicts.unsigned_abs(), "/conflicts", &[], true));
+        tiles.push(tile(text.quarantine_open, quarantined.unsigned_abs(), "/quarantine", &[], true));
         let silent = silent(reader).await?;
         let silent = tile(text.silent_devices, silent, "/devices", &[("show", "silent")], true);
         tiles.push(Tile { hint: text.days_without_contact, ..silent });
@@ -122,7 +117,6 @@ async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<Overview
         }
         tiles.push(tile(text.failing_deliveries, failing as u64, "/jobs", &[], true));
     }
-    let figures = figures::figures(reader, asked, looked_ms).await?;
     Ok(OverviewPage { frame: reader.frame(text.overview, "/"), tiles, figures })
 }
 

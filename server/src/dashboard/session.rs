@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use askama::Template;
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
@@ -76,7 +76,7 @@ pub(super) async fn sign_in(
         }
         return again(StatusCode::FORBIDDEN, text.not_for_partners);
     }
-    let cookie = set_cookie(TOKEN_COOKIE, &enrolled.token, COOKIE_SECONDS, is_encrypted(&shared, &headers));
+    let cookie = remember(TOKEN_COOKIE, &enrolled.token, &shared, &headers);
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(own_path(&entry.to))).into_response()
 }
 
@@ -109,18 +109,13 @@ pub(super) async fn choose_language(
     let Some(language) = Language::from_tag(&chosen.language) else {
         return frame::plain(StatusCode::NOT_FOUND, language(&headers), text(language(&headers)).not_found);
     };
-    let cookie = set_cookie(LANGUAGE_COOKIE, language.tag(), COOKIE_SECONDS, is_encrypted(&shared, &headers));
+    let cookie = remember(LANGUAGE_COOKIE, language.tag(), &shared, &headers);
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(own_path(&chosen.to))).into_response()
 }
 
-/// The header that remembers something that is no secret, for as long as the browser does.
-pub(super) fn set_looked(
-    name: &str,
-    value: &str,
-    shared: &Shared,
-    headers: &HeaderMap,
-) -> Option<HeaderValue> {
-    set_cookie(name, value, COOKIE_SECONDS, is_encrypted(shared, headers)).parse().ok()
+/// The header that keeps something in a cookie for as long as browsers do.
+pub(super) fn remember(name: &str, value: &str, shared: &Shared, headers: &HeaderMap) -> String {
+    set_cookie(name, value, COOKIE_SECONDS, is_encrypted(shared, headers))
 }
 
 fn set_cookie(name: &str, value: &str, seconds: u32, encrypted: bool) -> String {

@@ -1,10 +1,13 @@
 //! Summaries: figures that add up, say how complete they are, and lead to the records behind them.
 
+use jiff::ToSpan as _;
+use jiff::civil::{Date, date};
 use rounds_domain::body::{self, Request, Visit};
 use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, Kind, RecordId, Role};
 use rounds_proto::v1;
 use rounds_tests::{Act, Peer, TestServer, assert_sound, on_both_databases, reason};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -21,8 +24,23 @@ fn met(area: AreaId, dwelling: RecordId, outcome: &str) -> Act {
 }
 
 fn ask(area: Option<AreaId>) -> v1::SummarizeRequest {
+    of(area, |_| {})
+}
+
+/// The week, but for what is said otherwise.
+fn of(area: Option<AreaId>, say: impl FnOnce(&mut v1::SummaryScope)) -> v1::SummarizeRequest {
     let area = area.map(|area| area.to_string()).unwrap_or_default();
-    v1::SummarizeRequest { area, period: "week".to_owned(), ..v1::SummarizeRequest::default() }
+    let mut scope = v1::SummaryScope { area, period: "week".to_owned(), ..v1::SummaryScope::default() };
+    say(&mut scope);
+    v1::SummarizeRequest { scope: Some(scope), ..v1::SummarizeRequest::default() }
+}
+
+fn days(area: Option<AreaId>, first: &str, last: &str) -> v1::SummarizeRequest {
+    of(area, |scope| {
+        scope.period.clear();
+        scope.first = first.to_owned();
+        scope.last = last.to_owned();
+    })
 }
 
 async fn summarize(peer: &Peer, request: v1::SummarizeRequest) -> Result<v1::SummarizeResponse, Status> {
@@ -32,8 +50,7 @@ async fn summarize(peer: &Peer, request: v1::SummarizeRequest) -> Result<v1::Sum
 async fn behind(peer: &Peer, area: AreaId, figure: &str, page_size: i32) -> Result<Vec<v1::Record>, Status> {
     let mut request = v1::ListBehindRequest {
         figure: figure.to_owned(),
-        area: area.to_string(),
-        period: "week".to_owned(),
+        scope: ask(Some(area)).scope,
         page_size,
         ..v1::ListBehindRequest::default()
     };
@@ -117,6 +134,52 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn any_period_tells_what_a_count_of_the_records_tells(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let mut dwellings = Vec::new();
+        for number in 0..6 {
+            dwellings.push(server.dwelling(area, &number.to_string()).await);
+        }
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        // Some often, some seldom, over more than a year; each at its local day.
+        let first = date(2026, 11, 22);
+        let mut visited: Vec<(Date, RecordId)> = Vec::new();
+        let mut passed = 0;
+        for step in 0..40_usize {
+            let dwelling = dwellings[[0, 1, 0, 2, 0, 1, 3, 0][step % 8] + step / 20];
+            phone.act(vec![met(area, dwelling, "met")]).await;
+            visited.push((first + passed.days(), dwelling));
+            let days = [1, 3, 0, 9, 14, 2, 30, 21][step % 8];
+            passed += days;
+            server.clock.advance(DAY * days as u32);
+        }
+        for (from, until) in [
+            (date(2026, 11, 22), date(2026, 11, 22)),
+            (date(2026, 11, 22), date(2027, 2, 21)), // 92 days
+            (date(2026, 12, 3), date(2027, 3, 5)),   // 93 days
+            (date(2026, 12, 1), date(2027, 2, 28)),
+            (date(2026, 12, 1), date(2027, 5, 31)), // whole months
+            (date(2026, 12, 20), date(2027, 8, 9)),
+            (date(2026, 1, 1), date(2027, 12, 31)),
+            (date(2027, 6, 1), date(2027, 6, 30)),
+        ] {
+            let request = days(Some(area), &from.to_string(), &until.to_string());
+            let summary = summarize(&phone, request).await.unwrap().summary.unwrap();
+            let counted: Vec<_> = visited.iter().filter(|(day, _)| (from..=until).contains(day)).collect();
+            assert_eq!(value(&summary, "visit"), counted.len() as f64, "{from} to {until}");
+            let reached = |from: Date, until: Date| {
+                let within = visited.iter().filter(|(day, _)| (from..=until).contains(day));
+                within.map(|(_, dwelling)| *dwelling).collect::<BTreeSet<_>>().len()
+            };
+            assert_eq!(value(&summary, "dwelling/reached"), reached(from, until) as f64, "{from} to {until}");
+            let there = if until < first { 0 } else { dwellings.len() };
+            let not_reached = there - reached(until - 89.days(), until);
+            assert_eq!(value(&summary, "dwelling/not_reached"), not_reached as f64, "{from} to {until}");
+        }
+        server.stop().await;
+    }
+
     async fn a_late_upload_changes_last_weeks_number_and_the_summary_says_so(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("East", None).await;
@@ -126,7 +189,7 @@ on_both_databases! {
         phone.pull().await;
         let visit = phone.seal(met(area, dwelling, "met")); // on Sunday, in a basement
         server.clock.advance(DAY * 2);
-        let last_week = v1::SummarizeRequest { day: "2026-11-22".to_owned(), ..ask(Some(area)) };
+        let last_week = of(Some(area), |scope| scope.day = "2026-11-22".to_owned());
         let seen = summarize(&supervisor, last_week.clone()).await.unwrap();
         assert_eq!(value(seen.summary.as_ref().unwrap(), "visit"), 0.0);
         let freshness = seen.freshness.unwrap();
@@ -159,13 +222,8 @@ on_both_databases! {
             server.clock.advance(DAY * days);
         }
         let parts = async |division: v1::Division| {
-            let request = v1::SummarizeRequest {
-                first: "2026-11-01".to_owned(),
-                last: "2026-12-31".to_owned(),
-                period: String::new(),
-                division: division.into(),
-                ..ask(Some(area))
-            };
+            let request = days(Some(area), "2026-11-01", "2026-12-31");
+            let request = v1::SummarizeRequest { division: division.into(), ..request };
             let answer = summarize(&phone, request).await.unwrap();
             let parts = answer.parts.into_iter().map(|part| (part.key, value(&part.summary.unwrap(), "visit")));
             parts.collect::<Vec<_>>()
@@ -173,8 +231,8 @@ on_both_databases! {
         let told = |parts: &[(&str, f64)]| {
             parts.iter().map(|(day, visits)| ((*day).to_owned(), *visits)).collect::<Vec<_>>()
         };
-        let days = [("2026-11-22", 1.0), ("2026-11-23", 1.0), ("2026-11-24", 1.0), ("2026-12-01", 1.0)];
-        assert_eq!(parts(v1::Division::Day).await, told(&days));
+        let by_day = [("2026-11-22", 1.0), ("2026-11-23", 1.0), ("2026-11-24", 1.0), ("2026-12-01", 1.0)];
+        assert_eq!(parts(v1::Division::Day).await, told(&by_day));
         let weeks = [("2026-11-16", 1.0), ("2026-11-23", 2.0), ("2026-11-30", 1.0)];
         assert_eq!(parts(v1::Division::Week).await, told(&weeks));
         assert_eq!(parts(v1::Division::Month).await, told(&[("2026-11-01", 3.0), ("2026-12-01", 1.0)]));
@@ -200,16 +258,16 @@ on_both_databases! {
         };
         let (mut lins, weis) = (phone(lin).await, phone(wei).await);
         lins.act(vec![met(area, dwelling, "met"), met(area, dwelling, "met")]).await;
-        let of = |worker: RecordId| v1::SummarizeRequest { worker: worker.to_string(), ..ask(Some(area)) };
+        let own = |worker: RecordId| v1::SummarizeRequest { worker: worker.to_string(), ..ask(Some(area)) };
         let visits = |answer: v1::SummarizeResponse| {
             value(&answer.summary.unwrap(), &format!("worker/{lin}/visit"))
         };
-        assert_eq!(visits(summarize(&lins, of(lin)).await.unwrap()), 2.0);
+        assert_eq!(visits(summarize(&lins, own(lin)).await.unwrap()), 2.0);
         let coordinator = server.enrol(Role::Coordinator, &[area]).await;
-        assert_eq!(visits(summarize(&coordinator, of(lin)).await.unwrap()), 2.0);
+        assert_eq!(visits(summarize(&coordinator, own(lin)).await.unwrap()), 2.0);
         let supervisor = server.enrol(Role::Supervisor, &[area]).await;
         for other in [&weis, &supervisor] {
-            let refused = summarize(other, of(lin)).await.unwrap_err();
+            let refused = summarize(other, own(lin)).await.unwrap_err();
             assert_eq!(refused.code(), Code::PermissionDenied);
             let refused = behind(other, area, &format!("worker/{lin}/visit"), 10).await.unwrap_err();
             assert_eq!(refused.code(), Code::PermissionDenied);
@@ -250,19 +308,13 @@ on_both_databases! {
                 refused.message().to_owned()
             }
         };
-        let days = |first: &str, last: &str| v1::SummarizeRequest {
-            period: String::new(),
-            first: first.to_owned(),
-            last: last.to_owned(),
-            ..ask(Some(area))
-        };
-        assert!(wrong(v1::SummarizeRequest { period: "fortnight".into(), ..ask(None) }).await.contains("week"));
-        assert!(wrong(v1::SummarizeRequest { day: "tomorrow".into(), ..ask(None) }).await.contains("2026-11-22"));
+        assert!(wrong(of(None, |scope| scope.period = "fortnight".into())).await.contains("week"));
+        assert!(wrong(of(None, |scope| scope.day = "tomorrow".into())).await.contains("2026-11-22"));
         assert!(wrong(v1::SummarizeRequest { division: 99, ..ask(None) }).await.contains("division"));
         assert!(wrong(v1::SummarizeRequest { worker: "x".into(), ..ask(None) }).await.contains("worker"));
-        assert!(wrong(days("2026-11-22", "2026-11-21")).await.contains("after"));
-        assert!(wrong(days("2026-11-22", "")).await.contains("last"));
-        assert!(wrong(v1::SummarizeRequest { not_reached_days: -1, ..ask(None) }).await.contains("negative"));
+        assert!(wrong(days(Some(area), "2026-11-22", "2026-11-21")).await.contains("after"));
+        assert!(wrong(days(Some(area), "2026-11-22", "")).await.contains("last"));
+        assert!(wrong(of(None, |scope| scope.not_reached_days = -1)).await.contains("negative"));
         let no_figure = behind(&server.admin, area, "moon/phase", 10).await.unwrap_err();
         assert_eq!(no_figure.code(), Code::NotFound);
         server.stop().await;

@@ -18,7 +18,6 @@ async fn counted(store: &Store, in_area: u128) -> BTreeMap<(String, String), i64
         unit: Unit::Day,
         first: date(1900, 1, 1),
         last: date(2100, 1, 1),
-        by_area: false,
         by_day: true,
         under: None,
     };
@@ -132,13 +131,12 @@ on_both_databases! {
         let first = date(2026, 11, 18);
         let reached = async |from: i64, until: i64| {
             let days = |days: i64| first + jiff::Span::new().days(days);
-            let exact = store.attended_count(&[area(1)], MET, days(from), days(until)).await.unwrap();
+            let exact = store.attended_count(&[area(1)], MET, (days(from), days(until))).await.unwrap();
             let filter = SumFilter {
                 areas: vec![area(1)],
                 unit: Unit::AttendedDay,
                 first: days(from),
                 last: days(until),
-                by_area: false,
                 by_day: true,
                 under: None,
             };
