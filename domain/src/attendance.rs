@@ -3,7 +3,8 @@
 //! "Dwellings reached in March" is no sum of days: one that was reached twice counts once. But each day on which
 //! something was attended to knows how long before that was last so, and within a period exactly one day of each thing
 //! has its last time before the period. So a counter by day and by the days since the time before gives the number of
-//! different things in any period, and adds up over areas. The same is kept by month for long periods.
+//! different things in any period, and adds up over areas. The same is kept by month for long periods, and by the first
+//! day in each month for the last month of those that are not over.
 
 use crate::id::{AreaId, RecordId};
 use crate::kind::Kind;
@@ -48,20 +49,21 @@ pub fn attended(record: &Record, zone: &TimeZone) -> Option<(Attended, Date)> {
 
 /// Adds `sign` times what the days on which one thing was attended to contribute.
 pub fn tally_days(tallies: &mut Tallies, what: &Attended, days: &BTreeSet<Date>, sign: i64) {
-    let months: BTreeSet<Date> = days.iter().map(|day| day.first_of_month()).collect();
-    let since_day =
-        |before: Date, day: Date| day.since(before).map_or(GAP_DAYS_MAX, |span| span.get_days().into());
-    for (unit, times, gap_max, gap) in [
-        (Unit::AttendedDay, days, GAP_DAYS_MAX, &since_day as &dyn Fn(Date, Date) -> i64),
-        (Unit::AttendedMonth, &months, GAP_MONTHS_MAX, &months_between),
-    ] {
-        let mut before: Option<Date> = None;
-        for day in times {
-            let gap = before.map_or(gap_max, |before| gap(before, *day).min(gap_max));
-            let measure = format!("{}/{gap}", what.work);
-            add(tallies, TallyKey { area: what.area, unit, day: *day, measure }, sign);
-            before = Some(*day);
+    let mut count = |unit: Unit, day: Date, gap: i64| {
+        let measure = format!("{}/{gap}", what.work);
+        add(tallies, TallyKey { area: what.area, unit, day, measure }, sign);
+    };
+    let mut before: Option<Date> = None;
+    for day in days.iter().copied() {
+        let since = |before: Date| day.since(before).map_or(GAP_DAYS_MAX, |span| span.get_days().into());
+        count(Unit::AttendedDay, day, before.map_or(GAP_DAYS_MAX, since).min(GAP_DAYS_MAX));
+        let months = before.map_or(GAP_MONTHS_MAX, |before| months_between(before, day));
+        if months > 0 {
+            let gap = months.min(GAP_MONTHS_MAX);
+            count(Unit::AttendedMonth, day.first_of_month(), gap);
+            count(Unit::AttendedMonthDay, day, gap);
         }
+        before = Some(day);
     }
 }
 
@@ -71,10 +73,11 @@ pub fn months_between(from: Date, to: Date) -> i64 {
     month(to) - month(from)
 }
 
-/// Of counters `WORK/GAP` by day (or month), how many different things they stand for in the period that
-/// begins on `first`: those whose time before lies before it.
+/// Of counters `WORK/GAP`, how many different things they stand for in the period that begins on `first`: those whose
+/// time before lies before it.
 ///
-/// The period may be at most [`GAP_DAYS_MAX`] days, or [`GAP_MONTHS_MAX`] months, long.
+/// A period of at most [`GAP_DAYS_MAX`] days is counted by day. One that begins with a month and has at most
+/// [`GAP_MONTHS_MAX`] of them is counted by month; if it ends within a month, that one by its days instead.
 pub fn different<'a>(
     unit: Unit,
     first: Date,
@@ -85,7 +88,7 @@ pub fn different<'a>(
         let Some((work, gap)) = measure.rsplit_once('/') else { continue };
         let Ok(gap) = gap.parse::<i64>() else { continue };
         let into_period = match unit {
-            Unit::AttendedMonth => months_between(first, day),
+            Unit::AttendedMonth | Unit::AttendedMonthDay => months_between(first, day),
             _ => day.since(first).map_or(0, |span| span.get_days().into()),
         };
         if gap > into_period {

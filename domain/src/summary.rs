@@ -95,11 +95,6 @@ impl Period {
         let last = if is_over || passed < 1 { end } else { moved(first, (passed - 1).days()).min(end) };
         Self { first, last }
     }
-
-    /// Whether it begins with a month and ends with one.
-    pub fn is_whole_months(&self) -> bool {
-        self.first.day() == 1 && self.last == self.last.last_of_month()
-    }
 }
 
 fn length(name: &str) -> Span {

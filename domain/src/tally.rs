@@ -35,7 +35,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// Goes up with each change of what records contribute: a database that was counted by another is counted again.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A word of a record as a part of a measure: a slash in it would make two parts.
 pub(crate) fn part(word: &str) -> String {
@@ -64,6 +64,8 @@ pub enum Unit {
     AttendedDay,
     /// A local month in which something was attended to, named by its first day.
     AttendedMonth,
+    /// The first local day in a month on which something was attended to.
+    AttendedMonthDay,
 }
 
 /// The day of counters for all time.
@@ -71,7 +73,8 @@ pub const EVER: Date = Date::constant(1, 1, 1);
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 5] = [Unit::Day, Unit::Month, Unit::Ever, Unit::AttendedDay, Unit::AttendedMonth];
+    pub const ALL: [Unit; 6] =
+        [Unit::Day, Unit::Month, Unit::Ever, Unit::AttendedDay, Unit::AttendedMonth, Unit::AttendedMonthDay];
 
     /// The word that the database uses.
     pub fn name(self) -> &'static str {
@@ -81,6 +84,7 @@ impl Unit {
             Unit::Ever => "ever",
             Unit::AttendedDay => "attended_day",
             Unit::AttendedMonth => "attended_month",
+            Unit::AttendedMonthDay => "attended_month_day",
         }
     }
 

@@ -461,8 +461,13 @@ impl Counting<'_> {
         let months = months_between(first, last) + 1;
         counted.attended = if period.days() <= GAP_DAYS_MAX {
             in_window(first)
-        } else if period.is_whole_months() && months <= GAP_MONTHS_MAX {
-            let sums = self.attended_sums(areas, Unit::AttendedMonth, first, last).await?;
+        } else if first.day() == 1 && months <= GAP_MONTHS_MAX {
+            let rest = if last == last.last_of_month() { days_later(last, 1) } else { last.first_of_month() };
+            let whole = (Unit::AttendedMonth, first, days_later(rest, -1));
+            let mut sums = Vec::new();
+            for (unit, first, last) in [whole, (Unit::AttendedMonthDay, rest, last)] {
+                sums.extend(self.attended_sums(areas, unit, first, last).await?);
+            }
             let sums = sums.iter().map(|(day, measure, count)| (*day, measure.as_str(), *count));
             different(Unit::AttendedMonth, first, sums)
         } else {

@@ -61,6 +61,24 @@ proptest! {
     }
 
     #[test]
+    fn different_things_from_a_months_beginning_to_any_day_are_told_by_the_counters(
+        things in things(), offset in 0..30_i64, length in 1..=700_i64
+    ) {
+        let first = (FIRST + offset.months()).first_of_month();
+        let last = first + (length - 1).days();
+        let (rest, tallies) = (last.first_of_month(), counters(&things));
+        let within = tallies.iter().filter(|(key, _)| match key.unit {
+            Unit::AttendedMonth => key.day >= first && key.day < rest,
+            Unit::AttendedMonthDay => key.day >= rest && key.day <= last,
+            _ => false,
+        });
+        let sums = within.map(|(key, count)| (key.day, key.measure.as_str(), *count));
+        let told = different(Unit::AttendedMonth, first, sums).get(MET).copied().unwrap_or_default();
+        let expected = things.iter().filter(|days| days.range(first..=last).next().is_some()).count();
+        prop_assert_eq!(told, expected as i64);
+    }
+
+    #[test]
     fn a_day_more_or_less_changes_the_counters_as_a_recount_would(
         mut things in things(), change in 0..900_i64
     ) {

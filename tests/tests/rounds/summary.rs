@@ -160,6 +160,7 @@ on_both_databases! {
             (date(2026, 12, 3), date(2027, 3, 5)),   // 93 days
             (date(2026, 12, 1), date(2027, 2, 28)),
             (date(2026, 12, 1), date(2027, 5, 31)), // whole months
+            (date(2026, 12, 1), date(2027, 6, 9)),  // whole months and a part of one
             (date(2026, 12, 20), date(2027, 8, 9)),
             (date(2026, 1, 1), date(2027, 12, 31)),
             (date(2027, 6, 1), date(2027, 6, 30)),
