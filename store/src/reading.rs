@@ -8,6 +8,7 @@ use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
 use rounds_domain::limit::GROUP_OPS_MAX;
+use rounds_domain::status::stages;
 use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, RecordId, Refusal, Verdict};
 use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
@@ -191,6 +192,10 @@ impl Store {
         } else if filter.disputed {
             "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3) AND disputed
              AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted ORDER BY number, id LIMIT $4"
+        } else if filter.is_by_kind() {
+            // The last condition is that of the index.
+            "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3)
+             AND kind = $5 AND status = $6 AND NOT deleted AND kind NOT IN (9, 10, 14) ORDER BY number, id LIMIT $4"
         } else {
             "SELECT number, body FROM records WHERE area = $1 AND (number, id) > ($2, $3)
              AND (kind = $5 OR $5 = 0) AND (status = $6 OR $6 = '') AND NOT deleted ORDER BY number, id LIMIT $4"
@@ -415,6 +420,9 @@ impl Store {
     }
 }
 
+/// Kinds with so many records that the index by kind and stage leaves them out.
+const MANY: [Kind; 3] = [Kind::Visit, Kind::Inspection, Kind::FollowUp];
+
 /// A condition that finds few records by an index.
 enum Lookup<'a> {
     Subject(RecordId),
@@ -431,6 +439,12 @@ impl<'a> Lookup<'a> {
 }
 
 impl RecordFilter {
+    /// Whether the index by kind and stage finds them: kinds without stages have all of their records in one.
+    fn is_by_kind(&self) -> bool {
+        let has_status = self.status.as_deref().is_some_and(|status| !status.is_empty());
+        self.kind.is_some_and(|kind| !MANY.contains(&kind) && (has_status || stages(kind).is_none()))
+    }
+
     fn meets(&self, numbered: &Numbered) -> bool {
         let record = &numbered.record;
         record.deleted.is_none()
