@@ -45,7 +45,7 @@ impl Line {
     pub(crate) const HEADER: &str = "id\tdatabase\tfigure\tyardstick\tvalue\tfloor\tgoal\tverdict";
 
     /// Whether it is below the floor.
-    pub(crate) fn fails(&self) -> bool {
+    fn fails(&self) -> bool {
         !self.floor.holds(self.value)
     }
 
@@ -63,6 +63,20 @@ impl fmt::Display for Line {
         let Self { id, database, figure, yardstick, value, floor, goal } = self;
         let verdict = self.verdict();
         write!(f, "{id}\t{database}\t{figure}\t{yardstick}\t{value:.2}\t{floor}\t{goal}\t{verdict}")
+    }
+}
+
+/// Says each line as soon as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Whether a row is below its floor.
+    pub(crate) failed: bool,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, line: Line) {
+        println!("{line}");
+        self.failed |= line.fails();
     }
 }
 

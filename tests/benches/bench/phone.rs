@@ -1,6 +1,6 @@
 //! A phone as light as it can be, so that the server is what is measured, and what its user records.
 
-use crate::sync::site::clocks;
+use crate::site::clocks;
 use rounds_domain::{Action, AreaId, Body, Change, Op, RecordId, body};
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_proto::{clock_to_wire, encode_op, v1};
@@ -90,7 +90,8 @@ fn dwelling(area: AreaId, chance: &mut Chance) -> RecordId {
     RecordId::from(area).derived(&chance.below(200).to_string())
 }
 
-fn create(area: AreaId, body: Body) -> Op {
+/// Somebody records something now.
+pub(crate) fn create(area: AreaId, body: Body) -> Op {
     Op {
         record: RecordId(Uuid::now_v7()),
         area,

@@ -1,6 +1,7 @@
 //! A server with its database, areas and enrolled phones.
 
-use crate::sync::phone::Phone;
+use crate::asked::Kind;
+use crate::phone::Phone;
 use rounds_domain::{
     Action, AreaId, Body, ClockReading, DeviceId, Kind as Noun, Op, Outcome, RecordId, Role, body,
 };
@@ -12,31 +13,6 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
-
-/// A kind of database.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Sqlite,
-    Postgres,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Sqlite => "sqlite",
-            Kind::Postgres => "postgres",
-        }
-    }
-
-    pub(crate) async fn create(self) -> TestDatabase {
-        match self {
-            Kind::Sqlite => TestDatabase::sqlite().await,
-            Kind::Postgres => TestDatabase::postgres().await,
-        }
-    }
-}
 
 /// A database with areas, and a store on it.
 pub(crate) struct Ground {
@@ -65,31 +41,52 @@ pub(crate) fn clocks() -> ClockReading {
 impl Ground {
     /// A new database with so many areas.
     pub(crate) async fn lay(kind: Kind, areas: usize) -> Self {
+        Self::lay_with(kind, areas, false).await
+    }
+
+    /// A new database with so many areas, the first of which has all others in it.
+    pub(crate) async fn lay_city(kind: Kind, areas: usize) -> Self {
+        Self::lay_with(kind, areas, true).await
+    }
+
+    async fn lay_with(kind: Kind, areas: usize, is_city: bool) -> Self {
         let database = kind.create().await;
         let store = database.open().await;
         let admin = DeviceId(Uuid::now_v7());
         store.internal_device(admin, "bench", Role::Admin, now_ms()).await.expect("a device");
         let areas: Vec<AreaId> = (0..areas).map(|_| AreaId(Uuid::now_v7())).collect();
-        for some in areas.chunks(500) {
-            let ops = some.iter().map(|area| create_area(*area)).collect();
-            submit(&store, admin, ops).await;
+        let parent = |area: AreaId| areas.first().copied().filter(|first| is_city && area != *first);
+        let ops: Vec<Op> = areas.iter().map(|area| create_area(*area, parent(*area))).collect();
+        for some in ops.chunks(500) {
+            submit(&store, admin, some.to_vec()).await;
         }
         Self { store, areas, database }
     }
 
-    /// Enrols a device for an area. Answers its id and token.
-    pub(crate) async fn enrol(&self, area: AreaId) -> (DeviceId, String) {
-        let random = Random::system();
-        let (code, token) = (random.code().expect("a code"), random.token().expect("a token"));
+    /// A one-time code for an area.
+    pub(crate) async fn code(&self, role: Role, area: AreaId) -> String {
+        let code = Random::system().code().expect("a code");
         let new = NewCode {
             hash: code_hash(&code),
-            role: Role::Field,
+            role,
             areas: vec![area],
             worker: None,
             organization: None,
             expires_ms: now_ms() + 60_000,
         };
         self.store.create_code(new).await.expect("a code");
+        code
+    }
+
+    /// Enrols a phone for an area. Answers its id and token.
+    pub(crate) async fn enrol(&self, area: AreaId) -> (DeviceId, String) {
+        self.enrol_as(Role::Field, area).await
+    }
+
+    /// Enrols a device for an area. Answers its id and token.
+    pub(crate) async fn enrol_as(&self, role: Role, area: AreaId) -> (DeviceId, String) {
+        let code = self.code(role, area).await;
+        let token = Random::system().token().expect("a token");
         let id = DeviceId(Uuid::now_v7());
         let device = self.store.enrol(code_hash(&code), id, "bench", token_hash(&token), now_ms()).await;
         (device.expect("a database that answers").expect("a device").id, token)
@@ -118,10 +115,15 @@ impl Site {
     pub(crate) async fn phones(&self, count: usize) -> Vec<Phone> {
         let mut phones = Vec::with_capacity(count);
         for area in self.ground.areas.iter().cycle().take(count) {
-            let (_, token) = self.ground.enrol(*area).await;
-            phones.push(Phone::new(connect(self.address).await, &token, *area));
+            phones.push(self.phone(*area).await);
         }
         phones
+    }
+
+    /// A phone for an area.
+    pub(crate) async fn phone(&self, area: AreaId) -> Phone {
+        let (_, token) = self.ground.enrol(area).await;
+        Phone::new(connect(self.address).await, &token, area)
     }
 
     pub(crate) async fn close(self) {
@@ -140,10 +142,12 @@ pub(crate) async fn connect(address: SocketAddr) -> Channel {
     endpoint(address).connect().await.expect("a server that answers")
 }
 
-fn create_area(area: AreaId) -> Op {
+/// An op that creates an area.
+pub(crate) fn create_area(area: AreaId, parent: Option<AreaId>) -> Op {
     let body = body::Area {
         name: "Riverside".to_owned(),
         time_zone: "Asia/Shanghai".to_owned(),
+        parent: parent.map(RecordId::from),
         ..body::Area::default()
     };
     Op {

@@ -1,7 +1,7 @@
 //! A database that has been in use for a while.
 
-use crate::sync::phone::{Chance, visit};
-use crate::sync::site::{Ground, submit};
+use crate::phone::{Chance, visit};
+use crate::site::{Ground, submit};
 use rounds_domain::Op;
 use rounds_domain::limit::BATCH_OPS_MAX;
 

@@ -1,6 +1,6 @@
 //! Yardsticks: what the databases can do when nobody asks for more than rows in a table.
 
-use crate::sync::site::Ground;
+use crate::site::Ground;
 use futures_util::future::join_all;
 use rounds_store::Pool;
 use sqlx::postgres::PgPoolOptions;

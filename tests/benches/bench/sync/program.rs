@@ -1,10 +1,10 @@
 //! The `rounds` program as it is installed: S8, S10 and S11.
 
-use crate::Asked;
-use crate::sync::line::{Bound, Line, median, rate, timed};
-use crate::sync::phone::{Chance, Phone};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, median, rate, timed};
+use crate::phone::{Chance, Phone};
+use crate::site::{Ground, endpoint};
 use crate::sync::push::push;
-use crate::sync::site::{Ground, Kind, endpoint};
 use futures_util::future::join_all;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;

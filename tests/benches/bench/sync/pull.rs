@@ -1,9 +1,9 @@
 //! Records out: S4, S5, S6 and S9.
 
-use crate::Asked;
-use crate::sync::line::{Bound, Line, median, rate, timed};
-use crate::sync::phone::{Chance, Phone, request, reword, visit};
-use crate::sync::site::{Ground, Kind, Site, clocks, connect};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, median, rate, timed};
+use crate::phone::{Chance, Phone, request, reword, visit};
+use crate::site::{Ground, Site, clocks, connect};
 use crate::sync::wire::{Echo, Meter};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;

@@ -1,10 +1,10 @@
 //! Ops in: S1, S2, S3 and S7.
 
-use crate::Asked;
-use crate::sync::line::{Bound, Line, median, rate, timed};
-use crate::sync::phone::{Chance, Phone, Prepared, visit};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, median, rate, timed};
+use crate::phone::{Chance, Phone, Prepared, visit};
+use crate::site::{Ground, batch};
 use crate::sync::plain::{Plain, rows};
-use crate::sync::site::{Ground, Kind, batch};
 use futures_util::future::join_all;
 use rounds_domain::{DeviceId, Outcome};
 use rounds_store::{Batch, Store};
@@ -189,7 +189,7 @@ pub(crate) async fn s7(kind: Kind, asked: &Asked) -> Line {
     const FEW: usize = 10_000;
     let calls = asked.size(4, 20);
     let large = Ground::lay(kind, PHONES).await;
-    let stored = large.fill(asked.stored.unwrap_or(asked.size(100_000, 1_000_000))).await;
+    let stored = large.fill(asked.setting("--stored").unwrap_or(asked.size(100_000, 1_000_000))).await;
     let large = large.open().await;
     let mut phones = large.phones(PHONES).await;
     let mut chance = Chance(7);

@@ -1,8 +1,8 @@
 //! W1: reminders raised per second, from the timer to the record on every phone, beside a bare apalis that drains jobs
 //! which do nothing.
 
-use crate::worker::line::{Bound, Line, median, rate, timed};
-use crate::{Asked, Kind};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, median, rate, timed};
 use apalis::layers::WorkerBuilderExt as _;
 use apalis::prelude::{BackendExt as _, TaskBuilder, TaskSink as _, WorkerBuilder, WorkerContext};
 use apalis_postgres::PostgresStorage;

@@ -1,7 +1,7 @@
 //! W4: from the moment at which a timer is due to the start of its job, while many others wait and all cores are busy.
 
-use crate::worker::line::{Bound, Line};
-use crate::{Asked, Kind};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line};
 use rounds_domain::{AreaId, RecordId};
 use rounds_server::Clock;
 use rounds_tests::{TestDatabase, new_id};

@@ -1,8 +1,8 @@
 //! W2: follow-ups of a year of plans, made and ended as time passes, beside plain inserts of as many rows. W3: one plan
 //! is changed among many follow-ups, and among few.
 
-use crate::worker::line::{Bound, Line, median, rate, timed};
-use crate::{Asked, Kind};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, median, rate, timed};
 use rounds_domain::body::{self, Plan};
 use rounds_domain::template::Template;
 use rounds_domain::{

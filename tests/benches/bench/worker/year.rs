@@ -1,8 +1,8 @@
 //! YEAR: a year over whole registers of elevators and trees, with work that comes early, on time, late, offline or
 //! never, workers that are killed, and clocks that jump. What stands at the end is held against a count of its own.
 
-use crate::worker::line::{Bound, Line, timed};
-use crate::{Asked, Kind};
+use crate::asked::{Asked, Kind};
+use crate::line::{Bound, Line, timed};
 use jiff::civil::date;
 use rounds_domain::AreaId;
 use rounds_domain::template::Template;
@@ -40,7 +40,7 @@ const TREES: &[&str] = &[
 
 pub(crate) async fn year(kind: Kind, asked: &Asked) -> Line {
     let samples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data");
-    let (elevators, trees) = match &asked.registers {
+    let (elevators, trees) = match asked.setting::<PathBuf>("--registers") {
         Some(folder) => (folder.join("elevators_nyc_2015.csv"), folder.join("street_trees_sf.csv")),
         None => (samples.join("elevators.csv"), samples.join("trees.csv")),
     };
@@ -50,11 +50,12 @@ pub(crate) async fn year(kind: Kind, asked: &Asked) -> Line {
     let store = database.open().await;
     let plan = |name: &str| Template::named(name).expect("a template");
     let (new_york, san_francisco) = (area(&store, "New York").await, area(&store, "San Francisco").await);
-    let every = |days: usize| (days as i64 / 2..asked.days).step_by(days);
+    let length = asked.setting("--days").unwrap_or(365);
+    let every = |days: usize| (days as i64 / 2..length).step_by(days);
     let year = Year {
         seed: 7,
         first_day: date(2026, 1, 15),
-        days: asked.days,
+        days: length,
         kills: every(KILL_DAYS).collect(),
         jumps: every(JUMP_DAYS).collect(),
         plans: vec![
