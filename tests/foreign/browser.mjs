@@ -1,6 +1,6 @@
 // Walks through the dashboard with Chromium: see scripts/browser.
 //
-// URL: the server. CODES: two one-time codes of administrators. SHOTS: where screenshots go. ROUNDS and PHONE: the
+// URL: the server. CODES: three one-time codes of administrators. PROTOS: the folder of the protos. SHOTS: where screenshots go. ROUNDS and PHONE: the
 // program and an enrolled device's store, to record something while a page is open.
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -9,10 +9,11 @@ import { join } from "node:path";
 
 const require = createRequire(join(process.cwd(), "package.json"));
 const { chromium } = require("playwright-core");
+const protobuf = require("protobufjs");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const { URL: base, SHOTS: shots, ROUNDS: rounds, PHONE: phone } = process.env;
-const [code, spare] = process.env.CODES.split(" ");
+const { URL: base, SHOTS: shots, ROUNDS: rounds, PHONE: phone, PROTOS: protos } = process.env;
+const [code, spare, script] = process.env.CODES.split(" ");
 const languages = ["en", "zh-Hans", "zh-Hant"];
 const widths = [360, 1440];
 const schemes = ["light", "dark"];
@@ -76,6 +77,7 @@ await signIn(first, code);
 const links = (selector) => first.$$eval(selector, (all) => all.map((one) => one.getAttribute("href")));
 const pages = {
   overview: "/",
+  overview_month: "/?period=month",
   follow_ups: "/follow-ups",
   follow_ups_week: "/follow-ups?view=week&show=all",
   referrals: "/referrals",
@@ -96,6 +98,7 @@ await follow("request", "/referrals", "main .list th a");
 await follow("disputed", "/conflicts", "main h2 a");
 await follow("quarantined", "/quarantine", "main .list th a");
 await follow("community", "/", ".chooser .deep-2 a");
+await follow("behind", "/?period=month", ".figures a");
 const cookies = await context.cookies();
 
 for (const language of languages) {
@@ -181,6 +184,36 @@ await live("typing", async () => {
   if (!(await first.isChecked(".checks input >> nth=0"))) fault("typing", "what was entered is gone");
   if ((await first.getAttribute("#main", "data-at")) !== at) fault("typing", "the form was replaced");
 });
+
+// A script of a page speaks gRPC-web.
+first.where = "gRPC-web";
+const schema = new protobuf.Root();
+schema.resolvePath = (_, target) => (target.startsWith("google/") ? target : join(protos, target));
+schema.loadSync(["rounds/v1/device.proto", "rounds/v1/summary.proto"], { keepCase: true });
+const ask = async (method, request, answer, message, token = "") => {
+  const bytes = schema.lookupType(`rounds.v1.${request}`).encode(message).finish();
+  const told = await first.evaluate(async ([method, bytes, token]) => {
+    const frame = new Uint8Array(5 + bytes.length);
+    new DataView(frame.buffer).setUint32(1, bytes.length);
+    frame.set(bytes, 5);
+    const headers = { "content-type": "application/grpc-web+proto", ...(token && { authorization: `Bearer ${token}` }) };
+    const answer = await fetch(`/rounds.v1.${method}`, { method: "POST", headers, body: frame });
+    return [...new Uint8Array(await answer.arrayBuffer())];
+  }, [method, [...bytes], token]);
+  const size = new DataView(Uint8Array.from(told).buffer).getUint32(1);
+  return schema.lookupType(`rounds.v1.${answer}`).decode(Uint8Array.from(told.slice(5, 5 + size)));
+};
+try {
+  const { token } = await ask("DeviceService/Enrol", "EnrolRequest", "EnrolResponse", { code: script, label: "Script" });
+  const scope = { period: "month" };
+  const { summary } = await ask("SummaryService/Summarize", "SummarizeRequest", "SummarizeResponse", { scope }, token);
+  await first.goto(`${base}/?period=month`);
+  const shown = (await first.textContent(".figures a[aria-label^='Visits:']")).replace(/\D/g, "");
+  const visits = summary.figures.find((figure) => figure.name === "visit")?.value;
+  if (!visits || String(visits) !== shown) fault(first.where, `${visits} visits, and ${shown} on the page`);
+} catch (error) {
+  fault(first.where, error.message);
+}
 
 // Without script everything works, too.
 const plain = await browser.newContext({ javaScriptEnabled: false });

@@ -3,7 +3,7 @@
 usage: client.py HOST:PORT ADMIN_CODE GENERATED_DIR
 
 Makes an area and codes for other clients, then enrols itself as a phone: records a visit with a request offline,
-syncs, syncs the same again, pulls, and reads a notice. Prints the area and the codes as JSON; fails on the first broken promise.
+syncs, syncs the same again, pulls, reads a notice, and asks how far the area is. Prints the area and the codes as JSON; fails on the first broken promise.
 """
 import json
 import sys
@@ -15,7 +15,7 @@ sys.path.insert(0, generated)
 
 import grpc  # noqa: E402
 from rounds.v1 import (device_pb2, device_pb2_grpc, directory_pb2, directory_pb2_grpc, op_pb2, record_pb2,  # noqa: E402
-                       sync_pb2, sync_pb2_grpc)
+                       summary_pb2, summary_pb2_grpc, sync_pb2, sync_pb2_grpc)
 
 BOOT = 7
 channel = grpc.insecure_channel(address)
@@ -139,5 +139,17 @@ listed = directory.ListRecords(
     directory_pb2.ListRecordsRequest(kind=record_pb2.KIND_NOTICE, due_from_ms=now_ms, due_until_ms=now_ms + 1),
     metadata=signed_in(admin.token)).records
 assert (notice.record, "seen") in {(record.id, record.status) for record in listed}, listed
+
+# How far the area is, and what is behind a number.
+summaries = summary_pb2_grpc.SummaryServiceStub(channel)
+scope = summary_pb2.SummaryScope(area=area, period="day")
+told = summaries.Summarize(summary_pb2.SummarizeRequest(scope=scope), metadata=signed_in(admin.token))
+figures = {figure.name: figure for figure in told.summary.figures}
+assert (figures["visit"].value, figures["visit/outcome/met"].value, figures["request/category/water"].value) == (1, 1, 1)
+assert figures["visit"].HasField("before") and figures["visit"].before == 0, figures["visit"]
+assert (told.freshness.devices, told.freshness.quarantined_ops) == (1, 2), told.freshness
+behind = summaries.ListBehind(summary_pb2.ListBehindRequest(scope=scope, figure="visit/outcome/met"),
+                              metadata=signed_in(admin.token))
+assert [record.id for record in behind.records] == [visit] and not behind.next_page_token, behind
 
 print(json.dumps({"area": area, "codes": codes[1:]}))
