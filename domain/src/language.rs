@@ -1,6 +1,9 @@
 //! The languages that people are written to in.
 
 mod label;
+mod words;
+
+pub use words::Words;
 
 use crate::vocabulary::BUILT_IN;
 

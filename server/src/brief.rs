@@ -4,15 +4,16 @@ use crate::outline::{Section, change, number, outline, share};
 use crate::partner::duration;
 use askama::Template;
 use jiff::tz::TimeZone;
-use rounds_domain::Language;
 use rounds_domain::summary::{Period, Progress, Report};
+use rounds_domain::{Language, language};
 
 /// Writes the brief of an area. What comes from records is quoted, so that it cannot change the page.
 ///
 /// # Errors
 /// When the template cannot be filled in, which is a fault in this program.
-pub fn brief(area: &str, report: &Report, language: Language) -> Result<String, String> {
-    let sections = outline(&report.summary, &report.names, language);
+pub fn brief(area: &str, report: &Report, words: &language::Words) -> Result<String, String> {
+    let language = words.language;
+    let sections = outline(&report.summary, &report.names, words);
     let of = |texts: [&str; 3]| language.of(texts).to_owned();
     let page = Page {
         title: match language {
@@ -316,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_brief_says_what_changed_how_long_things_took_and_how_complete_it_is() {
-        let brief = brief("East *Lake*", &report(), Language::English).unwrap();
+        let brief = brief("East *Lake*", &report(), &language::Words::new(Language::English, [])).unwrap();
         for line in [
             "# Brief: East \\*Lake\\*",
             "2026-11-16 to 2026-11-22, against 2026-11-09 to 2026-11-15 (Asia/Shanghai)",
@@ -338,7 +339,7 @@ mod tests {
             (Language::SimplifiedChinese, ["东湖工作简报", "走访次数", "供水", "2 条记录待审"]),
             (Language::TraditionalChinese, ["东湖工作簡報", "走訪次數", "供水", "2 筆記錄待審"]),
         ] {
-            let brief = brief("东湖", &report(), language).unwrap();
+            let brief = brief("东湖", &report(), &language::Words::new(language, [])).unwrap();
             for word in words {
                 assert!(brief.contains(word), "no {word} in\n{brief}");
             }

@@ -228,19 +228,9 @@ impl Shared {
         for term in built_in_terms() {
             terms.insert((term.vocabulary.clone(), term.word.clone()), term);
         }
-        let areas = access::readable_areas(caller, Kind::Term);
-        let mut filter = RecordFilter::of(Kind::Term, areas, LIST_RECORDS_MAX);
-        loop {
-            let found =
-                if filter.areas.is_empty() { Vec::new() } else { self.store.records(&filter).await? };
-            for numbered in &found {
-                if let Some(term) = term_of(to_wire(numbered)?) {
-                    terms.insert((term.vocabulary.clone(), term.word.clone()), term);
-                }
-            }
-            filter.after = found.last().map(|numbered| filter.place(numbered));
-            if found.len() < LIST_RECORDS_MAX as usize {
-                break;
+        for numbered in &self.terms(caller).await? {
+            if let Some(term) = term_of(to_wire(numbered)?) {
+                terms.insert((term.vocabulary.clone(), term.word.clone()), term);
             }
         }
         for term in terms.values_mut().filter(|term| term.vocabulary == vocabulary::REQUEST_CATEGORY) {

@@ -29,6 +29,7 @@ mod summary_service;
 mod sync;
 mod watch;
 mod web;
+mod words;
 
 pub use calendar::calendar_path;
 pub use clock::Clock;

@@ -2,6 +2,7 @@
 //!
 //! Pages, tables and briefs all show these sections, so that the same figure has the same label and place everywhere.
 
+use rounds_domain::language::Words;
 use rounds_domain::summary::{Figure, Spread, Summary};
 use rounds_domain::tally::{ALERTS, TIMED_REQUEST_STAGES, TIMED_VIOLATION_STAGES};
 use rounds_domain::{Kind, Language, status};
@@ -41,8 +42,8 @@ pub struct Time {
 }
 
 /// The sections of a summary. `names` are those of organizations, groups and commitments by their ids.
-pub fn outline(summary: &Summary, names: &BTreeMap<String, String>, language: Language) -> Vec<Section> {
-    let writer = Writer { summary, names, language };
+pub fn outline(summary: &Summary, names: &BTreeMap<String, String>, words: &Words) -> Vec<Section> {
+    let writer = Writer { summary, names, words, language: words.language };
     let sections = [
         writer.visits(),
         writer.requests(),
@@ -60,6 +61,7 @@ pub fn outline(summary: &Summary, names: &BTreeMap<String, String>, language: La
 struct Writer<'a> {
     summary: &'a Summary,
     names: &'a BTreeMap<String, String>,
+    words: &'a Words,
     language: Language,
 }
 
@@ -91,7 +93,7 @@ impl Writer<'_> {
     }
 
     fn vocabulary(&self, vocabulary: &str, name: &str) -> Vec<Row> {
-        self.parts(name, |word| self.language.label(vocabulary, word).to_owned())
+        self.parts(name, |word| self.words.label(vocabulary, word).to_owned())
     }
 
     /// The stages of a kind in their order: how many ever came there.

@@ -192,8 +192,8 @@ impl Shared {
 
     /// The areas directly below the one that was asked for; the caller's roots if none was.
     pub(crate) async fn children(&self, ground: &Ground) -> Result<Vec<AreaId>, Error> {
-        let records = self.all(Kind::Area, &ground.areas).await?;
         let within: BTreeSet<RecordId> = ground.areas.iter().map(|area| RecordId::from(*area)).collect();
+        let records = self.store.records_of(&within.iter().copied().collect::<Vec<_>>()).await?;
         let is_child = |record: &&Record| match ground.area {
             Some(area) => record.reference("parent") == Some(area.into()),
             None => record.reference("parent").is_none_or(|parent| !within.contains(&parent)),

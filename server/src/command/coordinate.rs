@@ -5,7 +5,9 @@ use super::print::{hint, say};
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Identity};
-use rounds_domain::{AreaId, Kind, Op, OpId, Record, RecordId};
+use rounds_domain::body::Term;
+use rounds_domain::language::Words;
+use rounds_domain::{AreaId, Kind, Language, Op, OpId, Record, RecordId};
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
@@ -183,6 +185,20 @@ impl Line {
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    /// What the caller's areas call things.
+    pub(super) async fn words(&self, language: Language) -> Result<Words, String> {
+        let answer = self.directory().list_terms(self.signed(v1::ListTermsRequest::default())).await;
+        let terms = answer.map_err(said)?.into_inner().terms.into_iter().map(|term| Term {
+            vocabulary: term.vocabulary,
+            word: term.word,
+            label_en: term.label_en,
+            label_zh_hans: term.label_zh_hans,
+            label_zh_hant: term.label_zh_hant,
+            ..Term::default()
+        });
+        Ok(Words::new(language, terms))
     }
 
     /// The areas that the caller sees, with those above them.

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use rounds_domain::Language;
 use rounds_domain::column::Form;
+use rounds_domain::language::Words;
 use rounds_domain::summary::Report;
 use rounds_proto::v1::summary_service_client::SummaryServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
@@ -96,14 +97,13 @@ impl Summary {
         let asking = Asking::of(&self.sign_in, &self.what).await?;
         let report = asking.ask().await?;
         let format = if self.sign_in.json { Format::Json } else { self.format };
-        let language = self.what.language;
         let content = match format {
-            Format::Table => table(&asking.name, &report, language).into_bytes(),
+            Format::Table => table(&asking.name, &report, &asking.words).into_bytes(),
             Format::Json => format!("{}\n", as_json(&report)).into_bytes(),
-            Format::Md => brief(&asking.name, &report, language)?.into_bytes(),
-            Format::Csv => file(&report, language, TableFormat::Csv { byte_order_mark: false })?,
-            Format::Xlsx => file(&report, language, TableFormat::Xlsx)?,
-            Format::Parquet => file(&report, language, TableFormat::Parquet)?,
+            Format::Md => brief(&asking.name, &report, &asking.words)?.into_bytes(),
+            Format::Csv => file(&report, &asking.words, TableFormat::Csv { byte_order_mark: false })?,
+            Format::Xlsx => file(&report, &asking.words, TableFormat::Xlsx)?,
+            Format::Parquet => file(&report, &asking.words, TableFormat::Parquet)?,
         };
         match (&self.out, std::str::from_utf8(&content)) {
             (Some(path), _) => File::create_new(path)
@@ -117,7 +117,7 @@ impl Summary {
 }
 
 /// The figures and times as a table, a row each.
-fn file(report: &Report, language: Language, format: TableFormat) -> Result<Vec<u8>, String> {
+fn file(report: &Report, words: &Words, format: TableFormat) -> Result<Vec<u8>, String> {
     let column = |name: &str, form| Column { name: name.to_owned(), form };
     let columns = vec![
         column("section", Form::Text),
@@ -137,7 +137,7 @@ fn file(report: &Report, language: Language, format: TableFormat) -> Result<Vec<
     let mut content = Vec::new();
     let write = || {
         let mut writer = TableWriter::begin(table, format, &mut content)?;
-        for section in outline(&report.summary, &report.names, language) {
+        for section in outline(&report.summary, &report.names, words) {
             let text = |text: &str| Cell::Text(text.to_owned());
             for row in &section.rows {
                 let figure = &row.figure;
@@ -171,7 +171,7 @@ impl Top {
             .into_inner();
         loop {
             let report = asking.ask().await?;
-            lines(format_args!("{CLEAR}{}", table(&asking.name, &report, self.what.language)));
+            lines(format_args!("{CLEAR}{}", table(&asking.name, &report, &asking.words)));
             if hints.message().await.map_err(said)?.is_none() {
                 return Err("the server ended the watch: start again".to_owned());
             }
@@ -183,6 +183,7 @@ impl Top {
 struct Asking {
     line: Line,
     name: String,
+    words: Words,
     request: v1::SummarizeRequest,
 }
 
@@ -208,7 +209,8 @@ impl Asking {
             not_reached_days: what.not_reached_days,
         };
         let request = v1::SummarizeRequest { scope: Some(scope), ..v1::SummarizeRequest::default() };
-        Ok(Self { line, name: area.map_or(all, |(_, name)| name), request })
+        let words = line.words(what.language).await?;
+        Ok(Self { line, name: area.map_or(all, |(_, name)| name), words, request })
     }
 
     async fn ask(&self) -> Result<Report, String> {
@@ -219,12 +221,13 @@ impl Asking {
     }
 }
 
-fn table(name: &str, report: &Report, language: Language) -> String {
+fn table(name: &str, report: &Report, words: &Words) -> String {
+    let language = words.language;
     let mut text = format!("{name}  {}\n{}\n", period(report, language), completeness(report, language));
     for warning in warnings(report, language) {
         let _ = writeln!(text, "! {warning}"); // writing to a String cannot fail
     }
-    for section in outline(&report.summary, &report.names, language) {
+    for section in outline(&report.summary, &report.names, words) {
         let _ = writeln!(text, "\n{}", section.title);
         for row in &section.rows {
             let indent = if row.is_part { "    " } else { "  " };

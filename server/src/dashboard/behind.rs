@@ -68,7 +68,7 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<BehindPage, Error> {
             let record = &numbered.record;
             Row {
                 href: reader.record_link(record.id),
-                title: title(reader.language, record),
+                title: title(&reader.words, record),
                 kind: reader.language.kind(record.kind),
                 about: record.subject().map_or_else(|| Piece::plain(""), |id| reader.piece(&named, id)),
                 area: reader.tree.name(record.area).to_owned(),
@@ -103,12 +103,12 @@ async fn label(reader: &Reader, figure: &str) -> Result<String, Error> {
         .split('/')
         .filter_map(|part| {
             let record = named.get(part.parse().ok()?)?;
-            Some((part.to_owned(), title(reader.language, record)))
+            Some((part.to_owned(), title(&reader.words, record)))
         })
         .collect();
     let alone = Figure { name: figure.to_owned(), value: 1.0, before: None, of: None };
     let summary = Summary { figures: vec![alone], spreads: Vec::new() };
-    let sections = outline(&summary, &names, reader.language);
+    let sections = outline(&summary, &names, &reader.words);
     let found = sections.iter().find_map(|section| {
         let row = section.rows.iter().find(|row| row.figure.name == figure)?;
         let is_whole = section.title == row.label;

@@ -91,7 +91,7 @@ struct Conflict {
 }
 
 async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
-    let Reader { shared, caller, text, language, .. } = reader;
+    let Reader { shared, caller, text, language, words, .. } = reader;
     access::coordinates(caller, "list disputes")?;
     let filter = RecordFilter {
         kind: None,
@@ -149,7 +149,7 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
         });
         Row {
             href: reader.record_link(record.id),
-            title: title(*language, record),
+            title: title(words, record),
             kind: language.kind(kind),
             area: reader.tree.name(record.area).to_owned(),
             conflicts: conflicts.collect(),

@@ -138,7 +138,7 @@ async fn records(reader: &Reader, kind: Kind, chosen: &str) -> Result<Vec<Choice
     let mut choices: Vec<Choice> = records
         .map(|record| Choice {
             value: record.id.to_string(),
-            name: title(reader.language, record),
+            name: title(&reader.words, record),
             depth: 0,
             is_chosen: record.id.to_string() == chosen,
         })

@@ -146,7 +146,7 @@ pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Re
         (text.violations_over_time, "violation"),
     ];
     let charts = charts.map(|(title, figure)| chart(title, figure, ground.period, unit, &trend));
-    let sections = outline::outline(&report.summary, &report.names, language);
+    let sections = outline::outline(&report.summary, &report.names, &reader.words);
     let sections = sections.iter().filter(|section| section.key != "commitment");
     let sections = sections.map(|section| section_text(reader, asked, section)).collect();
     let commitments = report.commitments.iter().map(|progress| CommitmentRow {

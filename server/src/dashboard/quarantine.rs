@@ -182,7 +182,7 @@ fn row(reader: &Reader, named: &Named, quarantined: &QuarantinedOp, op: Option<&
             let (what, ..) = act(reader, named, op.kind, op);
             let kind = reader.language.kind(op.kind);
             match named.get(op.record) {
-                Some(record) => format!("{kind}: {} · {what}", title(reader.language, record)),
+                Some(record) => format!("{kind}: {} · {what}", title(&reader.words, record)),
                 None => format!("{kind} · {what}"),
             }
         }

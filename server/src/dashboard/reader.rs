@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::tz::TimeZone;
+use rounds_domain::language::Words;
 use rounds_domain::{AreaId, Language, Role};
 use rounds_store::{Caller, Contact};
 use serde::Deserialize;
@@ -25,6 +26,8 @@ pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
     pub(super) caller: Caller,
     pub(super) language: Language,
+    /// The same with what the caller's areas call things.
+    pub(super) words: Words,
     pub(super) text: &'static Text,
     /// The caller's own areas and those above them.
     pub(super) tree: Tree,
@@ -108,11 +111,13 @@ impl FromRequestParts<Arc<Shared>> for Reader {
             }
         };
         let zone = tree.zone(chosen);
+        let words = shared.words(&caller, language).await.map_err(unavailable)?;
         let shared = shared.clone();
         Ok(Self {
             shared,
             caller,
             language,
+            words,
             text: text(language),
             tree,
             chosen,

@@ -86,7 +86,7 @@ struct LinkedRow {
 }
 
 async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
-    let Reader { shared, caller, language, text, .. } = reader;
+    let Reader { shared, caller, language, words, text, .. } = reader;
     let id: RecordId = id.parse().map_err(|_| Error::NotFound("record"))?;
     let record = shared.readable_record(caller, id).await?.record;
     let request = v1::ListOpsRequest { record: id.to_string() };
@@ -157,7 +157,7 @@ async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
         });
         marked(&amendment.trace, amendment.reason.clone(), before.collect())
     });
-    let name = title(*language, &record);
+    let name = title(words, &record);
     Ok(RecordPage {
         kind: language.kind(record.kind),
         area: reader.tree.name(record.area).to_owned(),
@@ -298,7 +298,7 @@ pub(super) fn act(
 
 /// What is about this record, and the follow-ups of that.
 async fn linked(reader: &Reader, record: &Record) -> Result<Vec<Linked>, Error> {
-    let Reader { shared, caller, language, .. } = reader;
+    let Reader { shared, caller, language, words, .. } = reader;
     let areas = caller.scope.iter().map(|scoped| scoped.area).collect();
     let filter = RecordFilter {
         kind: None,
@@ -329,7 +329,7 @@ async fn linked(reader: &Reader, record: &Record) -> Result<Vec<Linked>, Error> 
         let left = records.len().saturating_sub(LINKED_SHOWN);
         let rows = records.iter().take(LINKED_SHOWN).map(|one| LinkedRow {
             href: reader.record_link(one.id),
-            title: title(*language, one),
+            title: title(words, one),
             at: reader.moment(at_ms(one)),
             stage: language.stage(kind, &one.status).to_owned(),
             status: one.status.clone(),

@@ -96,7 +96,7 @@ pub(super) fn is_overdue(record: &Record, now_ms: i64) -> bool {
 }
 
 async fn page(reader: &Reader, asked: &Asked) -> Result<ReferralsPage, Error> {
-    let Reader { shared, text, language, .. } = reader;
+    let Reader { shared, text, language, words, .. } = reader;
     let now_ms = reader.now_ms();
     let all = referred(&shared.store, &reader.areas).await?;
     let mut by_organization: BTreeMap<RecordId, (usize, usize)> = BTreeMap::new();
@@ -151,7 +151,7 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ReferralsPage, Error> {
             due_ms(record).map(|due_ms| duration(*language, (due_ms - now_ms).abs())).unwrap_or_default();
         Row {
             href: reader.record_link(record.id),
-            title: title(*language, record),
+            title: title(words, record),
             place: record.subject().map_or_else(|| Piece::plain(""), |id| reader.piece(&named, id)),
             organization: organization.map(|id| reader.piece(&named, id).text).unwrap_or_default(),
             stage: language.stage(Kind::Request, &record.status).to_owned(),

@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::partner::duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rounds_domain::{DeviceId, Kind, Language, Record, RecordId};
+use rounds_domain::language::Words;
+use rounds_domain::{DeviceId, Kind, Record, RecordId};
 use std::collections::{BTreeSet, HashMap};
 
 /// A text that may lead to a record.
@@ -44,7 +45,7 @@ impl Reader {
     /// A named record as a link with its title. What the reader does not see is told like what is not there.
     pub(super) fn piece(&self, named: &Named, id: RecordId) -> Piece {
         match named.0.get(&id) {
-            Some(record) => Piece { text: named.place(self.language, record), href: self.record_link(id) },
+            Some(record) => Piece { text: named.place(&self.words, record), href: self.record_link(id) },
             None => Piece::plain(self.text.not_visible),
         }
     }
@@ -82,8 +83,8 @@ impl Reader {
 
 impl Named {
     /// What people call a record, with the place that it is in.
-    fn place(&self, language: Language, record: &Record) -> String {
-        let title = title(language, record);
+    fn place(&self, words: &Words, record: &Record) -> String {
+        let title = title(words, record);
         match around(record).and_then(|id| self.0.get(&id)) {
             Some(around) => format!("{title} · {}", around.text("name")),
             None => title,
@@ -101,12 +102,13 @@ fn around(record: &Record) -> Option<RecordId> {
 }
 
 /// What people call a record.
-pub(super) fn title(language: Language, record: &Record) -> String {
-    let words = match record.kind {
-        Kind::Request => language.label("request_category", record.text("category")),
-        Kind::Violation => language.label("violation_sort", record.text("sort")),
-        Kind::Visit => language.label("visit_outcome", record.text("outcome")),
-        Kind::Inspection => language.label("inspection_result", record.text("result")),
+pub(super) fn title(words: &Words, record: &Record) -> String {
+    let language = words.language;
+    let title = match record.kind {
+        Kind::Request => words.label("request_category", record.text("category")),
+        Kind::Violation => words.label("violation_sort", record.text("sort")),
+        Kind::Visit => words.label("visit_outcome", record.text("outcome")),
+        Kind::Inspection => words.label("inspection_result", record.text("result")),
         Kind::Plan | Kind::FollowUp => language.work(record.text("sort")),
         Kind::Notice => language.notice(record.text("sort")),
         Kind::Contract => language.work(record.text("covers")),
@@ -115,9 +117,9 @@ pub(super) fn title(language: Language, record: &Record) -> String {
         Kind::Term => record.text("word"),
         _ => record.text("name"),
     };
-    match words {
+    match title {
         "" => language.kind(record.kind).to_owned(),
-        words => words.to_owned(),
+        title => title.to_owned(),
     }
 }
 

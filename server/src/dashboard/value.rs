@@ -2,7 +2,8 @@
 
 use super::reader::Reader;
 use super::show::{Named, Piece};
-use rounds_domain::{Kind, Language, RecordId};
+use rounds_domain::language::Words;
+use rounds_domain::{Kind, RecordId};
 use serde_json::Value;
 
 /// Fields that name another record.
@@ -52,7 +53,7 @@ impl Reader {
                 Some(ms) => vec![Piece::plain(self.moment(ms))],
                 None => vec![Piece::plain(number.to_string())],
             },
-            Value::String(word) => vec![Piece::plain(label(self.language, kind, field, word))],
+            Value::String(word) => vec![Piece::plain(label(&self.words, kind, field, word))],
             Value::Object(_) => vec![Piece::plain(self.entry(value))],
         }
     }
@@ -80,14 +81,15 @@ impl Reader {
 }
 
 /// What people read for a word.
-fn label(language: Language, kind: Kind, field: &str, word: &str) -> String {
+fn label(words: &Words, kind: Kind, field: &str, word: &str) -> String {
+    let language = words.language;
     let label = match (kind, field) {
-        (Kind::Request, "category") => language.label("request_category", word),
-        (Kind::Request, "channel") => language.label("request_channel", word),
-        (Kind::Visit, "outcome") => language.label("visit_outcome", word),
-        (Kind::Visit, "purpose") => language.label("visit_purpose", word),
-        (Kind::Inspection, "result") => language.label("inspection_result", word),
-        (Kind::Violation, "sort") => language.label("violation_sort", word),
+        (Kind::Request, "category") => words.label("request_category", word),
+        (Kind::Request, "channel") => words.label("request_channel", word),
+        (Kind::Visit, "outcome") => words.label("visit_outcome", word),
+        (Kind::Visit, "purpose") => words.label("visit_purpose", word),
+        (Kind::Inspection, "result") => words.label("inspection_result", word),
+        (Kind::Violation, "sort") => words.label("violation_sort", word),
         (Kind::Notice, "sort") => language.notice(word),
         (Kind::Plan | Kind::FollowUp | Kind::Inspection | Kind::Policy, "sort")
         | (Kind::Contract, "covers") => language.work(word),

@@ -185,6 +185,36 @@ fn link_from(page: &str, start: &str) -> String {
 }
 
 on_both_databases! {
+    async fn a_page_calls_things_as_the_city_does_in_the_readers_language(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let term = body::Term {
+            vocabulary: "request_category".to_owned(),
+            word: "stray_dogs".to_owned(),
+            label_en: "Stray dogs".to_owned(),
+            label_zh_hans: "流浪犬".to_owned(),
+            ..body::Term::default()
+        };
+        town.server.add(town.north, Body::Term(term)).await;
+        let request = body::Request {
+            subject: Some(town.dwelling),
+            category: "stray_dogs".to_owned(),
+            channel: "visit".to_owned(),
+            ..body::Request::default()
+        };
+        let request = town.server.add(town.north, Body::Request(request)).await;
+        let browser = town.browser(Role::Supervisor).await;
+        for (language, label) in [("en", "Stray dogs"), ("zh-CN", "流浪犬"), ("zh-TW", "stray_dogs")] {
+            let browser = Browser { language, ..browser.clone() };
+            let shown = format!("<th scope=\"row\">{label}</th>");
+            let overview = browser.page("/?period=day").await;
+            assert!(overview.contains(&shown), "{language}: {overview}");
+            let title = format!("</span> {label}");
+            let page = browser.page(&format!("/record/{request}")).await;
+            assert!(page.contains(&title), "{language}: {page}");
+        }
+        town.server.stop().await;
+    }
+
     async fn a_browser_signs_in_with_a_code_and_out_again(database: &TestDatabase) {
         let town = Town::on(database).await;
         let stranger = town.stranger();
