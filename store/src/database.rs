@@ -19,8 +19,6 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Connections that read from SQLite at the same time.
 const SQLITE_READERS: u32 = 4;
-/// Connections of the job runner to SQLite: beside those of the committer, which must not wait for it.
-const SQLITE_JOB_CONNECTIONS: u32 = 2;
 /// Most connections of one process to PostgreSQL, beside those of its job runner.
 const POSTGRES_CONNECTIONS_MAX: u32 = 20;
 /// Most connections of the job runner of one process to PostgreSQL.
@@ -41,7 +39,7 @@ const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// The connections to a database.
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
-    Sqlite { writer: SqlitePool, readers: SqlitePool, jobs: SqlitePool },
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres { pool: PgPool, jobs: PgPool },
 }
 
@@ -51,6 +49,26 @@ macro_rules! read_on {
         match $database {
             crate::database::Database::Sqlite { readers: $pool, .. } => $body,
             crate::database::Database::Postgres { pool: $pool, .. } => $body,
+        }
+    };
+}
+
+/// Runs a statement on either database outside of a transaction, with areas bound as its first argument: `IN {areas}`.
+macro_rules! in_areas {
+    ($store:expr, $areas:expr, $text:expr, $run:ident, |$statement:ident| $bind:expr) => {
+        match &$store.shared.database {
+            crate::database::Database::Sqlite { readers, .. } => {
+                let text = $text.replace("{areas}", "(SELECT unhex(value) FROM json_each($1))");
+                let areas = crate::sqlite::hex_list($areas.iter().map(|area| area.0));
+                let $statement = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(areas);
+                $bind.$run(readers).await?
+            }
+            crate::database::Database::Postgres { pool, .. } => {
+                let text = $text.replace("{areas}", "(SELECT unnest($1::uuid[]))");
+                let areas: Vec<uuid::Uuid> = $areas.iter().map(|area| area.0).collect();
+                let $statement = sqlx::query_as(sqlx::AssertSqlSafe(text)).bind(areas);
+                $bind.$run(pool).await?
+            }
         }
     };
 }
@@ -76,7 +94,7 @@ macro_rules! write_on {
     };
 }
 
-pub(crate) use {read_on, write_on};
+pub(crate) use {in_areas, read_on, write_on};
 
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
@@ -95,8 +113,7 @@ impl Database {
 
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers, jobs } => {
-                jobs.close().await;
+            Self::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -141,13 +158,9 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
     view::complete_sqlite(&writer).await?;
     lock.unlock().map_err(unsuitable)?;
-    let jobs = sqlite_pool(SQLITE_JOB_CONNECTIONS)
-        // Not a sync per job: the sync with which the committer deletes a waiting job covers the job's row here, which
-        // is before it in the same log. What a power cut takes is that a job was done, and doing it again is harmless.
-        .connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
     let readers =
         sqlite_pool(SQLITE_READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
-    Ok(Database::Sqlite { writer, readers, jobs })
+    Ok(Database::Sqlite { writer, readers })
 }
 
 fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {

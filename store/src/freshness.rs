@@ -1,12 +1,9 @@
 //! How complete what is known of some areas is: devices that were heard of, and what waits for somebody.
 
-use crate::database::Database;
-use crate::sqlite::hex_list;
+use crate::database::in_areas;
 use crate::{Error, Store};
 use rounds_domain::AreaId;
 use rounds_domain::summary::Freshness;
-use sqlx::{AssertSqlSafe, query_as};
-use uuid::Uuid;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -49,18 +46,7 @@ impl Store {
             i64,
             i64,
             i64,
-        ) = match &self.shared.database {
-            Database::Sqlite { readers, .. } => {
-                let text = text.replace("{areas}", "(SELECT unhex(value) FROM json_each($1))");
-                let areas = hex_list(areas.iter().map(|area| area.0));
-                query_as(AssertSqlSafe(text)).bind(areas).bind(silent_since_ms).fetch_one(readers).await?
-            }
-            Database::Postgres { pool, .. } => {
-                let text = text.replace("{areas}", "(SELECT unnest($1::uuid[]))");
-                let areas: Vec<Uuid> = areas.iter().map(|area| area.0).collect();
-                query_as(AssertSqlSafe(text)).bind(areas).bind(silent_since_ms).fetch_one(pool).await?
-            }
-        };
+        ) = in_areas!(self, areas, text, fetch_one, |statement| statement.bind(silent_since_ms));
         Ok(Freshness {
             devices,
             silent_devices,

@@ -210,10 +210,11 @@ impl Store {
         self.shared.database.close().await;
     }
 
-    /// The connections for the job runner's own tables.
+    /// The connections for the job runner's own tables. On SQLite it is the one that writes: beside another writer, a
+    /// connection would wait by sleeping, longer than need be, and for this one whoever came first is next.
     pub fn pool(&self) -> Pool {
         match &self.shared.database {
-            Database::Sqlite { jobs, .. } => Pool::Sqlite(jobs.clone()),
+            Database::Sqlite { writer, .. } => Pool::Sqlite(writer.clone()),
             Database::Postgres { jobs, .. } => Pool::Postgres(jobs.clone()),
         }
     }

@@ -1,6 +1,6 @@
 //! Reading records, feeds, histories, quarantine, counters and jobs.
 
-use crate::database::{BeginRead as _, Database, read_on, write_on};
+use crate::database::{BeginRead as _, Database, in_areas, read_on, write_on};
 use crate::device::Access;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
@@ -156,6 +156,7 @@ impl Store {
         let areas: BTreeSet<AreaId> = filter.areas.iter().copied().collect();
         let found = match Lookup::of(filter) {
             Some(lookup) => self.look_up(&lookup).await?,
+            None if filter.is_of_few() => self.gather(filter, &areas).await?,
             None => self.browse(filter, &areas).await?,
         };
         let mut found: Vec<Numbered> = found
@@ -179,6 +180,25 @@ impl Store {
             };
             statement.fetch_all(pool).await?
         });
+        rows.into_iter().map(numbered).collect()
+    }
+
+    /// Reads a kind of which there are few, from all areas at once.
+    async fn gather(&self, filter: &RecordFilter, areas: &BTreeSet<AreaId>) -> Result<Vec<Numbered>, Error> {
+        let (after_area, after_number, after_id) = filter
+            .after
+            .map_or((Uuid::nil(), -1, Uuid::nil()), |(area, number, id)| (area.0, number as i64, id.0));
+        // The last condition is that of the index.
+        let sql = "SELECT number, body FROM records WHERE area IN {areas} AND kind = $2 AND status = $3
+             AND (area, number, id) > ($4, $5, $6) AND NOT deleted AND kind NOT IN (9, 10, 14)
+             ORDER BY area, number, id LIMIT $7";
+        let rows: Vec<(i64, String)> = in_areas!(self, areas, sql, fetch_all, |statement| statement
+            .bind(filter.kind.map_or(0, Kind::number))
+            .bind(filter.status.as_deref().unwrap_or_default())
+            .bind(after_area)
+            .bind(after_number)
+            .bind(after_id)
+            .bind(i64::from(filter.limit)));
         rows.into_iter().map(numbered).collect()
     }
 
@@ -443,6 +463,12 @@ impl RecordFilter {
     fn is_by_kind(&self) -> bool {
         let has_status = self.status.as_deref().is_some_and(|status| !status.is_empty());
         self.kind.is_some_and(|kind| !MANY.contains(&kind) && (has_status || stages(kind).is_none()))
+    }
+
+    /// Whether there are so few of them that all areas are read at once: they are kept once, high in the tree.
+    fn is_of_few(&self) -> bool {
+        let is_of_few = |kind: Kind| kind.is_reference() || kind == Kind::Commitment;
+        self.kind.is_some_and(is_of_few) && self.is_by_kind() && !self.is_by_due() && !self.disputed
     }
 
     fn meets(&self, numbered: &Numbered) -> bool {

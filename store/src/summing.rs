@@ -1,6 +1,6 @@
 //! Reading what summaries are made of: sums of counters, what was attended to, what came late, and the records behind.
 
-use crate::database::{Database, read_on};
+use crate::database::{Database, in_areas, read_on};
 use crate::feed::Numbered;
 use crate::row::{date, numbered};
 use crate::sqlite::hex_list;
@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use rounds_domain::summary::Late;
 use rounds_domain::tally::Unit;
 use rounds_domain::{AreaId, Kind, RecordId};
-use sqlx::{AssertSqlSafe, query_as};
+use sqlx::query_as;
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -43,26 +43,6 @@ pub struct Sum {
 
 /// The place of a record in a list by days.
 pub type DayPlace = (AreaId, Date, RecordId);
-
-/// The areas as an argument that `IN (...)` takes on the database at hand.
-macro_rules! in_areas {
-    ($store:expr, $areas:expr, $text:expr, $run:ident, |$statement:ident| $bind:expr) => {
-        match &$store.shared.database {
-            Database::Sqlite { readers, .. } => {
-                let text = $text.replace("{areas}", "(SELECT unhex(value) FROM json_each($1))");
-                let $statement =
-                    query_as(AssertSqlSafe(text)).bind(hex_list($areas.iter().map(|area| area.0)));
-                $bind.$run(readers).await?
-            }
-            Database::Postgres { pool, .. } => {
-                let text = $text.replace("{areas}", "(SELECT unnest($1::uuid[]))");
-                let areas: Vec<Uuid> = $areas.iter().map(|area| area.0).collect();
-                let $statement = query_as(AssertSqlSafe(text)).bind(areas);
-                $bind.$run(pool).await?
-            }
-        }
-    };
-}
 
 impl Store {
     /// Adds counters up.
