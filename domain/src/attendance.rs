@@ -5,11 +5,14 @@
 //! has its last time before the period. So a counter by day and by the days since the time before gives the number of
 //! different things in any period, and adds up over areas. The same is kept by month for long periods, and by the first
 //! day in each month for the last month of those that are not over.
+//!
+//! Who was reached "in the last 90 days" is asked on every page, so that is kept as a stock: it goes up and down by days.
 
 use crate::id::{AreaId, RecordId};
 use crate::kind::Kind;
 use crate::record::Record;
-use crate::recurrence::local_day;
+use crate::recurrence::{days_later, local_day};
+use crate::summary::NOT_REACHED_DAYS;
 use crate::tally::{Tallies, TallyKey, Unit, add, part};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -20,6 +23,8 @@ pub const MET: &str = "met";
 /// Days since the time before are told apart up to so many; that many stand for more, and for never before. Longest
 /// period that can be counted by day.
 pub const GAP_DAYS_MAX: i64 = 92;
+/// The measure that tells how many were reached of late.
+pub const REACHED: &str = "reached/met";
 /// The same for months.
 pub const GAP_MONTHS_MAX: i64 = 25;
 
@@ -65,6 +70,30 @@ pub fn tally_days(tallies: &mut Tallies, what: &Attended, days: &BTreeSet<Date>,
         }
         before = Some(day);
     }
+    if what.work == MET {
+        tally_reached(tallies, what, days, sign);
+    }
+}
+
+/// Each time that somebody is reached who was not for [`NOT_REACHED_DAYS`], one more is reached of late, and one fewer
+/// as soon as that was so many days ago: the sum of [`REACHED`] up to a day is how many were in so many days up to it.
+fn tally_reached(tallies: &mut Tallies, what: &Attended, days: &BTreeSet<Date>, sign: i64) {
+    let mut count = |day: Date, change: i64| {
+        let key = TallyKey { area: what.area, unit: Unit::Day, day, measure: REACHED.to_owned() };
+        add(tallies, key, sign * change);
+    };
+    let mut until: Option<Date> = None; // the first day on which it is no longer of late
+    for day in days.iter().copied() {
+        match until {
+            Some(until) if day <= until => {}
+            _ => {
+                until.into_iter().for_each(|until| count(until, -1));
+                count(day, 1);
+            }
+        }
+        until = Some(days_later(day, NOT_REACHED_DAYS));
+    }
+    until.into_iter().for_each(|until| count(until, -1));
 }
 
 /// How many months there are from one month to another.

@@ -23,7 +23,8 @@
 //! | `commitment/ID` | work linked to a commitment, in thousandths of its unit | it was done |
 //! | `worker/ID/visit`, `worker/ID/inspection`, `worker/ID/follow_up/STATE` | for the worker and the own coordinator only | as above |
 //!
-//! The measures of [`attendance`](crate::attendance) are kept in the same counters.
+//! The measures of [`attendance`](crate::attendance) are kept in the same counters; its
+//! [`REACHED`](crate::attendance::REACHED) goes up and down, so that its sum up to a day is a stock.
 
 use crate::id::AreaId;
 use crate::kind::Kind;
@@ -35,7 +36,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// Goes up with each change of what records contribute: a database that was counted by another is counted again.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A word of a record as a part of a measure: a slash in it would make two parts.
 pub(crate) fn part(word: &str) -> String {

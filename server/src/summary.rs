@@ -6,7 +6,7 @@ use crate::limit::{BEHIND_RECORDS_SCANNED_MAX, SILENT_HOURS, SUMMARY_RECORDS_PAG
 use crate::shared::Shared;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rounds_domain::attendance::{GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, different, months_between};
+use rounds_domain::attendance::{GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, REACHED, different, months_between};
 use rounds_domain::recurrence::{day_start_ms, days_later, local_day};
 use rounds_domain::summary::{
     Behind, Counted, NOT_REACHED_DAYS, Period, Progress, Report, Summary, behind, is_behind, summarize,
@@ -14,8 +14,9 @@ use rounds_domain::summary::{
 use rounds_domain::tally::{EVER, Unit};
 use rounds_domain::{AreaId, Body, Kind, Record, RecordId};
 use rounds_proto::{id_from_wire, v1};
-use rounds_store::{Caller, Numbered, RecordFilter, Store, SumFilter};
-use std::collections::{BTreeMap, BTreeSet};
+use rounds_store::{Caller, Numbered, RecordFilter, Store, Sum, SumFilter};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The last day of all.
 const FAR: Date = Date::constant(9999, 12, 31);
@@ -142,14 +143,13 @@ impl Shared {
         }
         let now_ms = self.clock.now_ms();
         let before = ground.period.before(ground.today);
-        let counting = Counting { store: &self.store, ground, worker };
+        let mut counting = Counting::new(&self.store, ground, worker, division == Division::Area);
         let summary = counting.compared(&ground.areas, before).await?;
         let parts = match division {
             Division::None => Vec::new(),
             Division::Area => {
                 let mut parts = Vec::new();
-                for area in self.children(ground).await? {
-                    let below = self.store.subtree(area).await?;
+                for (area, below) in self.children(ground).await? {
                     parts.push((area.to_string(), counting.compared(&below, before).await?));
                 }
                 parts
@@ -187,20 +187,31 @@ impl Shared {
         ground: &Ground,
         unit: TimeUnit,
     ) -> Result<Vec<(String, Summary)>, Error> {
-        Counting { store: &self.store, ground, worker: None }.over_time(unit).await
+        Counting::new(&self.store, ground, None, false).over_time(unit).await
     }
 
-    /// The areas directly below the one that was asked for; the caller's roots if none was.
-    pub(crate) async fn children(&self, ground: &Ground) -> Result<Vec<AreaId>, Error> {
-        let within: BTreeSet<RecordId> = ground.areas.iter().map(|area| RecordId::from(*area)).collect();
-        let records = self.store.records_of(&within.iter().copied().collect::<Vec<_>>()).await?;
-        let is_child = |record: &&Record| match ground.area {
-            Some(area) => record.reference("parent") == Some(area.into()),
-            None => record.reference("parent").is_none_or(|parent| !within.contains(&parent)),
+    /// The areas directly below the one that was asked for, the caller's roots if none was: by name, and with all areas
+    /// below them.
+    async fn children(&self, ground: &Ground) -> Result<Vec<(AreaId, Vec<AreaId>)>, Error> {
+        let ids: Vec<RecordId> = ground.areas.iter().map(|area| RecordId::from(*area)).collect();
+        let records = self.store.records_of(&ids).await?;
+        let areas: HashMap<AreaId, &Record> = records.iter().map(|record| (record.area, record)).collect();
+        let parent = |area: AreaId| areas.get(&area)?.reference("parent").map(AreaId::from);
+        let is_child = |area: AreaId| match ground.area {
+            Some(asked) => parent(area) == Some(asked),
+            None => parent(area).is_none_or(|parent| !areas.contains_key(&parent)),
         };
-        let mut children: Vec<&Record> = records.iter().filter(is_child).collect();
-        children.sort_by(|one, other| one.text("name").cmp(other.text("name")));
-        Ok(children.into_iter().map(|record| AreaId::from(record.id)).collect())
+        let mut children: BTreeMap<(&str, AreaId), Vec<AreaId>> = BTreeMap::new();
+        for area in &ground.areas {
+            let mut next = Some(*area);
+            while let Some(above) = next.filter(|above| !is_child(*above)) {
+                next = parent(above);
+            }
+            if let Some(record) = next.and_then(|child| areas.get(&child)) {
+                children.entry((record.text("name"), record.area)).or_default().push(*area);
+            }
+        }
+        Ok(children.into_iter().map(|((_, area), below)| (area, below)).collect())
     }
 
     async fn all(&self, kind: Kind, areas: &[AreaId]) -> Result<Vec<Record>, Error> {
@@ -388,17 +399,27 @@ struct Counting<'a> {
     store: &'a Store,
     ground: &'a Ground,
     worker: Option<RecordId>,
+    /// The ground is told area by area: what is read of it is read once for all of them.
+    by_area: bool,
+    sums: HashMap<SumFilter, Vec<Sum>>,
+    organizations: HashMap<(Date, Date), Vec<(AreaId, RecordId)>>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(store: &'a Store, ground: &'a Ground, worker: Option<RecordId>, by_area: bool) -> Self {
+        Self { store, ground, worker, by_area, sums: HashMap::new(), organizations: HashMap::new() }
+    }
 }
 
 impl Counting<'_> {
     /// The summary of some areas beside that of the period before.
-    async fn compared(&self, areas: &[AreaId], before: Period) -> Result<Summary, Error> {
+    async fn compared(&mut self, areas: &[AreaId], before: Period) -> Result<Summary, Error> {
         let now = self.count(areas, self.ground.period, true).await?;
         let then = self.count(areas, before, false).await?;
         Ok(summarize(&now, Some(&then)))
     }
 
-    async fn count(&self, areas: &[AreaId], period: Period, is_now: bool) -> Result<Counted, Error> {
+    async fn count(&mut self, areas: &[AreaId], period: Period, is_now: bool) -> Result<Counted, Error> {
         let not_reached_days = self.ground.not_reached_days;
         let mut counted = Counted { not_reached_days, ..Counted::default() };
         for (unit, first, last) in segments(period.first, period.last) {
@@ -409,7 +430,7 @@ impl Counting<'_> {
         }
         let ever = self.sums(areas, Unit::Ever, EVER, EVER).await?;
         let is_stock = |measure: &str| {
-            ["place/", "asset/", "plan/", "commitment/"].iter().any(|kind| measure.starts_with(kind))
+            ["place/", "asset/", "plan/", "commitment/", REACHED].iter().any(|kind| measure.starts_with(kind))
         };
         add(&mut counted.until, ever.iter().filter(|(measure, _)| is_stock(measure)).cloned(), 1);
         for (unit, first, last) in segments(days_later(period.last, 1), FAR) {
@@ -432,11 +453,15 @@ impl Counting<'_> {
     }
 
     /// Different things that were attended to: in the period, and in windows up to its end.
-    async fn attended(&self, areas: &[AreaId], period: Period, counted: &mut Counted) -> Result<(), Error> {
+    async fn attended(
+        &mut self,
+        areas: &[AreaId],
+        period: Period,
+        counted: &mut Counted,
+    ) -> Result<(), Error> {
         let Period { first, last } = period;
-        let mut windows: BTreeSet<(String, i64)> =
-            BTreeSet::from([(MET.to_owned(), counted.not_reached_days)]);
-        let mut works: BTreeSet<String> = BTreeSet::from([MET.to_owned()]);
+        let mut windows = BTreeSet::from([(MET.to_owned(), counted.not_reached_days)]);
+        let mut works = BTreeSet::from([MET.to_owned()]);
         for measure in counted.until.keys() {
             let parts: Vec<&str> = measure.split('/').collect();
             match parts.as_slice() {
@@ -448,28 +473,18 @@ impl Counting<'_> {
                 _ => {}
             }
         }
-        let far_back = days_later(last, 1 - GAP_DAYS_MAX);
-        let recent = self.attended_sums(areas, Unit::AttendedDay, far_back, last).await?;
-        let in_window = |from: Date| {
-            let within = recent.iter().filter(|(day, _, _)| *day >= from);
-            different(
-                Unit::AttendedDay,
-                from,
-                within.map(|(day, measure, count)| (*day, measure.as_str(), *count)),
-            )
-        };
-        let months = months_between(first, last) + 1;
-        counted.attended = if period.days() <= GAP_DAYS_MAX {
-            in_window(first)
-        } else if first.day() == 1 && months <= GAP_MONTHS_MAX {
+        counted.attended = if first.day() == 1 && months_between(first, last) < GAP_MONTHS_MAX {
             let rest = if last == last.last_of_month() { days_later(last, 1) } else { last.first_of_month() };
-            let whole = (Unit::AttendedMonth, first, days_later(rest, -1));
             let mut sums = Vec::new();
-            for (unit, first, last) in [whole, (Unit::AttendedMonthDay, rest, last)] {
-                sums.extend(self.attended_sums(areas, unit, first, last).await?);
+            for (unit, first, last) in
+                [(Unit::AttendedMonth, first, days_later(rest, -1)), (Unit::AttendedMonthDay, rest, last)]
+            {
+                sums.extend(self.attended_sums(areas, unit, first, last, None).await?);
             }
             let sums = sums.iter().map(|(day, measure, count)| (*day, measure.as_str(), *count));
             different(Unit::AttendedMonth, first, sums)
+        } else if period.days() <= GAP_DAYS_MAX {
+            self.attended_within(areas, first, last, None).await?
         } else {
             let mut attended = BTreeMap::new();
             for work in works {
@@ -480,21 +495,37 @@ impl Counting<'_> {
         };
         for (work, days) in windows {
             let from = days_later(last, 1 - days);
-            let count = match days <= GAP_DAYS_MAX {
-                true => in_window(from).get(&work).copied().unwrap_or_default(),
-                false => self.store.attended_count(areas, &work, (from, last)).await?,
+            let count = if work == MET && days == NOT_REACHED_DAYS {
+                counted.until.get(REACHED).copied().unwrap_or_default()
+            } else if days <= GAP_DAYS_MAX {
+                let within = self.attended_within(areas, from, last, Some(&work)).await?;
+                within.get(&work).copied().unwrap_or_default()
+            } else {
+                self.store.attended_count(areas, &work, (from, last)).await?
             };
             counted.lately.insert((work, days), count);
         }
-        counted.organizations_met = self.store.attended_organizations(areas, MET, (first, last)).await?;
+        counted.organizations_met = self.organizations_met(areas, (first, last)).await?;
         let from = days_later(last, 1 - counted.not_reached_days);
-        counted.organizations_met_lately =
-            self.store.attended_organizations(areas, MET, (from, last)).await?;
+        counted.organizations_met_lately = self.organizations_met(areas, (from, last)).await?;
         Ok(())
     }
 
+    /// Different things that were attended to within so few days that their counters tell; by one work if it is given.
+    async fn attended_within(
+        &mut self,
+        areas: &[AreaId],
+        first: Date,
+        last: Date,
+        work: Option<&str>,
+    ) -> Result<BTreeMap<String, i64>, Error> {
+        let sums = self.attended_sums(areas, Unit::AttendedDay, first, last, work).await?;
+        let sums = sums.iter().map(|(day, measure, count)| (*day, measure.as_str(), *count));
+        Ok(different(Unit::AttendedDay, first, sums))
+    }
+
     /// A part for each day, week or month of the period that anything was counted in.
-    async fn over_time(&self, unit: TimeUnit) -> Result<Vec<(String, Summary)>, Error> {
+    async fn over_time(&mut self, unit: TimeUnit) -> Result<Vec<(String, Summary)>, Error> {
         let Period { first, last } = self.ground.period;
         let mut parts: BTreeMap<Date, Counted> = BTreeMap::new();
         let pieces = match unit {
@@ -503,7 +534,7 @@ impl Counting<'_> {
         };
         for (counter, first, last) in pieces {
             let filter = SumFilter { by_day: true, ..self.filter(&self.ground.areas, counter, first, last) };
-            for sum in self.store.sums(&filter).await? {
+            for sum in self.read(&filter).await? {
                 let day = sum.day.unwrap_or(first);
                 let begins = Period::named(unit.name(), day).map_or(day, |part| part.first);
                 add(&mut parts.entry(begins).or_default().within, [(sum.measure, sum.count)], 1);
@@ -524,30 +555,74 @@ impl Counting<'_> {
 
     fn filter(&self, areas: &[AreaId], unit: Unit, first: Date, last: Date) -> SumFilter {
         let under = self.worker.map(|worker| format!("worker/{worker}"));
-        SumFilter { areas: areas.to_vec(), unit, first, last, by_day: false, under }
+        SumFilter { areas: areas.to_vec(), unit, first, last, by_area: false, by_day: false, under }
     }
 
     async fn sums(
-        &self,
+        &mut self,
         areas: &[AreaId],
         unit: Unit,
         first: Date,
         last: Date,
     ) -> Result<Vec<(String, i64)>, Error> {
-        let sums = self.store.sums(&self.filter(areas, unit, first, last)).await?;
+        let sums = self.read(&self.filter(areas, unit, first, last)).await?;
         Ok(sums.into_iter().map(|sum| (sum.measure, sum.count)).collect())
     }
 
     async fn attended_sums(
-        &self,
+        &mut self,
         areas: &[AreaId],
         unit: Unit,
         first: Date,
         last: Date,
+        work: Option<&str>,
     ) -> Result<Vec<(Date, String, i64)>, Error> {
-        let filter = SumFilter { by_day: true, ..self.filter(areas, unit, first, last) };
-        let sums = self.store.sums(&filter).await?;
+        let under = work.map(str::to_owned);
+        let filter = SumFilter { by_day: true, under, ..self.filter(areas, unit, first, last) };
+        let sums = self.read(&filter).await?;
         Ok(sums.into_iter().filter_map(|sum| Some((sum.day?, sum.measure, sum.count))).collect())
+    }
+
+    /// The sums that a filter asks for; one of some areas is answered from what was read of all.
+    async fn read(&mut self, filter: &SumFilter) -> Result<Vec<Sum>, Error> {
+        if !self.by_area {
+            return Ok(self.store.sums(filter).await?);
+        }
+        let all = SumFilter { areas: self.ground.areas.clone(), by_area: true, ..filter.clone() };
+        let read = match self.sums.entry(all) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let sums = self.store.sums(entry.key()).await?;
+                entry.insert(sums)
+            }
+        };
+        let areas: HashSet<AreaId> = filter.areas.iter().copied().collect();
+        let mut added: BTreeMap<(Option<Date>, &str), i64> = BTreeMap::new();
+        for sum in read.iter().filter(|sum| sum.area.is_some_and(|area| areas.contains(&area))) {
+            *added.entry((sum.day, &sum.measure)).or_default() += sum.count;
+        }
+        Ok(added
+            .into_iter()
+            .map(|((day, measure), count)| Sum { area: None, day, measure: measure.to_owned(), count })
+            .collect())
+    }
+
+    /// How many organizations were met in some areas.
+    async fn organizations_met(&mut self, areas: &[AreaId], days: (Date, Date)) -> Result<i64, Error> {
+        let read = match self.organizations.entry(days) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let found = self.store.attended_organizations(&self.ground.areas, MET, days).await?;
+                entry.insert(found)
+            }
+        };
+        let areas: HashSet<&AreaId> = areas.iter().collect();
+        let met: HashSet<RecordId> = read
+            .iter()
+            .filter(|(area, _)| areas.contains(area))
+            .map(|(_, organization)| *organization)
+            .collect();
+        Ok(met.len() as i64)
     }
 }
 

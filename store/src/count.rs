@@ -39,7 +39,6 @@ impl Count {
 
     /// Puts into what is written how the counters change from what is committed.
     pub(crate) async fn close<T: Tx>(mut self, tx: &mut T, writes: &mut Writes) -> Result<(), Error> {
-        add_longer(&mut self.tallies);
         for days in self.attended.values_mut() {
             days.retain(|_, count| *count != 0);
         }
@@ -60,18 +59,19 @@ impl Count {
                 writes.attended.extend(changes.into_iter().map(|(day, change)| (what.clone(), day, change)));
             }
         }
+        add_longer(&mut self.tallies);
         writes.tallies = self.tallies;
         Ok(())
     }
 
     /// All counters, where everything was taken in and nothing was there before.
     pub(crate) fn whole(mut self) -> (Tallies, Vec<(Attended, Date, i64)>) {
-        add_longer(&mut self.tallies);
         let mut all = Vec::new();
         for (what, days) in self.attended {
             tally_days(&mut self.tallies, &what, &counted(&days), 1);
             all.extend(days.into_iter().map(|(day, count)| (what.clone(), day, count)));
         }
+        add_longer(&mut self.tallies);
         (self.tallies, all)
     }
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Which counters to add up.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SumFilter {
     /// Of these areas.
     pub areas: Vec<AreaId>,
@@ -24,6 +24,8 @@ pub struct SumFilter {
     pub first: Date,
     /// Until this day, itself included.
     pub last: Date,
+    /// A sum for each area.
+    pub by_area: bool,
     /// A sum for each day.
     pub by_day: bool,
     /// Only measures below this one, such as `worker/ID`; if none, all but those of workers.
@@ -33,6 +35,8 @@ pub struct SumFilter {
 /// A sum of counters; it is not zero.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sum {
+    /// Of this area, if sums by area were asked for.
+    pub area: Option<AreaId>,
     /// Of this day, if sums by day were asked for.
     pub day: Option<Date>,
     /// What was counted.
@@ -50,7 +54,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn sums(&self, filter: &SumFilter) -> Result<Vec<Sum>, Error> {
-        let day = if filter.by_day { "day" } else { "NULL" };
+        let area = if filter.by_area { "area" } else { "CAST(NULL AS uuid)" };
+        let day = if filter.by_day { "day" } else { "CAST(NULL AS text)" };
         // `0` comes after `/`: these are the measures that begin with it.
         let (from, to) = match &filter.under {
             Some(under) => (format!("{under}/"), format!("{under}0")),
@@ -58,12 +63,12 @@ impl Store {
         };
         let wanted = if filter.under.is_some() { "" } else { "NOT" };
         let text = format!(
-            "SELECT {day}, measure, CAST(sum(count) AS bigint) FROM tallies
+            "SELECT {area}, {day}, measure, CAST(sum(count) AS bigint) FROM tallies
              WHERE area IN {{areas}} AND unit = $2 AND day BETWEEN $3 AND $4
              AND {wanted} (measure >= $5 AND measure < $6)
-             GROUP BY 1, 2 HAVING sum(count) <> 0"
+             GROUP BY 1, 2, 3 HAVING sum(count) <> 0"
         );
-        let rows: Vec<(Option<String>, String, i64)> =
+        let rows: Vec<(Option<Uuid>, Option<String>, String, i64)> =
             in_areas!(self, filter.areas, text, fetch_all, |statement| statement
                 .bind(filter.unit.name())
                 .bind(filter.first.to_string())
@@ -71,9 +76,9 @@ impl Store {
                 .bind(&from)
                 .bind(&to));
         rows.into_iter()
-            .map(|(day, measure, count)| {
+            .map(|(area, day, measure, count)| {
                 let day = day.as_deref().map(date).transpose()?;
-                Ok(Sum { day, measure, count })
+                Ok(Sum { area: area.map(AreaId), day, measure, count })
             })
             .collect()
     }
@@ -91,10 +96,14 @@ impl Store {
     ) -> Result<i64, Error> {
         let text = "SELECT count(DISTINCT subject), 0 FROM attended
                     WHERE area IN {areas} AND work = $2 AND day BETWEEN $3 AND $4 AND count > 0";
-        self.count_attended(text, areas, work, (first, last)).await
+        let (count, _): (i64, i32) = in_areas!(self, areas, text, fetch_one, |statement| statement
+            .bind(work)
+            .bind(first.to_string())
+            .bind(last.to_string()));
+        Ok(count)
     }
 
-    /// How many different organizations among what was attended to by this work. Costs as much as there are
+    /// Which organizations are among what was attended to by this work, and where. Costs as much as there are
     /// organizations.
     ///
     /// # Errors
@@ -104,27 +113,16 @@ impl Store {
         areas: &[AreaId],
         work: &str,
         (first, last): (Date, Date),
-    ) -> Result<i64, Error> {
+    ) -> Result<Vec<(AreaId, RecordId)>, Error> {
         // CROSS JOIN: the few organizations first, then whether each was attended to.
-        let text = "SELECT count(DISTINCT a.subject), 0 FROM records r CROSS JOIN attended a
+        let text = "SELECT DISTINCT a.area, a.subject FROM records r CROSS JOIN attended a
                     WHERE r.kind = 4 AND a.subject = r.id AND a.area IN {areas} AND a.work = $2
                     AND a.day BETWEEN $3 AND $4 AND a.count > 0";
-        self.count_attended(text, areas, work, (first, last)).await
-    }
-
-    /// The number that a statement answers about areas, a work and days.
-    async fn count_attended(
-        &self,
-        text: &str,
-        areas: &[AreaId],
-        work: &str,
-        (first, last): (Date, Date),
-    ) -> Result<i64, Error> {
-        let (count, _): (i64, i32) = in_areas!(self, areas, text, fetch_one, |statement| statement
+        let rows: Vec<(Uuid, Uuid)> = in_areas!(self, areas, text, fetch_all, |statement| statement
             .bind(work)
             .bind(first.to_string())
             .bind(last.to_string()));
-        Ok(count)
+        Ok(rows.into_iter().map(|(area, subject)| (AreaId(area), RecordId(subject))).collect())
     }
 
     /// Places and assets that were attended to by this work, by id, behind `after`, at most `limit`.

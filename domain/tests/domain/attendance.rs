@@ -4,8 +4,9 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
 use rounds_domain::attendance::{
-    Attended, GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, different, months_between, tally_days,
+    Attended, GAP_DAYS_MAX, GAP_MONTHS_MAX, MET, REACHED, different, months_between, tally_days,
 };
+use rounds_domain::summary::NOT_REACHED_DAYS;
 use rounds_domain::tally::{Tallies, Unit};
 use std::collections::BTreeSet;
 
@@ -75,6 +76,19 @@ proptest! {
         let sums = within.map(|(key, count)| (key.day, key.measure.as_str(), *count));
         let told = different(Unit::AttendedMonth, first, sums).get(MET).copied().unwrap_or_default();
         let expected = things.iter().filter(|days| days.range(first..=last).next().is_some()).count();
+        prop_assert_eq!(told, expected as i64);
+    }
+
+    #[test]
+    fn who_was_reached_of_late_is_a_stock_that_goes_up_and_down(things in things(), offset in 0..1_000_i64) {
+        let today = FIRST + offset.days();
+        let from = today - (NOT_REACHED_DAYS - 1).days();
+        let told: i64 = counters(&things)
+            .iter()
+            .filter(|(key, _)| key.unit == Unit::Day && key.measure == REACHED && key.day <= today)
+            .map(|(_, change)| change)
+            .sum();
+        let expected = things.iter().filter(|days| days.range(from..=today).next().is_some()).count();
         prop_assert_eq!(told, expected as i64);
     }
 

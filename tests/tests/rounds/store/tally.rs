@@ -2,7 +2,7 @@
 
 use super::sample::*;
 use jiff::civil::date;
-use rounds_domain::attendance::MET;
+use rounds_domain::attendance::{MET, REACHED};
 use rounds_domain::body::Area;
 use rounds_domain::tally::{Unit, bucket};
 use rounds_domain::{Body, Kind};
@@ -10,7 +10,7 @@ use rounds_store::{Fault, Store, SumFilter};
 use rounds_tests::{assert_sound, on_both_databases};
 use std::collections::BTreeMap;
 
-/// The counters of an area by day and measure.
+/// The counters of an area by day and measure, without the stock that follows from who was met.
 async fn counted(store: &Store, in_area: u128) -> BTreeMap<(String, String), i64> {
     assert_sound(store).await;
     let filter = SumFilter {
@@ -18,10 +18,11 @@ async fn counted(store: &Store, in_area: u128) -> BTreeMap<(String, String), i64
         unit: Unit::Day,
         first: date(1900, 1, 1),
         last: date(2100, 1, 1),
+        by_area: false,
         by_day: true,
         under: None,
     };
-    let sums = store.sums(&filter).await.unwrap().into_iter();
+    let sums = store.sums(&filter).await.unwrap().into_iter().filter(|sum| sum.measure != REACHED);
     sums.map(|sum| ((sum.day.unwrap().to_string(), sum.measure), sum.count)).collect()
 }
 
@@ -137,6 +138,7 @@ on_both_databases! {
                 unit: Unit::AttendedDay,
                 first: days(from),
                 last: days(until),
+                by_area: false,
                 by_day: true,
                 under: None,
             };
