@@ -118,6 +118,10 @@ on_both_databases! {
             (answer.names[&part.key].as_str(), value(part.summary.as_ref().unwrap(), "visit"))
         }).collect();
         assert_eq!(parts, [("East", 3.0), ("West", 1.0)]);
+        for (area, told) in [(district, &answer.summary), (east, &answer.parts[0].summary), (west, &answer.parts[1].summary)] {
+            let alone = summarize(&supervisor, ask(Some(area))).await.unwrap().summary;
+            assert_eq!(&alone, told, "by areas and alone");
+        }
         assert_eq!((answer.first.as_str(), answer.last.as_str()), ("2026-11-16", "2026-11-22"));
         assert_eq!(answer.time_zone, "Asia/Shanghai");
 

@@ -1,6 +1,6 @@
 //! Q1: a summary costs the same however much was recorded. Q2: and far less than to count the records.
 
-use super::city::{City, SEEDS};
+use super::city::City;
 use crate::asked::{Asked, Kind};
 use crate::line::{Bound, Line, median, timed};
 use crate::site::{Site, connect, now_ms};
@@ -17,6 +17,9 @@ use tonic::transport::Channel;
 
 /// Calls in a turn, of which the 99th percentile counts.
 const CALLS: usize = 200;
+
+/// Ops of the yardstick.
+const FEW: usize = 10_000;
 
 /// A supervisor who asks for the year of a city.
 struct Supervisor {
@@ -101,7 +104,7 @@ pub(crate) async fn q1_q2(kind: Kind, asked: &Asked) -> Vec<Line> {
     let first = date(today.year() - 1, 1, 1); // the year before is what it is compared with
     let stored = asked.setting("--stored").unwrap_or(asked.size(100_000, 1_000_000));
     let mut large = Supervisor::of(kind, stored, first).await;
-    let mut small = Supervisor::of(kind, SEEDS, first).await;
+    let mut small = Supervisor::of(kind, FEW, first).await;
     let (mut figures, mut yardsticks, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..=asked.turns() {
         let (mut times, mut small_times) = (Vec::new(), Vec::new());

@@ -14,15 +14,16 @@ use rounds_store::{NewCode, Store};
 use uuid::Uuid;
 
 /// Ops that are recorded one by one; more are copies of them.
-pub(crate) const SEEDS: usize = 10_000;
+const SEEDS: usize = 100_000;
 /// Communities of the city.
 const AREAS: usize = 64;
 /// Phones of each community.
 const PHONES: usize = 4;
-const DWELLINGS: usize = 20;
+/// Of so many ops one says that there is a dwelling.
+const OPS_PER_DWELLING: usize = 8;
 const ELEVATORS: usize = 4;
 /// Copies that are made at a time.
-const COPIES_AT_ONCE: usize = 50;
+const COPIES_AT_ONCE: usize = 5;
 /// Ids of the seeds begin with this, those of copies with their number, and those of what is not copied do not begin
 /// with so many zeros.
 const SEED_ID: u128 = 0x7000_8000_0000_0000_0000;
@@ -45,8 +46,7 @@ struct Deed {
 }
 
 impl City {
-    /// A city in which so many ops were recorded from the first of `first`'s month until now; a multiple of about
-    /// [`SEEDS`].
+    /// A city in which so many ops were recorded from the first day until now; beyond [`SEEDS`] a multiple of them.
     pub(crate) async fn found(kind: Kind, ops: usize, first: Date) -> Self {
         let database = kind.create().await;
         let store = database.open().await;
@@ -58,13 +58,12 @@ impl City {
         let parent = |area: AreaId| (area != root).then_some(root);
         submit(&store, admin, areas.iter().map(|area| create_area(*area, parent(*area))).collect()).await;
         let mut ids = (0_u128..).map(|id| Uuid::from_u128(SEED_ID + id));
-        let mut recorded = 0;
+        let (each, times) = (ops.min(SEEDS) / AREAS, (ops / SEEDS).max(1));
         for area in &areas[1..] {
-            recorded += live(&store, *area, begins_ms, &mut ids).await;
+            live(&store, *area, begins_ms, each, &mut ids).await;
         }
-        let city =
-            Self { ground: Ground { store, areas, database }, root, ops: recorded * (ops / SEEDS).max(1) };
-        city.copy(ops / SEEDS).await;
+        let city = Self { ground: Ground { store, areas, database }, root, ops: each * AREAS * times };
+        city.copy(times).await;
         city
     }
 
@@ -89,25 +88,25 @@ impl City {
     }
 }
 
-/// A community works. Answers how many ops that took.
-async fn live(store: &Store, area: AreaId, begins_ms: i64, ids: &mut impl Iterator<Item = Uuid>) -> usize {
+/// A community works, and records so many ops.
+async fn live(store: &Store, area: AreaId, begins_ms: i64, ops: usize, ids: &mut impl Iterator<Item = Uuid>) {
     let mut id = || RecordId(ids.next().expect("ids do not end"));
     let mut phones = Vec::new();
     for _ in 0..PHONES {
         phones.push((enrol(store, area, id().0, begins_ms).await, Vec::new()));
     }
-    let dwellings: Vec<RecordId> = (0..DWELLINGS).map(|_| id()).collect();
+    let dwellings: Vec<RecordId> = (0..ops / OPS_PER_DWELLING).map(|_| id()).collect();
     let elevators: Vec<RecordId> = (0..ELEVATORS).map(|_| id()).collect();
     let there = dwellings.iter().map(|it| (*it, place())).chain(elevators.iter().map(|it| (*it, elevator())));
     for (record, body) in there {
         phones[0].1.push(deed(begins_ms, record, body));
     }
-    let count = SEEDS / AREAS - DWELLINGS - ELEVATORS;
+    let count = ops - dwellings.len() - ELEVATORS;
     let step_ms = (now_ms() - begins_ms) / (count as i64 + 1);
     let mut done = 0;
     while done < count {
         let at_ms = begins_ms + (done as i64 + 1) * step_ms;
-        let (subject, record) = (dwellings[(done * 7) % DWELLINGS], id());
+        let (subject, record) = (dwellings[(done * 7) % dwellings.len()], id());
         let mut deeds = match done % 20 {
             0 => request(at_ms, record, subject, done),
             5 => violation(at_ms, record, subject, done),
@@ -124,7 +123,6 @@ async fn live(store: &Store, area: AreaId, begins_ms: i64, ids: &mut impl Iterat
         let receipt = store.submit(batch(device, None, ops)).await.expect("a commit");
         assert!(receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied));
     }
-    count + DWELLINGS + ELEVATORS
 }
 
 /// A phone with a worker of its own.
