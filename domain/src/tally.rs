@@ -1,8 +1,8 @@
 //! What a record contributes to the summaries: counters by area, local day or month, and measure.
 //!
 //! Applying an op takes away what the record contributed before and adds what it contributes now, so a summary is
-//! a sum of counters and equals a recount. Months and all time are kept beside days, so that a year costs twelve
-//! counters and not 365.
+//! a sum of counters and equals a recount. Months, years and all time are kept beside days, so that a year costs one
+//! counter and not 365.
 //!
 //! | measure | of | on the day that |
 //! | --- | --- | --- |
@@ -36,7 +36,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// Goes up with each change of what records contribute: a database that was counted by another is counted again.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// A word of a record as a part of a measure: a slash in it would make two parts.
 pub(crate) fn part(word: &str) -> String {
@@ -59,6 +59,8 @@ pub enum Unit {
     Day,
     /// A local month, named by its first day.
     Month,
+    /// A local year, named by its first day.
+    Year,
     /// All time, named by [`EVER`].
     Ever,
     /// A local day on which something was [attended](crate::attendance) to.
@@ -74,14 +76,22 @@ pub const EVER: Date = Date::constant(1, 1, 1);
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 6] =
-        [Unit::Day, Unit::Month, Unit::Ever, Unit::AttendedDay, Unit::AttendedMonth, Unit::AttendedMonthDay];
+    pub const ALL: [Unit; 7] = [
+        Unit::Day,
+        Unit::Month,
+        Unit::Year,
+        Unit::Ever,
+        Unit::AttendedDay,
+        Unit::AttendedMonth,
+        Unit::AttendedMonthDay,
+    ];
 
     /// The word that the database uses.
     pub fn name(self) -> &'static str {
         match self {
             Unit::Day => "day",
             Unit::Month => "month",
+            Unit::Year => "year",
             Unit::Ever => "ever",
             Unit::AttendedDay => "attended_day",
             Unit::AttendedMonth => "attended_month",
@@ -224,7 +234,7 @@ pub fn add(tallies: &mut Tallies, key: TallyKey, count: i64) {
     }
 }
 
-/// Adds the months, and all time, of counters that were kept by day.
+/// Adds the months, the years, and all time, of counters that were kept by day.
 pub fn add_longer(tallies: &mut Tallies) {
     let mut longer = Tallies::new();
     for (key, count) in tallies.iter().filter(|(key, _)| key.unit == Unit::Day) {
@@ -233,6 +243,7 @@ pub fn add_longer(tallies: &mut Tallies) {
             TallyKey { unit: Unit::Month, day: key.day.first_of_month(), ..key.clone() },
             *count,
         );
+        add(&mut longer, TallyKey { unit: Unit::Year, day: key.day.first_of_year(), ..key.clone() }, *count);
         add(&mut longer, TallyKey { unit: Unit::Ever, day: EVER, ..key.clone() }, *count);
     }
     for (key, count) in longer {

@@ -22,6 +22,7 @@ mod partner;
 pub mod planning;
 mod quota;
 pub mod secret;
+mod segment;
 mod serve;
 mod shared;
 mod summary;

@@ -3,6 +3,7 @@
 use crate::access;
 use crate::error::Error;
 use crate::limit::{BEHIND_RECORDS_SCANNED_MAX, SILENT_HOURS, SUMMARY_RECORDS_PAGE};
+use crate::segment::{Segment, months_and_days, segments};
 use crate::shared::Shared;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -401,7 +402,7 @@ struct Counting<'a> {
     worker: Option<RecordId>,
     /// The ground is told area by area: what is read of it is read once for all of them.
     by_area: bool,
-    sums: HashMap<SumFilter, Vec<Sum>>,
+    sums: HashMap<SumFilter, HashMap<Option<AreaId>, Vec<Sum>>>,
     organizations: HashMap<(Date, Date), Vec<(AreaId, RecordId)>>,
 }
 
@@ -422,20 +423,22 @@ impl Counting<'_> {
     async fn count(&mut self, areas: &[AreaId], period: Period, is_now: bool) -> Result<Counted, Error> {
         let not_reached_days = self.ground.not_reached_days;
         let mut counted = Counted { not_reached_days, ..Counted::default() };
-        for (unit, first, last) in segments(period.first, period.last) {
-            add(&mut counted.within, self.sums(areas, unit, first, last).await?, 1);
+        for segment in segments(period.first, period.last) {
+            add(&mut counted.within, self.sums(areas, segment).await?, segment.sign);
         }
         if self.worker.is_some() {
             return Ok(counted);
         }
-        let ever = self.sums(areas, Unit::Ever, EVER, EVER).await?;
+        let all = Segment { unit: Unit::Ever, first: EVER, last: EVER, sign: 1 };
+        let ever = self.sums(areas, all).await?;
         let is_stock = |measure: &str| {
             ["place/", "asset/", "plan/", "commitment/", REACHED].iter().any(|kind| measure.starts_with(kind))
         };
         add(&mut counted.until, ever.iter().filter(|(measure, _)| is_stock(measure)).cloned(), 1);
-        for (unit, first, last) in segments(days_later(period.last, 1), FAR) {
-            let later = self.sums(areas, unit, first, last).await?;
-            add(&mut counted.until, later.into_iter().filter(|(measure, _)| is_stock(measure)), -1);
+        for segment in segments(days_later(period.last, 1), FAR) {
+            let later = self.sums(areas, segment).await?;
+            let later = later.into_iter().filter(|(measure, _)| is_stock(measure));
+            add(&mut counted.until, later, -segment.sign);
         }
         if is_now {
             let open = |(measure, count): (String, i64)| {
@@ -443,9 +446,9 @@ impl Counting<'_> {
                 Some((sort.to_owned(), count))
             };
             add(&mut counted.overdue, ever.into_iter().filter_map(open), 1);
-            for (unit, first, last) in segments(self.ground.today, FAR) {
-                let not_yet = self.sums(areas, unit, first, last).await?;
-                add(&mut counted.overdue, not_yet.into_iter().filter_map(open), -1);
+            for segment in segments(self.ground.today, FAR) {
+                let not_yet = self.sums(areas, segment).await?;
+                add(&mut counted.overdue, not_yet.into_iter().filter_map(open), -segment.sign);
             }
         }
         self.attended(areas, period, &mut counted).await?;
@@ -529,10 +532,10 @@ impl Counting<'_> {
         let Period { first, last } = self.ground.period;
         let mut parts: BTreeMap<Date, Counted> = BTreeMap::new();
         let pieces = match unit {
-            TimeUnit::Month => segments(first, last),
-            TimeUnit::Day | TimeUnit::Week => vec![(Unit::Day, first, last)],
+            TimeUnit::Month => months_and_days(first, last),
+            TimeUnit::Day | TimeUnit::Week => vec![Segment { unit: Unit::Day, first, last, sign: 1 }],
         };
-        for (counter, first, last) in pieces {
+        for Segment { unit: counter, first, last, .. } in pieces {
             let filter = SumFilter { by_day: true, ..self.filter(&self.ground.areas, counter, first, last) };
             for sum in self.read(&filter).await? {
                 let day = sum.day.unwrap_or(first);
@@ -558,13 +561,8 @@ impl Counting<'_> {
         SumFilter { areas: areas.to_vec(), unit, first, last, by_area: false, by_day: false, under }
     }
 
-    async fn sums(
-        &mut self,
-        areas: &[AreaId],
-        unit: Unit,
-        first: Date,
-        last: Date,
-    ) -> Result<Vec<(String, i64)>, Error> {
+    async fn sums(&mut self, areas: &[AreaId], segment: Segment) -> Result<Vec<(String, i64)>, Error> {
+        let Segment { unit, first, last, .. } = segment;
         let sums = self.read(&self.filter(areas, unit, first, last)).await?;
         Ok(sums.into_iter().map(|sum| (sum.measure, sum.count)).collect())
     }
@@ -592,13 +590,15 @@ impl Counting<'_> {
         let read = match self.sums.entry(all) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let sums = self.store.sums(entry.key()).await?;
-                entry.insert(sums)
+                let mut by_area: HashMap<Option<AreaId>, Vec<Sum>> = HashMap::new();
+                for sum in self.store.sums(entry.key()).await? {
+                    by_area.entry(sum.area).or_default().push(sum);
+                }
+                entry.insert(by_area)
             }
         };
-        let areas: HashSet<AreaId> = filter.areas.iter().copied().collect();
         let mut added: BTreeMap<(Option<Date>, &str), i64> = BTreeMap::new();
-        for sum in read.iter().filter(|sum| sum.area.is_some_and(|area| areas.contains(&area))) {
+        for sum in filter.areas.iter().filter_map(|area| read.get(&Some(*area))).flatten() {
             *added.entry((sum.day, &sum.measure)).or_default() += sum.count;
         }
         Ok(added
@@ -626,55 +626,10 @@ impl Counting<'_> {
     }
 }
 
-/// Whole months, and the days before and after them, from the first day to the last.
-fn segments(first: Date, last: Date) -> Vec<(Unit, Date, Date)> {
-    if first.first_of_month() == last.first_of_month() && !(first.day() == 1 && last == last.last_of_month())
-    {
-        return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
-    }
-    let month_first = if first.day() == 1 { first } else { days_later(first.last_of_month(), 1) };
-    let month_last = if last == last.last_of_month() { last } else { days_later(last.first_of_month(), -1) };
-    if month_first > month_last {
-        return if first > last { Vec::new() } else { vec![(Unit::Day, first, last)] };
-    }
-    let mut segments = vec![(Unit::Month, month_first, month_last)];
-    if first < month_first {
-        segments.push((Unit::Day, first, days_later(month_first, -1)));
-    }
-    if month_last < last {
-        segments.push((Unit::Day, days_later(month_last, 1), last));
-    }
-    segments
-}
-
 fn add(sums: &mut BTreeMap<String, i64>, more: impl IntoIterator<Item = (String, i64)>, sign: i64) {
     for (measure, count) in more {
         let sum = sums.entry(measure).or_default();
         *sum += sign * count;
     }
     sums.retain(|_, sum| *sum != 0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jiff::civil::date;
-
-    #[test]
-    fn a_period_is_read_as_whole_months_and_the_days_around_them() {
-        let day = |month, day| date(2026, month, day);
-        assert_eq!(segments(day(3, 1), day(5, 31)), [(Unit::Month, day(3, 1), day(5, 31))]);
-        assert_eq!(
-            segments(day(2, 27), day(5, 2)),
-            [
-                (Unit::Month, day(3, 1), day(4, 30)),
-                (Unit::Day, day(2, 27), day(2, 28)),
-                (Unit::Day, day(5, 1), day(5, 2)),
-            ]
-        );
-        assert_eq!(segments(day(3, 2), day(4, 29)), [(Unit::Day, day(3, 2), day(4, 29))]);
-        assert_eq!(segments(day(3, 7), day(3, 7)), [(Unit::Day, day(3, 7), day(3, 7))]);
-        assert_eq!(segments(day(3, 8), day(3, 7)), []);
-        assert_eq!(segments(FAR, FAR), [(Unit::Day, FAR, FAR)]);
-    }
 }
