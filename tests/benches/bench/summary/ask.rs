@@ -43,8 +43,10 @@ impl Supervisor {
     async fn year(&mut self) -> v1::Summary {
         let scope =
             SummaryScope { area: self.area.clone(), period: "year".to_owned(), ..SummaryScope::default() };
-        let mut request =
-            Request::new(SummarizeRequest { scope: Some(scope), ..SummarizeRequest::default() });
+        // As for a page that was looked at just now; what came late before was told.
+        let since_ms = now_ms();
+        let asked = SummarizeRequest { scope: Some(scope), since_ms, ..SummarizeRequest::default() };
+        let mut request = Request::new(asked);
         request.metadata_mut().insert("authorization", self.token.clone());
         self.client.summarize(request).await.expect("a summary").into_inner().summary.expect("figures")
     }
