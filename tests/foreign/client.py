@@ -147,7 +147,7 @@ told = summaries.Summarize(summary_pb2.SummarizeRequest(scope=scope), metadata=s
 figures = {figure.name: figure for figure in told.summary.figures}
 assert (figures["visit"].value, figures["visit/outcome/met"].value, figures["request/category/water"].value) == (1, 1, 1)
 assert figures["visit"].HasField("before") and figures["visit"].before == 0, figures["visit"]
-assert (told.freshness.devices, told.freshness.quarantined_ops) == (1, 2), told.freshness
+assert (told.freshness.devices, told.freshness.quarantined_ops) == (1, 1), told.freshness
 behind = summaries.ListBehind(summary_pb2.ListBehindRequest(scope=scope, figure="visit/outcome/met"),
                               metadata=signed_in(admin.token))
 assert [record.id for record in behind.records] == [visit] and not behind.next_page_token, behind
