@@ -1,6 +1,8 @@
 -- Records of a kind and stage in an area, in the order of its feed: the few among the many visits, inspections and
 -- follow-ups (9, 10, 14), which are found by their days, subjects and due times.
 CREATE INDEX records_kind ON records (area, kind, status, number) WHERE kind NOT IN (9, 10, 14);
+-- What is due and not done yet, however much was done before.
+CREATE INDEX records_open ON records (area, due_ms) WHERE status = 'open' AND due_ms IS NOT NULL;
 
 -- What came late is asked for by when it came: since the reader looked last.
 CREATE TABLE late (

@@ -1,10 +1,10 @@
 //! Reading what is due: follow-ups by when they are due, notices by when they were called for.
 
-use crate::database::read_on;
+use crate::database::{in_areas, read_on};
 use crate::row::parse;
 use crate::{Error, Store};
 use rounds_domain::{AreaId, Kind, Record, RecordId};
-use sqlx::{query_as, query_scalar};
+use sqlx::{AssertSqlSafe, query_as, query_scalar};
 
 /// Which follow-ups or notices: in these areas, in this stage, due from one time until before another.
 #[derive(Clone, Debug)]
@@ -65,24 +65,14 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn count_due(&self, filter: &DueFilter<'_>) -> Result<u64, Error> {
-        let mut count = 0;
-        for area in filter.areas {
-            let of_area: i64 = read_on!(&self.shared.database, pool => {
-                query_scalar(
-                    "SELECT count(*) FROM records WHERE area = $1 AND due_ms >= $2 AND due_ms < $3 AND kind = $4
-                     AND status = $5 AND NOT deleted",
-                )
-                .bind(area.0)
-                .bind(filter.from_ms)
-                .bind(filter.before_ms)
-                .bind(filter.kind.number())
-                .bind(filter.status)
-                .fetch_one(pool)
-                .await?
-            });
-            count += of_area.unsigned_abs();
-        }
-        Ok(count)
+        let sql =
+            format!("SELECT count(*), 0 FROM records WHERE area IN {{areas}} AND {}", filter.condition());
+        let (count, _): (i64, i32) = in_areas!(self, filter.areas, sql, fetch_one, |statement| statement
+            .bind(filter.from_ms)
+            .bind(filter.before_ms)
+            .bind(filter.kind.number())
+            .bind(filter.status));
+        Ok(count.unsigned_abs())
     }
 
     /// The first of them that are due, at most `limit`.
@@ -90,26 +80,35 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn due(&self, filter: &DueFilter<'_>, limit: u32) -> Result<Vec<Record>, Error> {
+        let sql = format!(
+            "SELECT due_ms, body FROM records WHERE area = $1 AND {} ORDER BY due_ms LIMIT $6",
+            filter.condition()
+        );
         let mut found: Vec<(i64, String)> = Vec::new();
         for area in filter.areas {
             let of_area: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
-                query_as(
-                    "SELECT due_ms, body FROM records WHERE area = $1 AND due_ms >= $2 AND due_ms < $3 AND kind = $4
-                     AND status = $5 AND NOT deleted ORDER BY due_ms LIMIT $6",
-                )
-                .bind(area.0)
-                .bind(filter.from_ms)
-                .bind(filter.before_ms)
-                .bind(filter.kind.number())
-                .bind(filter.status)
-                .bind(i64::from(limit))
-                .fetch_all(pool)
-                .await?
+                query_as(AssertSqlSafe(sql.as_str()))
+                    .bind(area.0)
+                    .bind(filter.from_ms)
+                    .bind(filter.before_ms)
+                    .bind(filter.kind.number())
+                    .bind(filter.status)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+                    .await?
             });
             found.extend(of_area);
             found.sort();
             found.truncate(limit as usize);
         }
         found.iter().map(|(_, body)| parse(body)).collect()
+    }
+}
+
+impl DueFilter<'_> {
+    /// The condition, with its arguments from the second on. What is open says so, as the index of what is open does.
+    fn condition(&self) -> String {
+        let is_open = if self.status == "open" { " AND status = 'open'" } else { "" };
+        format!("due_ms >= $2 AND due_ms < $3 AND kind = $4 AND status = $5{is_open} AND NOT deleted")
     }
 }

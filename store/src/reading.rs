@@ -465,10 +465,15 @@ impl RecordFilter {
         self.kind.is_some_and(|kind| !MANY.contains(&kind) && (has_status || stages(kind).is_none()))
     }
 
-    /// Whether there are so few of them that all areas are read at once: they are kept once, high in the tree.
+    /// Whether there are so few of them that all areas are read at once: they are kept once, high in the tree, or are
+    /// with partners, who do not have everything at the same time.
     fn is_of_few(&self) -> bool {
-        let is_of_few = |kind: Kind| kind.is_reference() || kind == Kind::Commitment;
-        self.kind.is_some_and(is_of_few) && self.is_by_kind() && !self.is_by_due() && !self.disputed
+        let is_of_few = match self.kind {
+            Some(Kind::Request) => matches!(self.status.as_deref(), Some("referred" | "in_progress")),
+            Some(kind) => kind.is_reference() || kind == Kind::Commitment,
+            None => false,
+        };
+        is_of_few && self.is_by_kind() && !self.is_by_due() && !self.disputed
     }
 
     fn meets(&self, numbered: &Numbered) -> bool {
