@@ -190,9 +190,6 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Each statement would cost one more round trip. A connection that broke while nobody used it fails one call,
-        // which is made again.
-        .test_before_acquire(false)
         .connect_with(options.clone())
         .await
         .map_err(|error| connect_error(error, "PostgreSQL"))?;
