@@ -23,10 +23,10 @@ pub const MET: &str = "met";
 /// Days since the time before are told apart up to so many; that many stand for more, and for never before. Longest
 /// period that can be counted by day.
 pub const GAP_DAYS_MAX: i64 = 92;
-/// The measure that tells how many were reached of late.
-pub const REACHED: &str = "reached/met";
 /// The same for months.
 pub const GAP_MONTHS_MAX: i64 = 25;
+/// The measure that tells how many were reached of late.
+pub const REACHED: &str = "reached/met";
 
 /// Something was attended to on some day.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

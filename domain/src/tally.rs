@@ -1,4 +1,4 @@
-//! What a record contributes to the summaries: counters by area, local day or month, and measure.
+//! What a record contributes to the summaries: counters by area, local day, month or year, and measure.
 //!
 //! Applying an op takes away what the record contributed before and adds what it contributes now, so a summary is
 //! a sum of counters and equals a recount. Months, years and all time are kept beside days, so that a year costs one

@@ -442,6 +442,10 @@ impl Store {
 
 /// Kinds with so many records that the index by kind and stage leaves them out.
 const MANY: [Kind; 3] = [Kind::Visit, Kind::Inspection, Kind::FollowUp];
+const _: () = assert!(
+    matches!(MANY, [a, b, c] if a as i16 == 9 && b as i16 == 10 && c as i16 == 14),
+    "the index, and the statements that use it, name them by these numbers"
+);
 
 /// A condition that finds few records by an index.
 enum Lookup<'a> {
