@@ -122,12 +122,12 @@ pub struct Counted {
     pub overdue: BTreeMap<String, i64>,
     /// How many different things were attended to in the period, by work.
     pub attended: BTreeMap<String, i64>,
-    /// How many organizations are among those that were met.
-    pub organizations_met: i64,
+    /// How many of those that were met are no dwellings, but organizations and other places.
+    pub others_met: i64,
     /// How many different things were attended to in so many days up to the period's end, by work and days.
     pub lately: BTreeMap<(String, i64), i64>,
-    /// How many organizations are among those that were met in [`Counted::not_reached_days`].
-    pub organizations_met_lately: i64,
+    /// The same in [`Counted::not_reached_days`].
+    pub others_met_lately: i64,
     /// After how many days a dwelling counts as not reached.
     pub not_reached_days: i64,
 }
@@ -306,10 +306,10 @@ fn values(counted: &Counted) -> BTreeMap<String, Value> {
     put("request", sum(&counted.within, "request/status"), None);
     put("violation", sum(&counted.within, "violation/status"), None);
     let dwellings = sum(&counted.until, "place/dwelling");
-    let met = |sums: Option<&i64>, organizations: i64| sums.copied().unwrap_or_default() - organizations;
-    put("dwelling/reached", met(counted.attended.get(MET), counted.organizations_met), Some(dwellings));
+    let met = |sums: Option<&i64>, others: i64| sums.copied().unwrap_or_default() - others;
+    put("dwelling/reached", met(counted.attended.get(MET), counted.others_met), Some(dwellings));
     let lately = counted.lately.get(&(MET.to_owned(), counted.not_reached_days));
-    let reached_lately = met(lately, counted.organizations_met_lately);
+    let reached_lately = met(lately, counted.others_met_lately);
     put("dwelling/not_reached", (dwellings - reached_lately).max(0), Some(dwellings));
     for state in DUE_STATES {
         let of_state = |(measure, _): &(&String, &i64)| {

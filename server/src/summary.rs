@@ -306,7 +306,9 @@ impl Shared {
                 let ids = self.store.attended_list(&ground.areas, &work, (first, last), after, limit).await?;
                 let next = crate::page::next(&ids, limit, |id| id.to_string());
                 let mut found = self.store.numbered_of(&ids).await?;
-                found.retain(|numbered| !is_met || numbered.record.kind != Kind::Organization);
+                let is_dwelling =
+                    |record: &Record| record.kind == Kind::Place && record.text("sort") == "dwelling";
+                found.retain(|numbered| !is_met || is_dwelling(&numbered.record));
                 Ok((found, next))
             }
             Behind::NotReached => {
@@ -403,12 +405,12 @@ struct Counting<'a> {
     /// The ground is told area by area: what is read of it is read once for all of them.
     by_area: bool,
     sums: HashMap<SumFilter, HashMap<Option<AreaId>, Vec<Sum>>>,
-    organizations: HashMap<(Date, Date), Vec<(AreaId, RecordId)>>,
+    others: HashMap<(Date, Date), Vec<(AreaId, RecordId)>>,
 }
 
 impl<'a> Counting<'a> {
     fn new(store: &'a Store, ground: &'a Ground, worker: Option<RecordId>, by_area: bool) -> Self {
-        Self { store, ground, worker, by_area, sums: HashMap::new(), organizations: HashMap::new() }
+        Self { store, ground, worker, by_area, sums: HashMap::new(), others: HashMap::new() }
     }
 }
 
@@ -508,9 +510,9 @@ impl Counting<'_> {
             };
             counted.lately.insert((work, days), count);
         }
-        counted.organizations_met = self.organizations_met(areas, (first, last)).await?;
+        counted.others_met = self.others_met(areas, (first, last)).await?;
         let from = days_later(last, 1 - counted.not_reached_days);
-        counted.organizations_met_lately = self.organizations_met(areas, (from, last)).await?;
+        counted.others_met_lately = self.others_met(areas, (from, last)).await?;
         Ok(())
     }
 
@@ -607,21 +609,18 @@ impl Counting<'_> {
             .collect())
     }
 
-    /// How many organizations were met in some areas.
-    async fn organizations_met(&mut self, areas: &[AreaId], days: (Date, Date)) -> Result<i64, Error> {
-        let read = match self.organizations.entry(days) {
+    /// How many were met in some areas that are no dwellings.
+    async fn others_met(&mut self, areas: &[AreaId], days: (Date, Date)) -> Result<i64, Error> {
+        let read = match self.others.entry(days) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let found = self.store.attended_organizations(&self.ground.areas, MET, days).await?;
+                let found = self.store.attended_others(&self.ground.areas, MET, days).await?;
                 entry.insert(found)
             }
         };
         let areas: HashSet<&AreaId> = areas.iter().collect();
-        let met: HashSet<RecordId> = read
-            .iter()
-            .filter(|(area, _)| areas.contains(area))
-            .map(|(_, organization)| *organization)
-            .collect();
+        let met: HashSet<RecordId> =
+            read.iter().filter(|(area, _)| areas.contains(area)).map(|(_, other)| *other).collect();
         Ok(met.len() as i64)
     }
 }

@@ -103,21 +103,31 @@ impl Store {
         Ok(count)
     }
 
-    /// Which organizations are among what was attended to by this work, and where. Costs as much as there are
-    /// organizations.
+    /// Which organizations, and places that are no dwellings, are among what was attended to by this work, and where.
+    /// Costs as much as there are of them; places are looked for in the area that they are in.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn attended_organizations(
+    pub async fn attended_others(
         &self,
         areas: &[AreaId],
         work: &str,
         (first, last): (Date, Date),
     ) -> Result<Vec<(AreaId, RecordId)>, Error> {
-        // CROSS JOIN: the few organizations first, then whether each was attended to.
-        let text = "SELECT DISTINCT a.area, a.subject FROM records r CROSS JOIN attended a
-                    WHERE r.kind = 4 AND a.subject = r.id AND a.area IN {areas} AND a.work = $2
-                    AND a.day BETWEEN $3 AND $4 AND a.count > 0";
+        let is_no_dwelling = match &self.shared.database {
+            Database::Sqlite { .. } => r#"instr(r.body, '"sort":"dwelling"') = 0"#,
+            Database::Postgres { .. } => r#"strpos(r.body, '"sort":"dwelling"') = 0"#,
+        };
+        // CROSS JOIN: the few of them first, by an index of their own, then whether each was attended to.
+        let text = format!(
+            "SELECT DISTINCT a.area, a.subject FROM records r CROSS JOIN attended a
+             WHERE r.kind = 4 AND a.subject = r.id AND a.area IN {{areas}} AND a.work = $2
+             AND a.day BETWEEN $3 AND $4 AND a.count > 0
+             UNION
+             SELECT a.area, a.subject FROM records r CROSS JOIN attended a
+             WHERE r.kind = 2 AND {is_no_dwelling} AND r.area IN {{areas}} AND a.subject = r.id AND a.area = r.area
+             AND a.work = $2 AND a.day BETWEEN $3 AND $4 AND a.count > 0"
+        );
         let rows: Vec<(Uuid, Uuid)> = in_areas!(self, areas, text, fetch_all, |statement| statement
             .bind(work)
             .bind(first.to_string())

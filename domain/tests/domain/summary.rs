@@ -69,9 +69,9 @@ fn figures_add_up_what_was_counted() {
         until: sums(&[("place/dwelling", 40), ("plan/maintenance/gap/15", 4), ("commitment/x", 12_500)]),
         overdue: sums(&[("recheck", 2), ("watering", 1)]),
         attended: sums(&[("met", 6), ("maintenance", 3)]),
-        organizations_met: 1,
+        others_met: 1,
         lately: BTreeMap::from([(("met".to_owned(), 90), 30), (("maintenance".to_owned(), 15), 3)]),
-        organizations_met_lately: 2,
+        others_met_lately: 2,
         not_reached_days: 90,
     };
     let before = Counted {

@@ -138,6 +138,23 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn who_is_met_at_a_building_or_a_partners_is_no_dwelling_reached(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let building = body::Place { name: "4".to_owned(), sort: "building".to_owned(), ..body::Place::default() };
+        let building = server.add(area, Body::Place(building)).await;
+        let partner = body::Organization { name: "Waterworks".to_owned(), ..body::Organization::default() };
+        let partner = server.add(area, Body::Organization(partner)).await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        phone.act([dwelling, building, partner].map(|subject| met(area, subject, "met")).to_vec()).await;
+        let summary = summarize(&phone, ask(Some(area))).await.unwrap().summary.unwrap();
+        let told = ["visit", "dwelling/reached", "dwelling/not_reached", "place/dwelling"];
+        assert_eq!(told.map(|name| value(&summary, name)), [3.0, 1.0, 0.0, 1.0]);
+        assert_eq!(behind(&phone, area, "dwelling/reached", 10).await.unwrap().len(), 1);
+        server.stop().await;
+    }
+
     async fn any_period_tells_what_a_count_of_the_records_tells(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("East", None).await;
