@@ -5,17 +5,17 @@
 //! the clocks are put forward, and of one that comes twice in autumn the first is taken.
 
 use crate::limit::NAME_CHARS_MAX;
+use chrono::TimeZone as _;
 use jiff::Span;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use rrule::{Frequency, RRuleSet};
+use rrule::{Frequency, RRule, RRuleSet, Tz, Unvalidated};
 use std::collections::BTreeMap;
 
 /// A rule that can be counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// All of it but the interval.
-    text: String,
+    said: RRule<Unvalidated>,
     frequency: Frequency,
     /// Every how many days, weeks, months or years.
     interval: u16,
@@ -51,13 +51,9 @@ impl Rule {
         if values("BYHOUR") * values("BYMINUTE").max(1) > TIMES_A_DAY_MAX {
             return Err(format!("more than {TIMES_A_DAY_MAX} times a day: name fewer hours and minutes"));
         }
-        let all_but_interval = parts.iter().filter(|(name, _)| **name != "INTERVAL");
-        let rule = Self {
-            text: all_but_interval.map(|(name, value)| format!("{name}={value};")).collect(),
-            frequency: frequency(parts.get("FREQ"))?,
-            interval: interval(parts.get("INTERVAL"))?,
-            has_hours: values("BYHOUR") > 0,
-        };
+        let (frequency, interval) = (frequency(parts.get("FREQ"))?, interval(parts.get("INTERVAL"))?);
+        let said = format!("RRULE:{text}").parse().map_err(unknown)?;
+        let rule = Self { said, frequency, interval, has_hours: values("BYHOUR") > 0 };
         if i64::from(rule.interval) * longest_days(rule.frequency) > DAYS_MAX {
             return Err("INTERVAL: rarer than once in 30 years".to_owned());
         }
@@ -67,25 +63,17 @@ impl Rule {
             return Err("BYDAY: days are numbered in MONTHLY and YEARLY rules only".to_owned());
         }
         // Whether there is such a day at all does not hang on the interval, nor on the day on which a plan begins.
-        let set = Self { interval: 1, ..rule.clone() }.set(Date::constant(2024, 1, 1))?;
+        let set = set(rule.said.clone().interval(1), Date::constant(2024, 1, 1))?;
         match set.into_iter().next() {
             Some(_) => Ok(rule),
             None => Err("no day is like that".to_owned()),
         }
     }
 
-    fn set(&self, start: Date) -> Result<RRuleSet, String> {
-        let (start, text, interval) = (start.strftime("%Y%m%dT000000Z"), &self.text, self.interval);
-        let set: RRuleSet = format!("DTSTART:{start}\nRRULE:{text}INTERVAL={interval}")
-            .parse()
-            .map_err(|error| format!("is no recurrence rule of RFC 5545: {error}"))?;
-        Ok(set.limit())
-    }
-
     /// The times on days from `from` up to and including `until`, counted from `start`, in their order; at most
     /// [`TIMES_MAX`].
     pub fn between(&self, start: Date, from: Date, until: Date) -> Vec<Occurrence> {
-        let Ok(set) = self.set(self.shifted(start, from)) else { return Vec::new() }; // it was parsed before
+        let Ok(set) = set(self.said.clone(), self.shifted(start, from)) else { return Vec::new() }; // it was parsed before
         self.times(&set)
             .skip_while(|occurrence| occurrence.day() < from)
             .take_while(|occurrence| occurrence.day() <= until)
@@ -95,7 +83,7 @@ impl Rule {
 
     /// The first time on a day that is not before `from`, counted from `start`. None: not within 30 years.
     pub fn next(&self, start: Date, from: Date) -> Option<Occurrence> {
-        let set = self.set(self.shifted(start, from)).ok()?; // it was parsed before
+        let set = set(self.said.clone(), self.shifted(start, from)).ok()?; // it was parsed before
         let last = days_later(from.max(start), DAYS_MAX);
         self.times(&set)
             .take_while(|occurrence| occurrence.day() <= last)
@@ -123,6 +111,18 @@ impl Rule {
             .map_while(|time| jiff::Timestamp::from_second(time.timestamp()).ok())
             .map(move |time| Occurrence { at: TimeZone::UTC.to_datetime(time), has_hours })
     }
+}
+
+/// The times that a rule names from the beginning of a day on, in local time. rrule counts in chrono's time.
+fn set(rule: RRule<Unvalidated>, start: Date) -> Result<RRuleSet, String> {
+    let (year, month, day) = (start.year().into(), start.month().unsigned_abs(), start.day().unsigned_abs());
+    let start = Tz::UTC.with_ymd_and_hms(year, month.into(), day.into(), 0, 0, 0);
+    let start = start.single().ok_or_else(|| "begins on a day that cannot be counted from".to_owned())?;
+    Ok(rule.build(start).map_err(unknown)?.limit())
+}
+
+fn unknown(error: rrule::RRuleError) -> String {
+    format!("is no recurrence rule of RFC 5545: {error}")
 }
 
 /// The parts of a rule by their names.

@@ -180,6 +180,9 @@ fn done(work: Option<Done>) -> Action {
 /// The fields that should say something else, without those that somebody else wrote.
 fn changes(follow_up: &Record, wanted: &FollowUp, system: DeviceId) -> Vec<Change> {
     let wanted = Body::FollowUp(wanted.clone()).fields();
+    if wanted == follow_up.fields {
+        return Vec::new();
+    }
     let is_ours = |field: &str| follow_up.writers.get(field).is_none_or(|writer| writer.device == system);
     let changes: Vec<Change> = Body::field_names(Kind::FollowUp)
         .iter()
@@ -199,6 +202,9 @@ fn changes(follow_up: &Record, wanted: &FollowUp, system: DeviceId) -> Vec<Chang
 fn merged(record: &Record, wanted: &FollowUp, said: FollowUp, system: DeviceId) -> FollowUp {
     let changed: Vec<String> =
         changes(record, wanted, system).into_iter().map(|change| change.field).collect();
+    if changed.is_empty() {
+        return said;
+    }
     let mut fields = Body::FollowUp(said).fields();
     let mut wanted_fields = Body::FollowUp(wanted.clone()).fields();
     for field in changed {
