@@ -5,6 +5,7 @@ mod behind;
 mod chart;
 mod conflicts;
 mod devices;
+mod download;
 mod enrolment;
 mod figures;
 mod follow_ups;
@@ -38,6 +39,7 @@ pub(crate) fn pages() -> Router<Arc<Shared>> {
     Router::new()
         .route("/", get(overview::show))
         .route("/behind", get(behind::show))
+        .route("/download", get(download::file))
         .route("/follow-ups", get(follow_ups::show))
         .route("/referrals", get(referrals::show))
         .route("/record/{id}", get(record::show))

@@ -30,6 +30,10 @@ pub const PARTNER_CALL_EVERY: Duration = Duration::from_secs(2);
 pub const SIGN_INS_MAX: u32 = 20;
 /// How long until there is one more.
 pub const SIGN_IN_EVERY: Duration = Duration::from_secs(3);
+/// Files of records that are written at a time for the dashboard; others wait.
+pub const EXPORTS_MAX: usize = 2;
+/// A file is sent in pieces of so many bytes.
+pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// Faults that an error names: its details travel in a header, and clients take little there.
 pub const VIOLATIONS_MAX: usize = 10;
 

@@ -258,6 +258,7 @@ impl Shared {
         let organization = name(Some(opened.organization)).await?;
         let due_ms = request.fields.get("due_at_ms").and_then(serde_json::Value::as_i64);
         let device = partner_device(opened.organization);
+        let of_city = rounds_domain::language::Words::new(language, self.store.terms(request.area).await?);
         let acts = acts(&request.status);
         Ok(RequestPage {
             language: language.tag(),
@@ -270,7 +271,7 @@ impl Shared {
             },
             organization: organization.as_ref().map_or("", |record| record.text("name")).to_owned(),
             area: area.as_ref().map_or("", |area| area.text("name")).to_owned(),
-            category: language.label("request_category", request.text("category")).to_owned(),
+            category: of_city.label("request_category", request.text("category")).to_owned(),
             description: request.text("description").to_owned(),
             place: place.collect::<Vec<_>>().join(", "),
             stage: stage(language, &request.status).to_owned(),

@@ -164,6 +164,7 @@ pub async fn serve(
         partner_turn: tokio::sync::Mutex::new(()),
         sign_ins: Quota::new(limit::SIGN_INS_MAX, limit::SIGN_IN_EVERY),
         jobs: Default::default(),
+        exports: tokio::sync::Semaphore::new(limit::EXPORTS_MAX),
         has_tls: config.tls.is_some(),
         partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),
         acknowledged_kept: config.acknowledged_kept,

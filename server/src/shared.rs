@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) sign_ins: Quota<()>,
     /// The worker's jobs, once somebody looked at them.
     pub(crate) jobs: OnceCell<Jobs>,
+    /// Files that are written at a time for downloads: each holds a connection to the database.
+    pub(crate) exports: tokio::sync::Semaphore,
     /// Whether this server encrypts.
     pub(crate) has_tls: bool,
     /// Calls of partners' pages, by request and organization: those of one link.

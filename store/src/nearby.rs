@@ -5,13 +5,15 @@ use crate::feed::Numbered;
 use crate::row::numbered;
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
-use rounds_domain::{AreaId, Kind, Record, RecordId};
+use rounds_domain::body::Term;
+use rounds_domain::{AreaId, Body, Kind, Record, RecordId};
 use sqlx::{query_as, query_scalar};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Policies are kept with the areas that they are for, and found by the areas.
 const POLICY: i16 = Kind::Policy as i16;
+const TERM: i16 = Kind::Term as i16;
 /// Follow-ups that are over and fell due before some time are left out.
 const FOLLOW_UP: i16 = Kind::FollowUp as i16;
 
@@ -126,6 +128,32 @@ impl Store {
             at = parents[&id];
         }
         Ok(Some((zone, policies)))
+    }
+
+    /// The words that hold in an area: those of the areas above it first, its own last.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn terms(&self, area: AreaId) -> Result<Vec<Term>, Error> {
+        let rows: Vec<(i64, String)> = read_on!(&self.shared.database, pool => {
+            query_as(
+                "SELECT number, body FROM records
+                 JOIN (SELECT ancestor, (SELECT count(*) FROM area_lines above
+                                         WHERE above.descendant = line.ancestor) AS depth
+                       FROM area_lines line WHERE descendant = $1) AS line ON line.ancestor = records.area
+                 WHERE kind = $2 ORDER BY depth, number",
+            )
+            .bind(area.0)
+            .bind(TERM)
+            .fetch_all(pool)
+            .await?
+        });
+        let terms = read(rows)?.into_iter().filter(|record| record.deleted.is_none());
+        let terms = terms.filter_map(|record| match record.body() {
+            Ok(Body::Term(term)) => Some(term),
+            _ => None,
+        });
+        Ok(terms.collect())
     }
 }
 

@@ -4,9 +4,7 @@ use super::coordinate::{Line, SignIn, find_area, said};
 use super::print::lines;
 use super::with_causes;
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
 use rounds_domain::Language;
-use rounds_domain::column::Form;
 use rounds_domain::language::Words;
 use rounds_domain::summary::Report;
 use rounds_proto::v1::summary_service_client::SummaryServiceClient;
@@ -14,8 +12,9 @@ use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_proto::{report_from_wire, v1};
 use rounds_server::brief::{brief, completeness, period, warnings};
 use rounds_server::duration;
-use rounds_server::export::{Cell, Column, Table, TableFormat, TableWriter};
+use rounds_server::export::TableFormat;
 use rounds_server::outline::{change, number, outline, share};
+use rounds_server::summary_file;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -97,13 +96,14 @@ impl Summary {
         let asking = Asking::of(&self.sign_in, &self.what).await?;
         let report = asking.ask().await?;
         let format = if self.sign_in.json { Format::Json } else { self.format };
+        let file = |format| summary_file(&report, &asking.words, format).map_err(|error| with_causes(&error));
         let content = match format {
             Format::Table => table(&asking.name, &report, &asking.words).into_bytes(),
             Format::Json => format!("{}\n", as_json(&report)).into_bytes(),
             Format::Md => brief(&asking.name, &report, &asking.words)?.into_bytes(),
-            Format::Csv => file(&report, &asking.words, TableFormat::Csv { byte_order_mark: false })?,
-            Format::Xlsx => file(&report, &asking.words, TableFormat::Xlsx)?,
-            Format::Parquet => file(&report, &asking.words, TableFormat::Parquet)?,
+            Format::Csv => file(TableFormat::Csv { byte_order_mark: false })?,
+            Format::Xlsx => file(TableFormat::Xlsx)?,
+            Format::Parquet => file(TableFormat::Parquet)?,
         };
         match (&self.out, std::str::from_utf8(&content)) {
             (Some(path), _) => File::create_new(path)
@@ -114,50 +114,6 @@ impl Summary {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// The figures and times as a table, a row each.
-fn file(report: &Report, words: &Words, format: TableFormat) -> Result<Vec<u8>, String> {
-    let column = |name: &str, form| Column { name: name.to_owned(), form };
-    let columns = vec![
-        column("section", Form::Text),
-        column("label", Form::Text),
-        column("figure", Form::Text),
-        column("value", Form::Number),
-        column("before", Form::Number),
-        column("of", Form::Number),
-        column("median_hours", Form::Number),
-        column("p90_hours", Form::Number),
-    ];
-    let zone = TimeZone::get(&report.time_zone).unwrap_or(TimeZone::UTC);
-    let name = format!("{} {}", report.period.first, report.period.last);
-    let table = Table { name, columns, zone, written_ms: report.as_of_ms };
-    let hours = |ms: i64| Cell::Number(ms as f64 / 3_600_000.0);
-    let some = |value: Option<f64>| value.map_or(Cell::Empty, Cell::Number);
-    let mut content = Vec::new();
-    let write = || {
-        let mut writer = TableWriter::begin(table, format, &mut content)?;
-        for section in outline(&report.summary, &report.names, words) {
-            let text = |text: &str| Cell::Text(text.to_owned());
-            for row in &section.rows {
-                let figure = &row.figure;
-                let value = Cell::Number(figure.value);
-                let cells = [text(&section.title), text(&row.label), text(&figure.name), value];
-                let more = [some(figure.before), some(figure.of), Cell::Empty, Cell::Empty];
-                writer.row(&[&cells[..], &more[..]].concat())?;
-            }
-            for time in &section.times {
-                let spread = &time.spread;
-                let value = Cell::Number(spread.count as f64);
-                let cells = [text(&section.title), text(&time.label), text(&spread.name), value];
-                let more = [Cell::Empty, Cell::Empty, hours(spread.median_ms), hours(spread.p90_ms)];
-                writer.row(&[&cells[..], &more[..]].concat())?;
-            }
-        }
-        writer.end()
-    };
-    write().map_err(|error: rounds_server::export::Error| with_causes(&error))?;
-    Ok(content)
 }
 
 impl Top {

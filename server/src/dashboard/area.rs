@@ -58,6 +58,14 @@ impl Tree {
         TimeZone::get(zone).unwrap_or(TimeZone::UTC)
     }
 
+    /// The area that is above all of the caller's, if there is one.
+    pub(super) fn only_top(&self) -> Option<AreaId> {
+        match self.below.get(&None)?.as_slice() {
+            [area] => Some(*area),
+            _ => None,
+        }
+    }
+
     /// All own areas, each above those below it.
     pub(super) fn all(&self) -> Vec<Line> {
         self.lines(None, 0, &|_| true)

@@ -1,6 +1,7 @@
 //! The figures of a period on the overview: sections, areas beside each other, and how they went over time.
 
 use super::chart::{self, Bar};
+use super::download::{KINDS, may_download};
 use super::frame::Link;
 use super::reader::Reader;
 use crate::brief::{completeness, partner, warnings};
@@ -9,7 +10,7 @@ use crate::outline::{self, Section, change, number, share};
 use crate::partner::duration;
 use crate::summary::{Division, Ground, TimeUnit};
 use jiff::civil::Date;
-use rounds_domain::summary::{Freshness, Period, Summary};
+use rounds_domain::summary::{Figure, Freshness, Period, Summary};
 use rounds_proto::v1::SummaryScope;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -41,9 +42,16 @@ pub(super) struct Figures {
     pub(super) complete: String,
     pub(super) warnings: Vec<String>,
     pub(super) charts: Vec<Chart>,
+    pub(super) downloads: Vec<Download>,
     pub(super) areas: Vec<AreaRow>,
     pub(super) sections: Vec<SectionText>,
     pub(super) commitments: Vec<CommitmentRow>,
+}
+
+/// A thing that can be had as files.
+pub(super) struct Download {
+    pub(super) name: &'static str,
+    pub(super) files: Vec<Link>,
 }
 
 /// A figure over time.
@@ -59,11 +67,27 @@ pub(super) struct AreaRow {
     pub(super) name: String,
     pub(super) href: String,
     pub(super) visits: String,
-    pub(super) reached: String,
+    pub(super) reached: Part,
     pub(super) requests: String,
-    pub(super) in_time: String,
+    pub(super) in_time: Part,
     pub(super) on_time: String,
     pub(super) overdue: String,
+}
+
+/// How much of a whole: in words, and of 100.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) told: String,
+    pub(super) percent: Option<u8>,
+}
+
+impl Part {
+    fn of(figure: Option<&Figure>) -> Self {
+        let Some(figure) = figure else { return Self::default() };
+        let whole = figure.of.filter(|of| *of > 0.0);
+        let percent = whole.map(|of| (figure.value / of * 100.0).clamp(0.0, 100.0) as u8);
+        Self { told: share(figure), percent }
+    }
 }
 
 pub(super) struct SectionText {
@@ -167,10 +191,42 @@ pub(super) async fn figures(reader: &Reader, asked: &Asked, since_ms: i64) -> Re
         complete: completeness(&report, language),
         warnings: warnings(&report, language),
         charts: charts.into_iter().filter(|chart| !chart.svg.is_empty()).collect(),
+        downloads: downloads(reader, asked),
         areas: rows,
         sections,
         commitments: commitments.collect(),
     })
+}
+
+/// The files that the reader may take away: of the figures, and of the records if one area is meant.
+fn downloads(reader: &Reader, asked: &Asked) -> Vec<Download> {
+    if !may_download(reader.caller.device.role) {
+        return Vec::new();
+    }
+    let text = reader.text;
+    let file = |what: &str, name: &str, format: &str| Link {
+        name: name.to_owned(),
+        href: reader.link(
+            "/download",
+            &[("what", what), ("format", format), ("period", asked.period()), ("day", &asked.day)],
+        ),
+        is_current: false,
+    };
+    let tables = |what: &str| {
+        [("CSV", "csv"), ("Excel", "xlsx"), ("Parquet", "parquet")]
+            .map(|(name, format)| file(what, name, format))
+    };
+    let mut figures: Vec<Link> = vec![file("summary", text.the_brief, "md")];
+    figures.extend(tables("summary"));
+    let mut downloads = vec![Download { name: text.these_figures, files: figures }];
+    if reader.chosen.or_else(|| reader.tree.only_top()).is_some() {
+        downloads.extend(KINDS.iter().map(|kind| {
+            let mut files = Vec::from(tables(kind.plural()));
+            files.push(file(kind.plural(), "GeoJSON", "geojson"));
+            Download { name: reader.language.kinds(*kind), files }
+        }));
+    }
+    downloads
 }
 
 fn days(first: Date, last: Date) -> String {
@@ -214,7 +270,6 @@ fn section_text(reader: &Reader, asked: &Asked, section: &Section) -> SectionTex
 
 fn area_row(asked: &Asked, area: &str, names: &BTreeMap<String, String>, summary: &Summary) -> AreaRow {
     let value = |name: &str| number(summary.value(name));
-    let part = |name: &str| summary.figure(name).map(share).unwrap_or_default();
     let in_time = summary.figures.iter().find(|figure| figure.name.starts_with("in_time/"));
     let due = summary.value("follow_up/due") - summary.value("follow_up/open");
     let on_time = match due > 0.0 {
@@ -226,9 +281,9 @@ fn area_row(asked: &Asked, area: &str, names: &BTreeMap<String, String>, summary
         name: names.get(area).cloned().unwrap_or_default(),
         href: super::reader::link("/", &asked),
         visits: value("visit"),
-        reached: part("dwelling/reached"),
+        reached: Part::of(summary.figure("dwelling/reached")),
         requests: value("request"),
-        in_time: in_time.map(share).unwrap_or_default(),
+        in_time: Part::of(in_time),
         on_time,
         overdue: value("follow_up/overdue"),
     }

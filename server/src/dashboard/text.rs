@@ -104,6 +104,9 @@ texts! {
     reached: "Dwellings reached", "住户见到率", "住戶見到率";
     within_gap: "In time by law", "法定期限内", "法定期限內";
     done_on_time: "Done on time", "按时完成率", "按時完成率";
+    download: "Download", "下载", "下載";
+    these_figures: "These figures", "以上统计", "以上統計";
+    the_brief: "Brief", "简报", "簡報";
     visits_over_time: "Visits over time", "走访趋势", "走訪趨勢";
     requests_over_time: "Requests over time", "诉求趋势", "訴求趨勢";
     violations_over_time: "Violations over time", "违规趋势", "違規趨勢";

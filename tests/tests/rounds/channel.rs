@@ -588,6 +588,21 @@ on_both_databases! {
         for part in ["截止: 2026-11-23 16:00", "類別: 供水", "訴求內容: No water since this morning."] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        // The city calls it otherwise, and this community otherwise again.
+        for (area, label) in [(site.community, "自來水"), (site.district, "用水")] {
+            let term = body::Term {
+                vocabulary: "request_category".to_owned(),
+                word: "water".to_owned(),
+                label_zh_hant: label.to_owned(),
+                ..body::Term::default()
+            };
+            site.add(area, Body::Term(term)).await;
+        }
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        let sent = mail.next().await;
+        assert_eq!(sent["subject"], "轉辦 · 自來水 · Building 4");
+        assert!(sent["text"].as_str().unwrap().contains("類別: 自來水"), "{sent}");
         site.close(worker).await;
     }
 

@@ -279,6 +279,54 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn figures_and_records_can_be_had_as_files(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let mut phone = town.server.enrol(Role::Field, &[town.north]).await;
+        let visited = visit(town.north, town.dwelling);
+        let id = visited.record();
+        phone.act(vec![visited]).await;
+        let browser = town.browser(Role::Supervisor).await;
+        let page = browser.page("/?period=day&day=2026-11-22").await;
+        for what in ["summary", "visits", "requests", "places"] {
+            for format in ["csv", "xlsx", "parquet"] {
+                let link = format!("/download?what={what}&format={format}");
+                let link = link_from(&page, &link.replace('&', "&#38;"));
+                let answer = browser.get(&link).await;
+                assert_eq!(answer.status(), StatusCode::OK, "{link}");
+                let named = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+                assert!(named.starts_with("attachment; filename=\"") && named.contains(what), "{named}");
+                let begins: &[u8] = match format {
+                    "csv" => "\u{feff}".as_bytes(),
+                    "xlsx" => b"PK",
+                    _ => b"PAR1",
+                };
+                assert!(answer.body().starts_with(begins), "{link}");
+            }
+        }
+        let visits = browser.page("/download?what=visits&format=csv&period=day&day=2026-11-22").await;
+        assert!(visits.contains(&id.to_string()), "{visits}");
+        let visits = browser.page("/download?what=visits&format=csv&period=day&day=2026-11-21").await;
+        assert!(!visits.contains(&id.to_string()), "another day: {visits}");
+        let places = browser.page("/download?what=places&format=geojson&period=day&day=2026-11-21").await;
+        assert!(places.contains(&town.dwelling.to_string()), "it stands there on any day: {places}");
+        let figures = browser.page("/download?what=summary&format=csv").await;
+        assert!(figures.contains("visit/outcome/met,1"), "{figures}");
+        assert!(browser.page("/download?what=summary&format=md").await.starts_with("# Brief: "));
+
+        let elsewhere = format!("/download?what=places&format=csv&area={}", town.south);
+        assert_eq!(browser.status(&elsewhere).await, StatusCode::NOT_FOUND);
+        for unknown in ["what=devices&format=csv", "what=visits&format=exe", "what=summary&format=geojson"] {
+            assert_eq!(browser.status(&format!("/download?{unknown}")).await, StatusCode::NOT_FOUND, "{unknown}");
+        }
+        let field = town.browser(Role::Field).await;
+        assert!(!field.page("/").await.contains("/download"));
+        assert_eq!(field.status("/download?what=visits&format=csv").await, StatusCode::FORBIDDEN);
+        let (status, page) = told(town.browser(Role::Admin).await.get("/download?what=visits&format=csv").await);
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "there are two areas at the top");
+        assert!(page.contains("choose one"), "{page}");
+        town.server.stop().await;
+    }
+
     async fn what_came_late_is_told_until_the_next_sitting(database: &TestDatabase) {
         let town = Town::on(database).await;
         let mut phone = town.server.enrol(Role::Field, &[town.north]).await;

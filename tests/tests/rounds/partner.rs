@@ -132,6 +132,14 @@ on_both_databases! {
             assert!(page.contains(shown), "{shown} is not in {page}");
         }
         assert!(!page.contains("Report progress"), "it was not taken on yet");
+        let term = body::Term {
+            vocabulary: "request_category".to_owned(),
+            word: "water".to_owned(),
+            label_en: "Waterworks".to_owned(),
+            ..body::Term::default()
+        };
+        desk.server.add(desk.area, Body::Term(term)).await;
+        assert!(desk.get(&link).await.1.contains("Waterworks"), "as the city calls it");
 
         assert_eq!(desk.answer(&link, "in_progress", "").await, StatusCode::SEE_OTHER);
         assert_eq!(desk.record().await.status, "in_progress");

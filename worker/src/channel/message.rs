@@ -48,6 +48,8 @@ struct About {
 #[derive(Debug)]
 struct Referred {
     category: String,
+    /// What the city calls the category.
+    category_label: String,
     description: String,
 }
 
@@ -144,8 +146,11 @@ impl Message {
             if message.about.place.is_empty() {
                 message.about.place = place_name(store, request.reference("subject")).await?;
             }
+            let words =
+                rounds_domain::language::Words::new(channels.language, store.terms(request.area).await?);
             message.about.request = Some(Referred {
                 category: request.text("category").to_owned(),
+                category_label: words.label("request_category", request.text("category")).to_owned(),
                 description: request.text("description").to_owned(),
             });
         }
@@ -188,7 +193,7 @@ impl Message {
     pub(super) fn title(&self, language: Language) -> String {
         let mut title = language.notice(&self.sort).to_owned();
         let work = match &self.about.request {
-            Some(request) => language.label("request_category", &request.category),
+            Some(request) => &request.category_label,
             None => language.work(&self.about.sort),
         };
         let place = if self.about.place.is_empty() { &self.area_name } else { &self.about.place };
@@ -208,7 +213,7 @@ impl Message {
             area: &self.area_name,
             place: &self.about.place,
             due: self.due_ms.map(|ms| moment(ms, &self.zone)),
-            category: request.map(|request| language.label("request_category", &request.category)),
+            category: request.map(|request| request.category_label.as_str()),
             description: request.map(|request| request.description.as_str()),
             link: self.link.as_deref(),
         };
