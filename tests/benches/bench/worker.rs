@@ -15,7 +15,7 @@ pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
             report.add(drain::w1(kind, asked).await);
         }
         if asked.wants("W2") {
-            report.add(plan::w2(kind, asked).await);
+            plan::w2(kind, asked).await.into_iter().for_each(|line| report.add(line));
         }
         if asked.wants("W3") {
             report.add(plan::w3(kind, asked).await);

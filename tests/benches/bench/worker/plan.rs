@@ -1,4 +1,5 @@
-//! W2: follow-ups of a year of plans, made and ended as time passes, beside plain inserts of as many rows. W3: one plan
+//! W2: follow-ups of a year of plans, made and ended as time passes, beside plain inserts of as many rows,
+//! and beside as many ops that are submitted ready-made. W3: one plan
 //! is changed among many follow-ups, and among few.
 
 use crate::asked::{Asked, Kind};
@@ -10,7 +11,7 @@ use rounds_domain::{
 };
 use rounds_store::{Arrival, Batch, Content, Pool, Store, content_hash};
 use rounds_tests::{TestClock, TestDatabase, new_id};
-use rounds_worker::{Options, Worker};
+use rounds_worker::{DEVICE, Options, Worker};
 use sqlx::QueryBuilder;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,28 +35,39 @@ struct City {
     plans: Vec<(RecordId, AreaId)>,
 }
 
-pub(crate) async fn w2(kind: Kind, asked: &Asked) -> Line {
+/// Both lines of W2: as rows, and as the ops that they are.
+pub(crate) async fn w2(kind: Kind, asked: &Asked) -> [Line; 2] {
     let count = asked.size(400, THINGS);
-    let (mut figures, mut yardsticks) = (Vec::new(), Vec::new());
+    let (mut made_rates, mut plain_rates) = (Vec::new(), Vec::new());
+    let (mut acted_rates, mut submitted_rates) = (Vec::new(), Vec::new());
     for _ in 0..asked.size(3, 1) {
         let database = kind.create().await;
         let city = City::with(&database, count).await;
         let ((), took) = timed(city.live(YEAR_DAYS)).await;
         let made = city.follow_ups(&database).await;
-        figures.push(rate(made, took));
+        let worker = city.store.device(DEVICE).await.expect("a database").expect("the worker's device");
+        let acted = worker.acknowledged_through as usize;
+        made_rates.push(rate(made, took));
+        acted_rates.push(rate(acted, took));
         city.store.close().await;
-        yardsticks.push(plain(&kind.create().await, made).await);
+        plain_rates.push(plain(&kind.create().await, made).await);
+        submitted_rates.push(submitted(&kind.create().await, acted).await);
     }
-    let (figure, yardstick) = (median(figures), median(yardsticks));
-    Line {
-        id: "W2",
+    let line = |id, what: String, yardstick: &str, figure: f64, beside: f64, floor| Line {
+        id,
         database: kind.name(),
-        figure: format!("{figure:.0} follow-ups/s of {count} plans"),
-        yardstick: format!("{yardstick:.0} rows/s"),
-        value: figure / yardstick,
-        floor: Bound::AtLeast(0.2),
+        figure: format!("{figure:.0} {what}"),
+        yardstick: format!("{beside:.0} {yardstick}"),
+        value: figure / beside,
+        floor: Bound::AtLeast(floor),
         goal: Bound::AtLeast(0.5),
-    }
+    };
+    let (made, rows) = (median(made_rates), median(plain_rates));
+    let (acted, ops) = (median(acted_rates), median(submitted_rates));
+    [
+        line("W2", format!("follow-ups/s of {count} plans"), "rows/s", made, rows, 0.2),
+        line("W2 ops", "ops/s to make, tell of and end them".to_owned(), "ops/s ready-made", acted, ops, 0.3),
+    ]
 }
 
 pub(crate) async fn w3(kind: Kind, asked: &Asked) -> Line {
@@ -171,6 +183,31 @@ impl City {
         assert_eq!(drained.expect("a database"), 0, "jobs were given up");
         took.as_secs_f64()
     }
+}
+
+/// As many ops as the worker made, in batches of the same size, by somebody who has them ready: what they cost without
+/// working out what a plan calls for.
+async fn submitted(database: &TestDatabase, count: usize) -> f64 {
+    let city = City::with(database, 1).await;
+    let (plan, area) = city.plans[0];
+    let follow_up = |due_ms| {
+        let due_at_ms = Some(city.clock.now_ms() + due_ms);
+        let said = body::FollowUp {
+            source: Some(plan),
+            sort: "maintenance".to_owned(),
+            due_at_ms,
+            ..Default::default()
+        };
+        (RecordId(new_id()), area, RecordKind::FollowUp, Action::Create(Box::new(Body::FollowUp(said))))
+    };
+    let ((), took) = timed(async {
+        for at in (0..count).step_by(BATCH) {
+            city.act((at..count.min(at + BATCH)).map(|at| follow_up(at as i64)).collect()).await;
+        }
+    })
+    .await;
+    city.store.close().await;
+    rate(count, took)
 }
 
 /// As many rows of the same width into one table with two indexes, as many in a commit.
