@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use rounds_tests::{Crew, Outcome, Program, TestDatabase, assert_sound, rounds, rounds_must};
+use rounds_tests::restore::lose_and_restore;
+use rounds_tests::{Outcome, TestDatabase, rounds, rounds_must};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const ROUNDS: &str = env!("CARGO_BIN_EXE_rounds");
-const PHONES: usize = 4;
 /// Ops that are acknowledged before the backup, and again before its database is lost.
 const OPS: u64 = 300;
 
@@ -44,42 +44,22 @@ async fn refusal(arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn phones_go_on_after_a_restore_and_nothing_acknowledged_is_lost_on_sqlite() {
-    let ground = Ground::sqlite().await;
-    let file = ground.file("rounds.backup");
-    let backup = file.to_str().unwrap();
-    let server = Program::start(Path::new(ROUNDS), ground.first.url(), "127.0.0.1:0").await;
-    let store = ground.first.open().await;
-    let mut crew = Crew::begin(&store, server.address, PHONES).await;
-    store.close().await;
-    crew.acknowledged_more(OPS).await;
-    command(&["backup", "--database", ground.first.url(), "--out", backup]).await;
-    crew.acknowledged_more(OPS).await;
-
-    let (address, at_the_loss) = (server.address.to_string(), crew.acknowledged());
-    server.kill().await;
-    let restored = command(&["restore", backup, "--database", ground.second.url(), "--verify"]).await;
-    assert!(restored.contains("0 differences"), "{restored}");
-    let in_backup = visits(&ground.second).await;
-    assert!(in_backup >= OPS && in_backup < at_the_loss, "{in_backup} of {at_the_loss}: the backup is older");
-
-    let server = Program::start(Path::new(ROUNDS), ground.second.url(), &address).await;
-    crew.answered_more(2 * PHONES as u64).await;
-    crew.acknowledged_more(OPS).await;
-    let outcome = crew.finish(&ground.second).await;
-    assert!(outcome.recorded >= at_the_loss, "{outcome:?}");
-    assert_eq!(outcome, Outcome::well(outcome.recorded));
-    server.kill().await;
-    let store = ground.second.open().await;
-    assert_sound(&store).await;
-    store.close().await;
+    phones_go_on_after_a_restore(TestDatabase::sqlite().await, TestDatabase::sqlite().await).await;
 }
 
-/// Visits that are kept.
-async fn visits(database: &TestDatabase) -> u64 {
-    let store = database.open().await;
-    let visits = database.number(&store, "SELECT count(*) FROM records WHERE kind = 9").await.unwrap();
-    store.close().await;
-    visits as u64
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_go_on_after_a_restore_and_nothing_acknowledged_is_lost_on_postgres() {
+    phones_go_on_after_a_restore(TestDatabase::postgres().await, TestDatabase::postgres().await).await;
+}
+
+async fn phones_go_on_after_a_restore(first: TestDatabase, second: TestDatabase) {
+    let restored = lose_and_restore(Path::new(ROUNDS), &first, &second, OPS).await;
+    assert!(restored.in_backup >= OPS, "{restored:?}");
+    assert!(restored.in_backup < restored.at_the_loss, "the backup is older: {restored:?}");
+    assert!(restored.outcome.recorded > restored.at_the_loss, "{restored:?}");
+    assert_eq!(restored.outcome, Outcome::well(restored.outcome.recorded));
+    let verified = command(&["verify", "--database", second.url()]).await;
+    assert!(verified.contains("0 differences"), "{verified}");
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
-//! The real program, killed with -9 while phones push: what was acknowledged is there, once.
+//! The real program, killed with -9 while phones push, or without room to write: what was acknowledged is there, once.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use rounds_tests::{Crew, Outcome, Program, TestDatabase, assert_sound};
+use rounds_tests::kill::kill_server;
+use rounds_tests::room::run_out_of_room;
+use rounds_tests::{Outcome, TestDatabase, assert_sound};
 use std::path::Path;
+use std::time::Duration;
 
-const PHONES: usize = 6;
 /// `scripts/proof --only P4` kills more often.
-const KILLS: u64 = 20;
-/// Ops that have to be acknowledged between two kills.
-const OPS_BETWEEN_KILLS: u64 = 120;
+const KILLS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_survives_kill_9_on_sqlite() {
@@ -21,23 +21,21 @@ async fn acknowledged_survives_kill_9_on_postgres() {
     acknowledged_survives_kill_9(TestDatabase::postgres().await).await;
 }
 
-async fn acknowledged_survives_kill_9(database: TestDatabase) {
+/// Linux can take room away from a single process. `scripts/proof --only P6` has each write from 1 to 500.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_without_room_and_all_goes_on_once_there_is_some() {
+    let database = TestDatabase::sqlite().await;
     let rounds = Path::new(env!("CARGO_BIN_EXE_rounds"));
-    let mut server = Program::start(rounds, database.url(), "127.0.0.1:0").await;
-    let address = server.address.to_string();
-    let store = database.open().await;
-    let mut crew = Crew::begin(&store, server.address, PHONES).await;
-    store.close().await;
-    for _ in 0..KILLS {
-        crew.acknowledged_more(OPS_BETWEEN_KILLS).await;
-        server.kill().await; // with calls and commits under way
-        server = Program::start(rounds, database.url(), &address).await;
-    }
-    let outcome = crew.finish(&database).await;
-    assert!(outcome.recorded >= KILLS * OPS_BETWEEN_KILLS, "{outcome:?}");
-    assert_eq!(outcome, Outcome::well(outcome.recorded));
-    server.kill().await;
+    let out = run_out_of_room(rounds, &database, (1..=500).step_by(19), 5).await;
+    assert_eq!(out.outcome, Outcome::well(out.outcome.recorded));
+    assert!(out.healed_after < Duration::from_secs(5), "{out:?}");
     let store = database.open().await;
     assert_sound(&store).await;
     store.close().await;
+}
+
+async fn acknowledged_survives_kill_9(database: TestDatabase) {
+    let outcome = kill_server(Path::new(env!("CARGO_BIN_EXE_rounds")), &database, KILLS).await;
+    assert_eq!(outcome, Outcome::well(outcome.recorded));
 }

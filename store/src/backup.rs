@@ -163,6 +163,11 @@ pub async fn restored(url: &str, new_epoch: Uuid) -> Result<(), Error> {
             PgConnectOptions::from_str(url).map_err(|error| Error::Unsuitable(error.to_string()))?;
         let mut connection = options.connect().await.map_err(|error| connect_error(error, "PostgreSQL"))?;
         let mut tx = connection.begin().await?;
+        let is_ours: bool =
+            query_scalar("SELECT to_regclass('meta') IS NOT NULL").fetch_one(&mut *tx).await?;
+        if !is_ours {
+            return Err(Error::Unsuitable("this is no database of Rounds".to_owned()));
+        }
         let others: i64 = query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
         )

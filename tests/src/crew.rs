@@ -1,14 +1,15 @@
 //! Phones that record and sync while somebody does harm to their server, and what became of what they recorded.
 
 use crate::database::TestDatabase;
+use crate::new_id;
 use crate::server::TestClock;
-use crate::{Act, new_id};
+use crate::writer::Writer;
 use rounds_device::{Asked, Device, Draft, Next, Size, enrol};
 use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, RecordId, Role, body};
 use rounds_proto::v1;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_server::secret::code_hash;
-use rounds_store::{Arrival, Batch, Content, NewCode, Store, content_hash};
+use rounds_store::{NewCode, Store};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,8 +35,10 @@ const PAGE_RECORDS: u32 = 1_000;
 #[derive(Clone, Copy, Default, Debug)]
 struct Progress {
     acknowledged: i64,
-    /// Calls of any phone that were answered.
+    /// Calls of any phone that were answered,
     answers: u64,
+    /// and those that were not.
+    failures: u64,
 }
 
 /// Phones that record visits to one area and sync all the time.
@@ -82,7 +85,7 @@ impl Crew {
     /// # Panics
     /// When server or database do not answer.
     pub async fn begin(store: &Store, server: SocketAddr, phones: usize) -> Self {
-        let area = area(store).await;
+        let area = Writer::enrol(store).await.area(store).await;
         let files = tempfile::tempdir().expect("a folder");
         let (told, progress) = watch::channel(Progress::default());
         let stop = watch::channel(false).0;
@@ -131,6 +134,15 @@ impl Crew {
         self.progress.wait_for(|now| now.answers >= wanted).await.expect("phones that work");
     }
 
+    /// Waits until so many more calls came to nothing than now.
+    ///
+    /// # Panics
+    /// When a phone found something that no server may answer.
+    pub async fn failed_more(&mut self, failures: u64) {
+        let wanted = self.progress.borrow().failures + failures;
+        self.progress.wait_for(|now| now.failures >= wanted).await.expect("phones that work");
+    }
+
     /// Lets the phones record no more, and waits until each has handed over everything and shows what the server has.
     /// Then looks in the database, which may be another by now.
     ///
@@ -167,27 +179,6 @@ impl Crew {
         store.close().await;
         outcome
     }
-}
-
-/// A new area, made by nobody in particular.
-async fn area(store: &Store) -> AreaId {
-    let clock = TestClock::default();
-    let (area, admin, now_ms) = (AreaId(new_id()), DeviceId(new_id()), clock.now_ms());
-    store.internal_device(admin, "test", Role::Admin, now_ms).await.expect("a database that answers");
-    let name = area.to_string();
-    let body = body::Area { name, time_zone: "Asia/Shanghai".to_owned(), ..body::Area::default() };
-    let op = Act::create_with_id(area.into(), area, Body::Area(body)).op(&clock);
-    let hash = content_hash(0, &serde_json::to_vec(&op).expect("an op is JSON"));
-    let batch = Batch {
-        device: admin,
-        arrivals: vec![Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }],
-        clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 },
-        received_ms: now_ms,
-        holds_from: 0,
-        timers: None,
-    };
-    store.submit(batch).await.expect("a database that answers");
-    area
 }
 
 /// All visits of an area.
@@ -239,7 +230,10 @@ impl Phone {
             match synced {
                 Ok(Next::Rest) if is_last => return self,
                 Ok(_) => tokio::task::yield_now().await,
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(_) => {
+                    told.send_modify(|progress| progress.failures += 1);
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
