@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use rounds_tests::kill::kill_server;
-use rounds_tests::room::run_out_of_room;
-use rounds_tests::{Outcome, TestDatabase, assert_sound};
+use rounds_tests::{Outcome, TestDatabase};
 use std::path::Path;
-use std::time::Duration;
 
 /// `scripts/proof --only P4` kills more often.
 const KILLS: usize = 20;
@@ -25,13 +23,14 @@ async fn acknowledged_survives_kill_9_on_postgres() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_acknowledged_without_room_and_all_goes_on_once_there_is_some() {
+    use rounds_tests::room::run_out_of_room;
     let database = TestDatabase::sqlite().await;
     let rounds = Path::new(env!("CARGO_BIN_EXE_rounds"));
     let out = run_out_of_room(rounds, &database, (1..=500).step_by(19), 5).await;
     assert_eq!(out.outcome, Outcome::well(out.outcome.recorded));
-    assert!(out.healed_after < Duration::from_secs(5), "{out:?}");
+    assert!(out.healed_after < std::time::Duration::from_secs(5), "{out:?}");
     let store = database.open().await;
-    assert_sound(&store).await;
+    rounds_tests::assert_sound(&store).await;
     store.close().await;
 }
 

@@ -51,13 +51,9 @@ pub async fn write_beside_readers(database: &TestDatabase, rows: usize) -> Gaps 
     dawdle(database).await;
     let (wanted, writing) = (Arc::new(AtomicUsize::new(rows)), Arc::new(AtomicBool::new(true)));
     let mut readers = Vec::with_capacity(READERS);
-    for number in 0..READERS {
+    for (number, store) in stores.iter().take(READERS).enumerate() {
         let reader = Reader::of(&areas);
-        readers.push(tokio::spawn(reader.poll(
-            stores[number].clone(),
-            1 + 100 * number as u32,
-            writing.clone(),
-        )));
+        readers.push(tokio::spawn(reader.poll(store.clone(), 1 + 100 * number as u32, writing.clone())));
     }
     let mut writers = Vec::with_capacity(SERVERS * WRITERS_PER_SERVER);
     for store in &stores {

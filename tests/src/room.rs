@@ -66,7 +66,7 @@ pub async fn run_out_of_room(
 /// Where the log ends if this write is the first that has no room.
 fn place(write: u64, turn: usize) -> u64 {
     let frames = (write.saturating_sub(1)) / 2;
-    let header = if write % 2 == 0 { FRAME_HEADER_BYTES } else { 0 };
+    let header = if write.is_multiple_of(2) { FRAME_HEADER_BYTES } else { 0 };
     let torn = if turn % 3 == 2 { FRAME_HEADER_BYTES / 2 } else { 0 };
     LOG_HEADER_BYTES + frames * (FRAME_HEADER_BYTES + PAGE_BYTES) + header + torn
 }
