@@ -1,5 +1,6 @@
 //! What the command line can do. Each command says in words what went wrong, and answers the exit code.
 
+pub(crate) mod backup;
 pub(crate) mod channel;
 pub(crate) mod code;
 pub(crate) mod coordinate;
@@ -23,14 +24,19 @@ pub(crate) mod worker;
 use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};
 use rounds_store::{RecordFilter, Store};
+use uuid::Uuid;
 
 /// Where data is kept if nothing else is said.
 pub(crate) const DATABASE_DEFAULT: &str = "sqlite:rounds-data/rounds.db";
 
 /// Opens the database.
 pub(crate) async fn open(url: &str) -> Result<Store, String> {
-    let epoch = Random::system().id(Clock::system().now_ms()).map_err(|error| error.to_string())?;
-    Store::open(url, epoch).await.map_err(|error| with_causes(&error))
+    Store::open(url, new_epoch()?).await.map_err(|error| with_causes(&error))
+}
+
+/// The identity of a database that is new, or was restored.
+pub(crate) fn new_epoch() -> Result<Uuid, String> {
+    Random::system().id(Clock::system().now_ms()).map_err(|error| error.to_string())
 }
 
 /// An error and what caused it, in one line.

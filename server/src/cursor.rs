@@ -93,6 +93,11 @@ impl Cursor {
         Self { areas: areas.collect(), mark: self.mark, stale: false }
     }
 
+    /// Whether the device has read further than there is: the database was set back, and nobody said so.
+    pub(crate) fn is_ahead(&self, scope: &[ScopedArea]) -> bool {
+        scope.iter().any(|scoped| self.number(scoped.area, scoped.access) > scoped.head)
+    }
+
     /// The number up to which the device has everything in this area. What it has of an area that it got only in
     /// part, or in another epoch, counts for nothing.
     fn number(&self, area: AreaId, access: Access) -> u64 {
@@ -264,6 +269,7 @@ mod tests {
         let cursor = having(&[scoped(1, Access::Full, 5)]);
         let scope = [scoped(1, Access::Full, 4)];
         assert_eq!(cursor.plan(&scope).wanted, vec![]);
+        assert!(cursor.is_ahead(&scope) && !cursor.is_ahead(&[scoped(1, Access::Full, 5)]));
         assert_eq!(cursor.after(&scope, &[position(1, Access::Full, 3)]).number(area(1), Access::Full), 5);
     }
 

@@ -49,6 +49,12 @@ enum Command {
     Top(command::summary::Top),
     /// Check that records and summaries follow from the ops.
     Verify(command::verify::Verify),
+    /// Write a SQLite database into a file, while servers write to it or not.
+    Backup(command::backup::BackupCommand),
+    /// Make a new SQLite database from a backup.
+    Restore(command::backup::Restore),
+    /// Say that a database was restored by other means.
+    Restored(command::backup::Restored),
     /// See devices, revoke them, give them other areas, as a coordinator.
     Devices(command::coordinate::Devices),
     /// See what could not be taken in, and release or dismiss it, as a coordinator.
@@ -88,6 +94,9 @@ async fn main() -> ExitCode {
         Command::Summary(summary) => summary.run().await,
         Command::Top(top) => top.run().await,
         Command::Verify(verify) => verify.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Restored(restored) => restored.run().await,
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,

@@ -134,6 +134,10 @@ impl Shared {
         receipt: &Receipt,
         now_ms: i64,
     ) -> Result<Pulled, Error> {
+        if cursor.is_ahead(&caller.scope) {
+            let device = caller.device.id;
+            tracing::error!(%device, "the database was set back: stop all servers, run `rounds restored`, start again");
+        }
         let plan = cursor.plan(&caller.scope);
         let limit = match request.page_records_max {
             0 => FEED_RECORDS_DEFAULT,

@@ -1,6 +1,7 @@
 //! Opening the two kinds of databases, and beginning transactions on them.
 
 use crate::Error;
+use crate::backup::refuse_sealed;
 use crate::postgres::PostgresTx;
 use crate::sqlite::SqliteTx;
 use crate::tx::Tx;
@@ -24,13 +25,15 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 20;
 /// Most connections of the job runner of one process to PostgreSQL.
 const POSTGRES_JOB_CONNECTIONS_MAX: u32 = 8;
 /// How long a statement waits for another process that writes to the same SQLite file.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages are read through the system's own cache, without a copy.
 const SQLITE_MMAP_BYTES: &str = "268435456";
 /// The write-ahead log goes back into the database after so many pages (16 MiB): each time costs two more syncs.
 const SQLITE_CHECKPOINT_PAGES: &str = "4096";
 /// Cache of the writer, in KiB when negative: the upper pages of all indexes should stay in it.
 const SQLITE_WRITER_CACHE: &str = "-16384";
+/// What our connections are called on the PostgreSQL server, so that a restore finds them.
+pub(crate) const POSTGRES_APPLICATION: &str = "rounds";
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite before this version can corrupt a database when it resets its write-ahead log.
@@ -98,17 +101,10 @@ pub(crate) use {in_areas, read_on, write_on};
 
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self, Error> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if is_postgres(url) {
             return open_postgres(url).await;
         }
-        match url.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() && !path.contains(":memory:") => {
-                open_sqlite(Path::new(path)).await
-            }
-            _ => Err(Error::Unsuitable(
-                "the database URL is neither sqlite:PATH nor postgres://USER@HOST/DATABASE".to_owned(),
-            )),
-        }
+        open_sqlite(sqlite_path(url)?).await
     }
 
     pub(crate) async fn close(&self) {
@@ -125,8 +121,24 @@ impl Database {
     }
 }
 
+/// Whether it is the URL of a PostgreSQL database.
+pub(crate) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// The file that a URL names.
+pub(crate) fn sqlite_path(url: &str) -> Result<&Path, Error> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() && !path.contains(":memory:") => Ok(Path::new(path)),
+        _ => Err(Error::Unsuitable(
+            "the database URL is neither sqlite:PATH nor postgres://USER@HOST/DATABASE".to_owned(),
+        )),
+    }
+}
+
 async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     let unsuitable = |error: std::io::Error| Error::Unsuitable(format!("{}: {error}", path.display()));
+    refuse_sealed(path)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(unsuitable)?;
     }
@@ -187,6 +199,7 @@ fn is_recent(version: &str) -> bool {
 
 async fn open_postgres(url: &str) -> Result<Database, Error> {
     let options = PgConnectOptions::from_str(url).map_err(|error| Error::Unsuitable(error.to_string()))?;
+    let options = options.application_name(POSTGRES_APPLICATION);
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -255,7 +268,7 @@ impl BeginRead for PgPool {
 }
 
 /// Why the first connection failed: trying again helps only where the database itself had nothing against it.
-fn connect_error(error: sqlx::Error, name: &str) -> Error {
+pub(crate) fn connect_error(error: sqlx::Error, name: &str) -> Error {
     let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
     match code.as_ref() {
         // SQLite: read-only, no file that can be opened, no database.

@@ -4,6 +4,7 @@
 //! runs on both. Everything that a method answers as done is committed and on disk.
 
 mod agenda;
+mod backup;
 mod batch;
 mod commit;
 mod committer;
@@ -31,6 +32,7 @@ mod view;
 mod waiting;
 
 pub use agenda::{AgendaFilter, DueCount};
+pub use backup::{Backup, back_up, check_backup, restore, restored};
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
@@ -220,7 +222,7 @@ impl Store {
     }
 
     /// The identity of this history of the database. Another one than before means that it was restored from a
-    /// backup.
+    /// backup, see [`restored`].
     pub fn epoch(&self) -> Uuid {
         self.shared.epoch
     }

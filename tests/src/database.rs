@@ -21,7 +21,12 @@ pub struct TestDatabase {
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
-    Server { url: String, name: String },
+    Server {
+        url: String,
+        name: String,
+    },
+    /// On a PostgreSQL server of the test's own, with which it goes.
+    Cluster,
 }
 
 impl TestDatabase {
@@ -45,6 +50,11 @@ impl TestDatabase {
         Self { url: format!("{before}/{name}"), place: Place::Server { url: server, name } }
     }
 
+    /// A database on a PostgreSQL server of the test's own.
+    pub fn on_cluster(url: String) -> Self {
+        Self { url, place: Place::Cluster }
+    }
+
     /// As `Store::open` takes it.
     pub fn url(&self) -> &str {
         &self.url
@@ -52,7 +62,7 @@ impl TestDatabase {
 
     /// Whether this is PostgreSQL, for the few tests that break a database in its own way.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.place, Place::Server { .. })
+        !matches!(self.place, Place::Folder(_))
     }
 
     /// Opens a store on it. Several at the same time are like several servers.
@@ -72,11 +82,19 @@ impl TestDatabase {
                 connection.execute(sqlx::raw_sql(sql)).await?;
                 connection.close().await
             }
-            Place::Server { .. } => {
+            Place::Server { .. } | Place::Cluster => {
                 let mut connection = PgConnection::connect(&self.url).await?;
                 connection.execute(sqlx::raw_sql(sql)).await?;
                 connection.close().await
             }
+        }
+    }
+
+    /// An id as its SQL writes it.
+    pub fn literal(&self, id: Uuid) -> String {
+        match self.is_postgres() {
+            true => format!("'{id}'"),
+            false => format!("x'{}'", id.simple()),
         }
     }
 
@@ -122,6 +140,7 @@ impl Drop for TestDatabase {
                 });
                 let _ = dropped.join();
             }
+            Place::Cluster => {}
         }
     }
 }

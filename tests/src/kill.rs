@@ -1,8 +1,8 @@
-//! Kills the processes of workers while they work, and finds out whether each effect came about once.
+//! Kills the processes of servers and workers while they work, and finds out whether each effect came about once.
 
-use crate::{Act, TestClock, TestDatabase, new_id};
+use crate::{Act, Crew, Outcome, Program, TestClock, TestDatabase, assert_sound, new_id};
 use rounds_domain::op::Step;
-use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, Outcome, RecordId, Role, body};
+use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, RecordId, Role, body};
 use rounds_store::{Arrival, Batch, Content, RecordFilter, Store, content_hash};
 use rounds_worker::{DEVICE, JobFilter, JobState, Jobs};
 use std::collections::BTreeMap;
@@ -13,6 +13,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{MissedTickBehavior, interval};
 
+/// Phones that push to the server.
+const PHONES: usize = 6;
+/// Ops that have to be acknowledged between two kills.
+const OPS_BETWEEN_KILLS: u64 = 120;
 /// Acts that are brought at once.
 const ACTS: usize = 200;
 /// Follow-ups that each job makes: the rechecks of a removed violation.
@@ -20,7 +24,31 @@ const EFFECTS: u64 = 3;
 /// How often to look how far the workers are.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What came of it.
+/// Lets phones push to a server, and kills it with -9 as often as said, with calls and commits under way. Answers what
+/// became of the phones' work.
+///
+/// # Panics
+/// When the server does not start, or what is kept in the end does not follow from the ops.
+pub async fn kill_server(program: &Path, database: &TestDatabase, kills: usize) -> Outcome {
+    let mut server = Program::start(program, database.url(), "127.0.0.1:0").await;
+    let address = server.address.to_string();
+    let store = database.open().await;
+    let mut crew = Crew::begin(&store, server.address, PHONES).await;
+    store.close().await;
+    for _ in 0..kills {
+        crew.acknowledged_more(OPS_BETWEEN_KILLS).await;
+        server.kill().await;
+        server = Program::start(program, database.url(), &address).await;
+    }
+    let outcome = crew.finish(database).await;
+    server.kill().await;
+    let store = database.open().await;
+    assert_sound(&store).await;
+    store.close().await;
+    outcome
+}
+
+/// What came of workers that were killed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Killed {
     /// Processes that were killed with -9.
@@ -124,7 +152,7 @@ async fn bring(store: &Store, device: DeviceId, clock: &TestClock, acts: impl It
         };
         let receipt = store.submit(batch).await.expect("a database");
         assert!(
-            receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied),
+            receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == rounds_domain::Outcome::Applied),
             "{receipt:?}"
         );
     }

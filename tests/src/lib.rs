@@ -1,18 +1,28 @@
 //! Tests of the whole: real server, worker and devices on both databases.
 
 mod act;
+mod cluster;
+mod crew;
 mod database;
+pub mod gap;
 pub mod kill;
 mod mail;
 mod peer;
+mod program;
+pub mod restore;
+pub mod room;
 mod server;
 mod whole;
+mod writer;
 pub mod year;
 
 pub use act::{Act, new_id, visit};
+pub use cluster::{Cluster, Replication, Switch, postgres_program};
+pub use crew::{Crew, Outcome};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase, assert_sound};
 pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
+pub use program::{Program, rounds, rounds_must};
 pub use server::{TestClock, TestServer};
 pub use whole::{HARD_TEXT, MOMENT_MS, whole_body};
 

@@ -4,7 +4,7 @@ use super::print::say;
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rounds_store::Fault;
+use rounds_store::{Fault, Store};
 use std::process::ExitCode;
 
 /// Fold every record again from its ops, count summaries again, and report any difference. Areas are looked at one
@@ -26,21 +26,27 @@ impl Verify {
         if self.recount {
             store.recount().await.map_err(|error| with_causes(&error))?;
         }
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} records ({per_sec})") {
-            bar.set_style(style);
-        }
-        let verified = store.verify(|records| bar.set_position(records)).await;
-        bar.finish_and_clear();
-        let verified = verified.map_err(|error| with_causes(&error))?;
+        let is_sound = report(&store).await;
         store.close().await;
-        for fault in &verified.faults {
-            say!("{}", in_words(fault));
-        }
-        let (records, ops, counters) = (verified.records, verified.ops, verified.counters);
-        say!("{records} records from {ops} ops, {counters} counters: {} differences", verified.faults_total);
-        Ok(if verified.faults_total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if is_sound? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Folds and counts everything again and prints the differences. Whether there are none.
+pub(crate) async fn report(store: &Store) -> Result<bool, String> {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} records ({per_sec})") {
+        bar.set_style(style);
+    }
+    let verified = store.verify(|records| bar.set_position(records)).await;
+    bar.finish_and_clear();
+    let verified = verified.map_err(|error| with_causes(&error))?;
+    for fault in &verified.faults {
+        say!("{}", in_words(fault));
+    }
+    let (records, ops, counters) = (verified.records, verified.ops, verified.counters);
+    say!("{records} records from {ops} ops, {counters} counters: {} differences", verified.faults_total);
+    Ok(verified.faults_total == 0)
 }
 
 fn in_words(fault: &Fault) -> String {

@@ -9,6 +9,7 @@
 mod asked;
 mod line;
 mod phone;
+mod proof;
 mod site;
 mod summary;
 mod sync;
@@ -31,6 +32,7 @@ async fn main() {
     match asked.what.as_str() {
         "sync" => sync::measure(&asked, &mut report).await,
         "worker" => worker::measure(&asked, &mut report).await,
+        "proof" => proof::measure(&asked, &mut report).await,
         _ => summary::measure(&asked, &mut report).await,
     }
     std::process::exit(i32::from(report.failed));

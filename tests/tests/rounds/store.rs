@@ -12,6 +12,7 @@ mod lookup;
 mod opening;
 mod order;
 mod quarantine;
+mod restored;
 mod sample;
 mod snapshot;
 mod tally;

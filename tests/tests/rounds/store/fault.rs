@@ -3,6 +3,7 @@
 use super::sample::*;
 use rounds_domain::{DeviceId, Kind, Outcome, PlacedOp, fold};
 use rounds_store::{Batch, Error, Receipt, Store};
+use rounds_tests::room::{Refused, refuse_each_write};
 use rounds_tests::{TestDatabase, assert_sound, new_id, on_both_databases};
 use sqlx::{Connection as _, PgConnection};
 use std::sync::Arc;
@@ -118,6 +119,12 @@ on_both_databases! {
             assert_eq!(reader.get(id), Some(&read(&store, id).await));
         }
         assert_sound(&store).await;
+    }
+
+    /// `scripts/proof --only P6` has each from 1 to 500.
+    async fn whichever_write_of_a_commit_fails_nothing_is_acknowledged_and_all_goes_on(database: &TestDatabase) {
+        let refused = refuse_each_write(database, (1..=500).step_by(23)).await;
+        assert_eq!(refused, Refused { writes: 22, ..Refused::default() });
     }
 
     async fn a_batch_that_the_database_refuses_stops_nobody_else(database: &TestDatabase) {

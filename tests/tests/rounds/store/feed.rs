@@ -4,7 +4,8 @@ use super::sample::*;
 use rounds_domain::body::{Organization, Term};
 use rounds_domain::{AreaId, Body, Kind, Outcome, RecordId};
 use rounds_store::{Access, FeedItem, Position, Store};
-use rounds_tests::on_both_databases;
+use rounds_tests::gap::write_beside_readers;
+use rounds_tests::{TestDatabase, on_both_databases};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -381,4 +382,11 @@ on_both_databases! {
         let (items, more) = reader.page(&store, 64).await;
         assert_eq!((items.len(), more, reader.positions[0].after), (0, false, 1_000));
     }
+}
+
+/// 4. `scripts/proof --only P8` writes a million.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_misses_anything_of_many_writers_that_dawdle_in_their_commits() {
+    let gaps = write_beside_readers(&TestDatabase::postgres().await, 4_000).await;
+    assert_eq!((gaps.writers, gaps.rows, gaps.missed, gaps.backwards), (64, 4_000, 0, 0), "{gaps:?}");
 }

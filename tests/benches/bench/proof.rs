@@ -1,0 +1,31 @@
+//! `scripts/proof`: whether what is promised holds, in larger numbers than a test has time for.
+
+mod backup;
+mod gap;
+mod kill;
+mod poison;
+mod room;
+
+use crate::asked::{Asked, Kind};
+use crate::line::Report;
+
+/// Runs the rows that are asked for. Those that have to do with a database run once for each.
+pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
+    for kind in asked.databases.iter().copied() {
+        if asked.wants("P4") {
+            report.add(kill::p4(kind, asked).await);
+        }
+        if asked.wants("P6") {
+            room::p6(kind, asked).await.into_iter().for_each(|line| report.add(line));
+        }
+        if asked.wants("P7") {
+            report.add(poison::p7(kind, asked).await);
+        }
+        if asked.wants("P8") && kind == Kind::Postgres {
+            report.add(gap::p8(asked).await);
+        }
+        if asked.wants("P10") {
+            backup::p10(kind, asked).await.into_iter().for_each(|line| report.add(line));
+        }
+    }
+}
