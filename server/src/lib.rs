@@ -6,6 +6,7 @@ mod access;
 pub mod brief;
 mod calendar;
 pub mod clock;
+mod contact_service;
 mod cursor;
 mod dashboard;
 pub mod demo;

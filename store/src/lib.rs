@@ -4,9 +4,11 @@
 //! runs on both. Everything that a method answers as done is committed and on disk.
 
 mod agenda;
+mod audit;
 mod batch;
 mod commit;
 mod committer;
+mod contact_data;
 mod count;
 mod database;
 mod delivery;
@@ -26,11 +28,13 @@ mod sqlite;
 mod summing;
 mod timer;
 mod tx;
+mod vault;
 mod verify;
 mod view;
 mod waiting;
 
 pub use agenda::{AgendaFilter, DueCount};
+pub use audit::{AuditAction, AuditEntry, AuditFault, AuditFilter, AuditVerified, NewAudit};
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
@@ -40,6 +44,7 @@ pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use snapshot::Snapshot;
 pub use summing::{DayPlace, Sum, SumFilter};
 pub use timer::Timer;
+pub use vault::{ContactKeeping, KEY_BYTES, Vault};
 pub use verify::{Fault, Verified};
 
 use committer::Committer;
