@@ -36,10 +36,8 @@ impl ContactData {
     /// # Errors
     /// A [`Refusal`] that names the field; it does not repeat what the field says.
     pub fn check(&self) -> Result<(), Refusal> {
-        let fields = [
-            ("contact.name", &self.name, NAME_CHARS_MAX),
-            ("contact.phone", &self.phone, PHONE_CHARS_MAX),
-        ];
+        let fields =
+            [("contact.name", &self.name, NAME_CHARS_MAX), ("contact.phone", &self.phone, PHONE_CHARS_MAX)];
         for (field, value, chars_max) in fields {
             if value.chars().count() > chars_max {
                 let what = format!("longer than {chars_max} characters: shorten it");

@@ -237,7 +237,9 @@ pub enum AuditFault {
 impl fmt::Display for AuditFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed(seq) => write!(f, "entry {seq} does not follow from the one before: it was changed"),
+            Self::Changed(seq) => {
+                write!(f, "entry {seq} does not follow from the one before: it was changed")
+            }
             Self::Missing(seq) => write!(f, "entry {seq} is missing"),
             Self::Behind(seq) => write!(f, "entry {seq} is behind the last one that was written"),
             Self::Unknown => f.write_str("no entry has the hash that was noted: the log was written anew"),
@@ -269,7 +271,9 @@ fn entry((seq, at_ms, device, role, action, subject, detail, hash): Row) -> Resu
 macro_rules! append {
     ($tx:ident, $new:expr) => {{
         let (seq, before): (i64, Vec<u8>) =
-            sqlx::query_as("UPDATE audit_head SET seq = seq + 1 RETURNING seq, hash").fetch_one(&mut *$tx).await?;
+            sqlx::query_as("UPDATE audit_head SET seq = seq + 1 RETURNING seq, hash")
+                .fetch_one(&mut *$tx)
+                .await?;
         let entry = $new.entry(seq, before)?;
         sqlx::query(
             "INSERT INTO audit (seq, at_ms, device, role, action, subject, detail, hash)

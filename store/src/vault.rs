@@ -107,8 +107,7 @@ impl Vault {
         half: &[u8; KEY_BYTES],
         contact: &ContactData,
     ) -> Result<Vec<u8>, Error> {
-        let mut sealed =
-            serde_json::to_vec(contact).map_err(|error| Error::Unreadable(error.to_string()))?;
+        let mut sealed = serde_json::to_vec(contact).map_err(|error| Error::Unreadable(error.to_string()))?;
         let done = self.cipher(request, half)?.seal_in_place_append_tag(once(), bound(request), &mut sealed);
         done.map_err(|_| Error::Unreadable("contact data cannot be encrypted".to_owned()))?;
         Ok(sealed)

@@ -4,6 +4,7 @@ use crate::act::Act;
 use crate::server::TestClock;
 use prost::Message as _;
 use rounds_domain::{AreaId, DeviceId, Op, RecordId};
+use rounds_proto::v1::contact_service_client::ContactServiceClient;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
@@ -95,6 +96,11 @@ impl Peer {
     /// The client of `HistoryService`.
     pub fn history(&self) -> HistoryServiceClient<SignedIn> {
         HistoryServiceClient::new(self.signed_in())
+    }
+
+    /// The client of `ContactService`.
+    pub fn contacts(&self) -> ContactServiceClient<SignedIn> {
+        ContactServiceClient::new(self.signed_in())
     }
 
     /// The client of `SummaryService`.

@@ -8,6 +8,7 @@ mod rounds {
     mod authority;
     mod calendar;
     mod channel;
+    mod contact;
     mod dashboard;
     mod demo;
     mod enrolment;
@@ -18,6 +19,7 @@ mod rounds {
     mod job;
     mod partner;
     mod port;
+    mod privacy;
     mod store;
     mod summary;
     mod sync;

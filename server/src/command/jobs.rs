@@ -140,12 +140,15 @@ impl JobsCommand {
                 let entry = NewAudit::of_operator(Clock::system().now_ms(), AuditAction::JobDropped, id);
                 store.audit(entry).await.map_err(|error| with_causes(&error))?;
                 match jobs.drop(id).await.map_err(said)? {
-                true => self.say(json!({ "dropped": 1 }), "dropped"),
-                false => {
-                    Err(no_such(jobs, id, "is being worked on or done: wait for its end, or stop the worker")
-                        .await)
+                    true => self.say(json!({ "dropped": 1 }), "dropped"),
+                    false => Err(no_such(
+                        jobs,
+                        id,
+                        "is being worked on or done: wait for its end, or stop the worker",
+                    )
+                    .await),
                 }
-            }}
+            }
             Act::Pause { kind } => {
                 let clock = Clock::system();
                 let paused =
