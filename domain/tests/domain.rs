@@ -21,4 +21,5 @@ mod domain {
     mod summary;
     mod tally;
     mod vocabulary;
+    mod whole;
 }

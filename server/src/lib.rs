@@ -29,6 +29,7 @@ mod shared;
 mod summary;
 mod summary_service;
 mod sync;
+pub mod untrusted;
 mod watch;
 mod web;
 mod words;

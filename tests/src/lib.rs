@@ -2,6 +2,8 @@
 
 mod act;
 mod database;
+pub mod fuzz;
+pub mod golden;
 pub mod kill;
 mod mail;
 mod peer;

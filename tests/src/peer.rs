@@ -68,6 +68,11 @@ impl Peer {
         })
     }
 
+    /// The same line with the name and token of another device.
+    pub fn with_token(self, id: DeviceId, token: &str) -> Self {
+        Self { id, token: token.to_owned(), seq: 0, cursor: Vec::new(), records: BTreeMap::new(), ..self }
+    }
+
     /// Goes on over another connection.
     pub fn reconnect(&mut self, channel: Channel) {
         self.channel = channel;

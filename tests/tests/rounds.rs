@@ -13,6 +13,8 @@ mod rounds {
     mod demo;
     mod enrolment;
     mod export;
+    mod fuzz;
+    mod golden;
     mod history;
     mod import;
     mod input;
