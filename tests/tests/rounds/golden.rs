@@ -85,7 +85,8 @@ on_both_databases! {
                 .execute(&format!("UPDATE devices SET id = {new}, enrolled_ms = 0, last_at_ms = 0 WHERE id = {old}"))
                 .await
                 .unwrap();
-            let mut peer = known.with_token(phone.device.parse().unwrap(), &known.token);
+            let token = known.token.clone();
+            let mut peer = known.with_token(phone.device.parse().unwrap(), &token);
             let ops = golden.ops();
             let answer = peer.send(sealed(&ops)).await.unwrap();
             let became: Vec<_> = ops.iter().map(|op| &op.name).zip(outcomes(&answer)).collect();
