@@ -9,7 +9,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// The fields of a body of this kind, each with a value.
 pub(crate) fn whole(kind: Kind) -> Value {
-    let id = RecordId(Uuid::from_u128(0x1060));
+    let id = RecordId(Uuid::from_u128(0x103c));
     match kind {
         Kind::Area => json!({
             "name": "Riverside", "parent": id, "level": "community", "time_zone": "Asia/Shanghai", "code": "310101",
