@@ -6,7 +6,8 @@ use prost_types::field_descriptor_proto::Type;
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
+    "rounds/v1/contact.proto",
     "rounds/v1/device.proto",
     "rounds/v1/directory.proto",
     "rounds/v1/history.proto",

@@ -3,7 +3,8 @@
 use crate::ANSWER_BYTES_MAX;
 use crate::device::{Asked, Device, Identity, Next, Progress, Size};
 use crate::error::Error;
-use rounds_domain::{ClockReading, Refusal};
+use rounds_domain::{ClockReading, ContactData, RecordId, Refusal};
+use rounds_proto::v1::contact_service_client::ContactServiceClient;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
 use rounds_proto::{id_from_wire, role_from_wire, v1};
@@ -244,6 +245,9 @@ impl Client {
                     summary.forked = true;
                 }
                 Next::Rest | Next::AskLater | Next::Wiped => {
+                    if next != Next::Wiped && !self.hand_over_contacts().await? {
+                        summary.next = Next::AskLater;
+                    }
                     tracing::debug!(?summary, "synced");
                     return Ok(summary);
                 }
@@ -312,6 +316,24 @@ impl Line {
             .accept_compressed(Zstd)
             .send_compressed(Zstd);
         Ok(service.sync(request).await?.into_inner())
+    }
+
+    pub(crate) async fn put_contact(
+        &self,
+        request: RecordId,
+        contact: &ContactData,
+    ) -> Result<v1::PutContactResponse, Status> {
+        let ContactData { name, phone } = contact.clone();
+        let contact = Some(v1::Contact { name, phone });
+        let mut request = self.signed(v1::PutContactRequest { request: request.to_string(), contact });
+        request.set_timeout(CALL_TIMEOUT);
+        Ok(ContactServiceClient::new(self.channel.clone()).put_contact(request).await?.into_inner())
+    }
+
+    pub(crate) async fn read_contact(&self, request: RecordId) -> Result<v1::ReadContactResponse, Status> {
+        let mut request = self.signed(v1::ReadContactRequest { request: request.to_string() });
+        request.set_timeout(CALL_TIMEOUT);
+        Ok(ContactServiceClient::new(self.channel.clone()).read_contact(request).await?.into_inner())
     }
 
     async fn fork(&self, forked_at_seq: u64) -> Result<v1::ForkResponse, Status> {

@@ -3,7 +3,7 @@
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::store::{self, Meta, Store};
-use crate::{BATCH_BYTES_MAX, outbox};
+use crate::{BATCH_BYTES_MAX, contact, outbox};
 use prost::Message as _;
 use rounds_domain::limit::{BATCH_OPS_MAX, GROUP_OPS_MAX};
 use rounds_domain::verdict::Reason;
@@ -493,6 +493,7 @@ fn take_feed(tx: &Connection, meta: &mut Meta, items: Vec<Item>) -> Result<(), E
 /// Leaves nothing but the mark that the device was revoked.
 fn wipe(tx: &Connection, meta: &mut Meta) -> Result<(), Error> {
     tx.execute_batch("DELETE FROM record; DELETE FROM outbox;")?;
+    contact::wipe(tx)?;
     *meta = Meta { revoked: true, next_seq: 1, ..Meta::default() };
     Ok(())
 }

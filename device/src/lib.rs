@@ -44,6 +44,7 @@
 //! ```
 
 mod client;
+mod contact;
 mod device;
 mod draft;
 mod error;

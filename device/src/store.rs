@@ -64,6 +64,13 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX outbox_unsettled ON outbox (record) WHERE settled = 0;
     CREATE INDEX outbox_unsent ON outbox (device, seq) WHERE outcome IS NULL;
+", "
+    -- How to reach who raised a request, until the server has it.
+    CREATE TABLE contact (
+        request BLOB PRIMARY KEY,
+        name    TEXT NOT NULL,
+        phone   TEXT NOT NULL
+    ) STRICT;
 "];
 
 /// The file, opened.
@@ -108,6 +115,13 @@ impl Store {
         let done = work(&transaction)?;
         transaction.commit()?;
         Ok(done)
+    }
+
+    /// Leaves nothing of what was deleted in the log; the file has none of it once it is written back. Where somebody
+    /// else reads an old state, that is the next time.
+    pub(crate) fn empty_log(&self) -> Result<(), Error> {
+        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
+        Ok(())
     }
 
     /// Leaves nothing of what was deleted in the file and its log.

@@ -2,6 +2,8 @@
 
 /// Longest name, title, code or external reference, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
+/// Longest phone number, with whatever people write between and behind its digits, in characters.
+pub const PHONE_CHARS_MAX: usize = 40;
 /// Longest note, description, finding or reason, in characters.
 pub const TEXT_CHARS_MAX: usize = 4_000;
 /// Most entries in any list inside a body: answers, questions, attributes, members.

@@ -9,6 +9,7 @@ mod domain {
     mod every_interleaving;
     mod fold;
     mod follow_up;
+    mod forbidden;
     mod happening;
     mod history;
     mod merge;
@@ -20,4 +21,5 @@ mod domain {
     mod summary;
     mod tally;
     mod vocabulary;
+    mod whole;
 }

@@ -1,8 +1,10 @@
 //! What the command line can do. Each command says in words what went wrong, and answers the exit code.
 
 pub(crate) mod backup;
+pub(crate) mod audit;
 pub(crate) mod channel;
 pub(crate) mod code;
+pub(crate) mod contact;
 pub(crate) mod coordinate;
 pub(crate) mod delivery;
 pub(crate) mod demo;

@@ -43,6 +43,7 @@ pub(crate) fn pages() -> Router<Arc<Shared>> {
         .route("/follow-ups", get(follow_ups::show))
         .route("/referrals", get(referrals::show))
         .route("/record/{id}", get(record::show))
+        .route("/record/{id}/contact", post(record::show_contact))
         .route("/conflicts", get(conflicts::show).post(conflicts::settle))
         .route("/quarantine", get(quarantine::show))
         .route("/quarantine/{device}/{seq}", get(quarantine::show_one).post(quarantine::decide))

@@ -10,7 +10,7 @@ use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX};
 use rounds_domain::{AreaId, DeviceId, Kind, RecordId, Role};
 use rounds_proto::v1::device_service_server::DeviceService;
 use rounds_proto::{id_from_wire, role_from_wire, role_to_wire, timestamp_to_wire, v1};
-use rounds_store::{Caller, Device, NewCode};
+use rounds_store::{AuditAction, Caller, Device, NewAudit, NewCode};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -124,8 +124,22 @@ impl Shared {
         let expires_ms = self.clock.now_ms() + i64::from(seconds) * 1_000;
         let code = self.random.code()?;
         let hash = code_hash(&code);
+        let named: Vec<String> = areas.iter().map(AreaId::to_string).collect();
+        self.note(caller, AuditAction::CodeMade, named.join(" "), role.name()).await?;
         self.store.create_code(NewCode { hash, role, areas, worker, organization, expires_ms }).await?;
         Ok(v1::CreateCodeResponse { code, expires: Some(timestamp_to_wire(expires_ms)) })
+    }
+
+    /// Writes into the audit log what the caller is about to do.
+    pub(crate) async fn note(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        subject: impl std::fmt::Display,
+        detail: impl std::fmt::Display,
+    ) -> Result<(), Error> {
+        let entry = NewAudit::of(&caller.device, self.clock.now_ms(), action, subject);
+        Ok(self.store.audit(entry.with(detail)).await?)
     }
 
     /// Reads a field that names a record of this kind; it may be empty.
@@ -175,6 +189,7 @@ impl Shared {
     ) -> Result<v1::RevokeResponse, Error> {
         access::coordinates(caller, "revoke devices")?;
         let id = self.managed(caller, &request.device).await?.id;
+        self.note(caller, AuditAction::DeviceRevoked, id, "").await?;
         self.store.revoke(id, self.clock.now_ms()).await?;
         tracing::info!(device = %id, by = %caller.device.id, "revoked a device");
         Ok(v1::RevokeResponse {})
@@ -191,6 +206,7 @@ impl Shared {
 
     async fn rotate(&self, caller: &Caller) -> Result<v1::RotateResponse, Error> {
         let token = self.random.token()?;
+        self.note(caller, AuditAction::TokenRotated, caller.device.id, "").await?;
         if !self.store.rotate(caller.device.id, token_hash(&token)).await? {
             return Err(Error::NotFound("device"));
         }
@@ -208,6 +224,8 @@ impl Shared {
             return Err(Error::invalid("areas", "name one or more; to take all away, revoke the device"));
         }
         hold_all(caller, &areas)?;
+        let named: Vec<String> = areas.iter().map(AreaId::to_string).collect();
+        self.note(caller, AuditAction::DeviceAssigned, device.id, named.join(" ")).await?;
         let scope_version = self.store.assign(device.id, &areas).await?.ok_or(Error::NotFound("device"))?;
         tracing::info!(device = %device.id, by = %caller.device.id, scope_version, "assigned a device");
         Ok(v1::AssignResponse { scope_version })
@@ -221,6 +239,7 @@ impl Shared {
         let now_ms = self.clock.now_ms();
         let new = DeviceId(self.random.id(now_ms)?);
         let token = self.random.token()?;
+        self.note(caller, AuditAction::DeviceForked, new, "").await?;
         let device = self.store.fork(caller.device.id, new, token_hash(&token), now_ms).await?;
         let device = device.ok_or(Error::NotFound("device"))?;
         tracing::warn!(device = %caller.device.id, new = %device.id, "a copy of a device got a name of its own");

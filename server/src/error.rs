@@ -54,6 +54,12 @@ pub enum Error {
     /// A fork for a device that is no copy, or another op than the one that the server told.
     #[error("the server does not know this device as a copy from that op on: sync first")]
     NotForked,
+    /// There is nobody to reach any more.
+    #[error("the request is closed: contact data is not kept for it")]
+    RequestClosed,
+    /// The server has no key file.
+    #[error("this server keeps no contact data: its operator gives it a key file with --contact-key")]
+    ContactsNotKept,
     /// The server ends.
     #[error("the server is stopping: call again soon")]
     Stopping,
@@ -139,6 +145,8 @@ impl From<Error> for Status {
             Error::CursorInvalid => (Code::InvalidArgument, "CURSOR_INVALID"),
             Error::BatchTooLarge(_) => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
             Error::NotForked => (Code::FailedPrecondition, "NOT_FORKED"),
+            Error::RequestClosed => (Code::FailedPrecondition, "REQUEST_CLOSED"),
+            Error::ContactsNotKept => (Code::FailedPrecondition, "CONTACT_NOT_KEPT"),
             Error::Stopping | Error::Store(StoreError::Closed) => (Code::Unavailable, "STOPPING"),
             Error::NoRandomness => (Code::Unavailable, "NO_RANDOMNESS"),
             Error::Store(StoreError::Unavailable(_)) => (Code::Unavailable, "STORE_UNAVAILABLE"),

@@ -9,7 +9,7 @@ use prost::Message as _;
 use rounds_domain::{Action, OpId, PlacedOp, Role, fold};
 use rounds_proto::v1::history_service_server::HistoryService;
 use rounds_proto::{decode_op, encode_op, id_from_wire, op_from_wire, op_to_wire, v1, verdict_to_wire};
-use rounds_store::{Caller, QuarantinedOp, RecordFilter, StoredOp};
+use rounds_store::{AuditAction, Caller, QuarantinedOp, RecordFilter, StoredOp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -146,6 +146,7 @@ impl Shared {
             if request.mended.is_some() {
                 return Err(Error::invalid("dismiss", "take the op in as mended, or lay it aside: not both"));
             }
+            self.note(caller, AuditAction::QuarantineDismissed, id, "").await?;
             return match self.store.dismiss(id).await? {
                 true => Ok(v1::ReleaseResponse { verdict: None }),
                 false => Err(Error::NotFound("op in quarantine")),
@@ -163,6 +164,7 @@ impl Shared {
         if let Some(refusal) = Inspector::of_present(&self.store, caller).look(&op).await? {
             return Err(refusal.into());
         }
+        self.note(caller, AuditAction::QuarantineReleased, id, "").await?;
         let verdict = self.store.release(id, op).await?.ok_or(Error::NotFound("op in quarantine"))?;
         tracing::info!(op = %id, by = %caller.device.id, "released an op from quarantine");
         Ok(v1::ReleaseResponse { verdict: Some(verdict_to_wire(id.seq, &verdict)) })

@@ -305,6 +305,27 @@ pub async fn import(
     }
 }
 
+/// Reads a file as an import does, and holds it against nothing: how many rows there are, and how many of them cannot be
+/// read. The area is not looked at.
+///
+/// # Errors
+/// [`Setup`], or a file that cannot be read on.
+pub fn read_through(settings: &Settings, input: impl Read) -> Result<(u64, u64), Error> {
+    let mut source = Source::open(input, &settings.encoding, settings.delimiter)?;
+    let mapping = Mapping::new(settings, source.header())?;
+    let nobody = Uuid::nil();
+    let (mut rows, mut rejected) = (0, 0);
+    while let Some(row) = source.next()? {
+        let reading = source.columns(&row).and_then(|columns| {
+            let _ = mapping.area(&columns);
+            mapping.read(&columns, RecordId(nobody), AreaId(nobody))
+        });
+        rows += 1;
+        rejected += u64::from(reading.is_err());
+    }
+    Ok((rows, rejected))
+}
+
 /// A row and what becomes of it.
 struct Line {
     row: Row,

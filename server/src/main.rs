@@ -65,6 +65,10 @@ enum Command {
     Link(command::link::LinkCommand),
     /// See messages to people outside, and try those again that failed.
     Deliveries(command::delivery::Deliveries),
+    /// See who read contact data, exported, signed in, or administered.
+    Audit(command::audit::Audit),
+    /// See to the contact data of requests.
+    Contacts(command::contact::ContactsCommand),
     /// See the ops behind a record.
     History(command::coordinate::History),
 }
@@ -102,6 +106,8 @@ async fn main() -> ExitCode {
         Command::Disputes(disputes) => disputes.run().await,
         Command::Link(link) => link.run().await,
         Command::Deliveries(deliveries) => deliveries.run().await,
+        Command::Audit(audit) => audit.run().await,
+        Command::Contacts(contacts) => contacts.run().await,
         Command::History(history) => history.run().await,
     };
     done.unwrap_or_else(|message| {

@@ -1,6 +1,7 @@
 //! One port for everything: gRPC, gRPC-web, health, reflection and pages.
 
 use crate::clock::Clock;
+use crate::contact_service::Contacts;
 use crate::device_service::Devices;
 use crate::directory_service::Directory;
 use crate::history_service::History;
@@ -17,12 +18,13 @@ use crate::sync::Sync as SyncApi;
 use crate::web::pages;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use futures_util::StreamExt as _;
+use rounds_proto::v1::contact_service_server::ContactServiceServer;
 use rounds_proto::v1::device_service_server::DeviceServiceServer;
 use rounds_proto::v1::directory_service_server::DirectoryServiceServer;
 use rounds_proto::v1::history_service_server::HistoryServiceServer;
 use rounds_proto::v1::summary_service_server::SummaryServiceServer;
 use rounds_proto::v1::sync_service_server::SyncServiceServer;
-use rounds_store::Store;
+use rounds_store::{ContactKeeping, Store};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub struct Config {
     pub origins: Vec<HeaderValue>,
     /// How long devices keep ops that were acknowledged. A backup that is older than this can lose work.
     pub acknowledged_kept: Duration,
+    /// How contact data of requests is kept; none is taken if nothing is said.
+    pub contacts: Option<ContactKeeping>,
     /// How often a watching device is looked at anew.
     pub watch_recheck: Duration,
 }
@@ -78,6 +82,7 @@ impl Config {
             reflection: true,
             origins: Vec::new(),
             acknowledged_kept: Duration::from_secs(7 * 24 * 60 * 60),
+            contacts: None,
             watch_recheck: WATCH_RECHECK,
         }
     }
@@ -150,6 +155,11 @@ pub async fn serve(
     if config.tls.is_none() && !config.allow_plaintext && !config.listen.ip().is_loopback() {
         return Err(ServeError::Plaintext(config.listen));
     }
+    if let Some(contacts) = &config.contacts {
+        // Before anybody can ask: a restored backup brings nothing back that was erased since.
+        store.bind_contact_key(&contacts.vault).await?;
+        store.erase_due_contacts(contacts, clock.now_ms()).await?;
+    }
     let bind_error = |source| ServeError::Bind { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
@@ -161,6 +171,7 @@ pub async fn serve(
         clock,
         random,
         link_key,
+        contacts: config.contacts.clone(),
         partner_turn: tokio::sync::Mutex::new(()),
         sign_ins: Quota::new(limit::SIGN_INS_MAX, limit::SIGN_IN_EVERY),
         jobs: Default::default(),
@@ -239,12 +250,14 @@ async fn app(config: &Config, shared: Arc<Shared>) -> Result<axum::Router, Serve
     reporter.set_serving::<DirectoryServiceServer<Directory>>().await;
     reporter.set_serving::<HistoryServiceServer<History>>().await;
     reporter.set_serving::<SummaryServiceServer<Summaries>>().await;
+    reporter.set_serving::<ContactServiceServer<Contacts>>().await;
     let mut routes = Routes::new(with_limits!(health))
         .add_service(with_limits!(SyncServiceServer::new(SyncApi(shared.clone()))))
         .add_service(with_limits!(DeviceServiceServer::new(Devices(shared.clone()))))
         .add_service(with_limits!(DirectoryServiceServer::new(Directory(shared.clone()))))
         .add_service(with_limits!(HistoryServiceServer::new(History(shared.clone()))))
-        .add_service(with_limits!(SummaryServiceServer::new(Summaries(shared.clone()))));
+        .add_service(with_limits!(SummaryServiceServer::new(Summaries(shared.clone()))))
+        .add_service(with_limits!(ContactServiceServer::new(Contacts(shared.clone()))));
     if config.reflection {
         let protos = || {
             tonic_reflection::server::Builder::configure()

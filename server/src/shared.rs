@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::quota::Quota;
 use crate::secret::Random;
 use rounds_domain::RecordId;
-use rounds_store::{LinkKey, Store};
+use rounds_store::{ContactKeeping, LinkKey, Store};
 use rounds_worker::Jobs;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) random: Random,
     /// What links are signed with.
     pub(crate) link_key: LinkKey,
+    /// How contact data is kept, if it is.
+    pub(crate) contacts: Option<ContactKeeping>,
     /// Answers on partners' pages are taken one after the other.
     pub(crate) partner_turn: tokio::sync::Mutex<()>,
     /// Codes that were tried on the dashboard, by everybody together.

@@ -1,5 +1,6 @@
 //! Codes, devices and callers.
 
+use crate::audit::{AuditAction, NewAudit, append};
 use crate::database::{read_on, write_on};
 use crate::device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 use crate::row::{json, parse};
@@ -96,7 +97,8 @@ impl Store {
         Ok(())
     }
 
-    /// Turns a code into a device. `None`: no such code, used before, or past its time. A code works once.
+    /// Turns a code into a device, and says so in the audit log. `None`: no such code, used before, or past its time. A
+    /// code works once.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; the code can still be used then.
@@ -147,7 +149,10 @@ impl Store {
                         .fetch_one(&mut *tx)
                         .await?;
                     let roots: Vec<Uuid> = query_scalar(ROOTS_SQL).bind(id.0).fetch_all(&mut *tx).await?;
-                    Some(columns.device(roots.into_iter().map(AreaId).collect())?)
+                    let device = columns.device(roots.into_iter().map(AreaId).collect())?;
+                    let entry = NewAudit::of(&device, now_ms, AuditAction::SignIn, device.id);
+                    append!(tx, entry);
+                    Some(device)
                 }
                 None => None,
             }

@@ -5,9 +5,11 @@
 
 mod agenda;
 mod backup;
+mod audit;
 mod batch;
 mod commit;
 mod committer;
+mod contact_data;
 mod count;
 mod database;
 mod delivery;
@@ -27,12 +29,14 @@ mod sqlite;
 mod summing;
 mod timer;
 mod tx;
+mod vault;
 mod verify;
 mod view;
 mod waiting;
 
 pub use agenda::{AgendaFilter, DueCount};
 pub use backup::{Backup, back_up, check_backup, restore, restored};
+pub use audit::{AuditAction, AuditEntry, AuditFault, AuditFilter, AuditVerified, NewAudit};
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
@@ -42,6 +46,7 @@ pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use snapshot::Snapshot;
 pub use summing::{DayPlace, Sum, SumFilter};
 pub use timer::Timer;
+pub use vault::{ContactKeeping, KEY_BYTES, Vault};
 pub use verify::{Fault, Verified};
 
 use committer::Committer;

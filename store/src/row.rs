@@ -72,6 +72,10 @@ pub(crate) const REPLACE_RECORD: &str =
      external_ref = excluded.external_ref, disputed = excluded.disputed, deleted = excluded.deleted,
      due_ms = excluded.due_ms, assignee = excluded.assignee, day = excluded.day, body = excluded.body";
 
+/// Raised whenever the columns of a record are others, or say something else: records that are there get theirs anew when
+/// the database is opened.
+pub(crate) const COLUMNS_VERSION: u32 = 1;
+
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {
     pub(crate) id: Uuid,

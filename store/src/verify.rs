@@ -2,6 +2,7 @@
 
 use crate::count::Count;
 use crate::database::{Begin, Database, read_on, write_on};
+use crate::row::COLUMNS_VERSION;
 use crate::tx::{Tx, Writes};
 use crate::{Error, Store};
 use jiff::civil::Date;
@@ -9,7 +10,7 @@ use jiff::tz::TimeZone;
 use rounds_domain::attendance::Attended;
 use rounds_domain::tally::{self, TallyKey};
 use rounds_domain::{AreaId, PlacedOp, RecordId, fold};
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -115,33 +116,49 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`]; areas that were done stay done.
     pub async fn recount(&self) -> Result<(), Error> {
+        self.recount_and(false).await
+    }
+
+    /// The same; with `rewrite`, every record is written again as it is, so that its columns are what they should be.
+    async fn recount_and(&self, rewrite: bool) -> Result<(), Error> {
         for area in self.areas().await? {
             match &self.shared.database {
-                Database::Sqlite { writer, .. } => recount_area(writer.begin_write().await?, area).await?,
-                Database::Postgres { pool, .. } => recount_area(pool.begin_write().await?, area).await?,
+                Database::Sqlite { writer, .. } => {
+                    recount_area(writer.begin_write().await?, area, rewrite).await?
+                }
+                Database::Postgres { pool, .. } => {
+                    recount_area(pool.begin_write().await?, area, rewrite).await?
+                }
             }
         }
         Ok(())
     }
 
-    /// Counts again if another version of this program counted.
+    /// Counts again if another version of this program counted, and fills columns that came later.
     pub(crate) async fn recount_if_outdated(&self) -> Result<(), Error> {
-        let version: Option<String> = read_on!(&self.shared.database, pool => {
-            query_scalar("SELECT value FROM meta WHERE key = 'tally_version'").fetch_optional(pool).await?
+        let wanted =
+            [("tally_version", tally::VERSION.to_string()), ("record_columns", COLUMNS_VERSION.to_string())];
+        let known: Vec<(String, String)> = read_on!(&self.shared.database, pool => {
+            query_as("SELECT key, value FROM meta WHERE key IN ('tally_version', 'record_columns')")
+                .fetch_all(pool)
+                .await?
         });
-        let wanted = tally::VERSION.to_string();
-        if version.as_deref() == Some(&wanted) {
+        let is_known = |(key, value): &(&str, String)| known.iter().any(|(k, v)| k == key && v == value);
+        if wanted.iter().all(is_known) {
             return Ok(());
         }
-        self.recount().await?;
+        self.recount_and(!is_known(&wanted[1])).await?;
         write_on!(&self.shared.database, tx => {
-            query(
-                "INSERT INTO meta (key, value) VALUES ('tally_version', $1)
-                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )
-            .bind(&wanted)
-            .execute(&mut *tx)
-            .await?;
+            for (key, value) in &wanted {
+                query(
+                    "INSERT INTO meta (key, value) VALUES ($1, $2)
+                     ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                )
+                .bind(*key)
+                .bind(value)
+                .execute(&mut *tx)
+                .await?;
+            }
         });
         Ok(())
     }
@@ -215,7 +232,7 @@ fn differences<K: Ord + Clone>(
     different
 }
 
-async fn recount_area<T: Tx>(mut tx: T, area: AreaId) -> Result<(), Error> {
+async fn recount_area<T: Tx>(mut tx: T, area: AreaId, rewrite: bool) -> Result<(), Error> {
     let zone = lock(&mut tx, area).await?;
     let mut count = Count::default();
     let mut after = (0, RecordId(Uuid::nil()));
@@ -226,7 +243,7 @@ async fn recount_area<T: Tx>(mut tx: T, area: AreaId) -> Result<(), Error> {
         let mut writes = Writes::default();
         for mut written in page {
             let day = count.take(&written.numbered.record, &zone, 1);
-            if day != written.day {
+            if rewrite || day != written.day {
                 written.day = day;
                 writes.changed.push(written);
             }

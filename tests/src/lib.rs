@@ -5,6 +5,8 @@ mod cluster;
 mod crew;
 mod database;
 pub mod gap;
+pub mod fuzz;
+pub mod golden;
 pub mod kill;
 mod mail;
 mod peer;

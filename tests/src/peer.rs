@@ -4,6 +4,7 @@ use crate::act::Act;
 use crate::server::TestClock;
 use prost::Message as _;
 use rounds_domain::{AreaId, DeviceId, Op, RecordId};
+use rounds_proto::v1::contact_service_client::ContactServiceClient;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::history_service_client::HistoryServiceClient;
@@ -67,6 +68,11 @@ impl Peer {
         })
     }
 
+    /// The same line with the name and token of another device.
+    pub fn with_token(self, id: DeviceId, token: &str) -> Self {
+        Self { id, token: token.to_owned(), seq: 0, cursor: Vec::new(), records: BTreeMap::new(), ..self }
+    }
+
     /// Goes on over another connection.
     pub fn reconnect(&mut self, channel: Channel) {
         self.channel = channel;
@@ -95,6 +101,11 @@ impl Peer {
     /// The client of `HistoryService`.
     pub fn history(&self) -> HistoryServiceClient<SignedIn> {
         HistoryServiceClient::new(self.signed_in())
+    }
+
+    /// The client of `ContactService`.
+    pub fn contacts(&self) -> ContactServiceClient<SignedIn> {
+        ContactServiceClient::new(self.signed_in())
     }
 
     /// The client of `SummaryService`.

@@ -13,7 +13,7 @@ use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use futures_util::FutureExt;
 use rounds_domain::RecordId;
-use rounds_store::{Pool, Store};
+use rounds_store::{ContactKeeping, Pool, Store};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -65,6 +65,8 @@ pub struct Options {
     pub done_kept: Duration,
     /// How long it is kept when jobs were started and how that ended.
     pub history_kept: Duration,
+    /// How contact data is kept, if it is: erased when its time is over.
+    pub contacts: Option<ContactKeeping>,
     /// What goes wrong, in tests.
     pub fault: Option<Fault>,
     /// How people outside are told; without it nobody is.
@@ -83,6 +85,7 @@ impl Options {
             retry_after: Duration::from_secs(2),
             done_kept: Duration::from_secs(3 * 24 * 60 * 60),
             history_kept: Duration::from_secs(14 * 24 * 60 * 60),
+            contacts: None,
             fault: None,
             channels: None,
         }
@@ -191,6 +194,9 @@ impl Worker {
             quiet: watch::Sender::new(false),
             progress,
         });
+        if let Some(contacts) = &shared.options.contacts {
+            shared.store.bind_contact_key(&contacts.vault).await?;
+        }
         purge(&shared).await?;
         let mut ledger = JoinSet::new();
         ledger.spawn(keeping);
@@ -382,12 +388,19 @@ async fn take_over(shared: &Shared, dead_after: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets jobs that were done and runs that began long ago.
+/// Forgets jobs that were done and runs that began long ago, and contact data that nobody needs any more.
 async fn purge(shared: &Shared) -> Result<(), Error> {
     let history_kept_ms = i64::try_from(shared.options.history_kept.as_millis()).unwrap_or(i64::MAX);
     let runs_before_ms = (shared.clock)().saturating_sub(history_kept_ms);
     shared.queue.purge(shared.options.done_kept, runs_before_ms).await?;
-    channel::purge(shared).await
+    channel::purge(shared).await?;
+    if let Some(contacts) = &shared.options.contacts {
+        let erased = shared.store.erase_due_contacts(contacts, (shared.clock)()).await?;
+        if erased > 0 {
+            tracing::info!(erased, "contact data of requests that were closed long ago was erased");
+        }
+    }
+    Ok(())
 }
 
 /// Leaves payloads as they are: one that cannot be read would end the whole worker.

@@ -1,76 +1,10 @@
 //! Rounds records places, things, services and requests; it is no tool for watching people.
 
+use super::forbidden::FORBIDDEN;
 use super::sample::body;
 use rounds_domain::column::columns;
 use rounds_domain::{Body, Kind};
 use serde_json::Value;
-
-/// Words that no field is named with: who somebody is, believes, belongs to, or where somebody was.
-const FORBIDDEN: [&str; 63] = [
-    "person",
-    "resident",
-    "citizen",
-    "household",
-    "occupant",
-    "tenant",
-    "owner",
-    "profile",
-    "ethnicity",
-    "ethnic",
-    "race",
-    "nationality",
-    "origin",
-    "hukou",
-    "belief",
-    "religion",
-    "religious",
-    "faith",
-    "church",
-    "politics",
-    "political",
-    "party",
-    "opinion",
-    "family",
-    "kin",
-    "relative",
-    "spouse",
-    "husband",
-    "wife",
-    "child",
-    "children",
-    "mother",
-    "father",
-    "marital",
-    "birth",
-    "birthday",
-    "birthdate",
-    "age",
-    "gender",
-    "sex",
-    "identity",
-    "passport",
-    "phone",
-    "mobile",
-    "telephone",
-    "face",
-    "fingerprint",
-    "biometric",
-    "photo",
-    "health",
-    "disability",
-    "income",
-    "employer",
-    "occupation",
-    "criminal",
-    "risk",
-    "score",
-    "movement",
-    "movements",
-    "track",
-    "visitor",
-    "vehicle",
-    "plate",
-];
 
 /// Kinds whose records may be called by a name: places, things, partners, and how to call a worker at work.
 const NAMED: [Kind; 8] = [

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use rounds_domain::RecordId;
 use rounds_server::secret::code_hash;
 use rounds_server::{Clock, Random};
-use rounds_store::{NewCode, Store};
+use rounds_store::{AuditAction, NewAudit, NewCode, Store};
 use std::process::ExitCode;
 
 const SECOND_MS: i64 = 1_000;
@@ -85,6 +85,10 @@ impl Code {
             organization: self.organization,
             expires_ms,
         };
+        let areas: Vec<String> = new.areas.iter().map(ToString::to_string).collect();
+        let now_ms = Clock::system().now_ms();
+        let entry = NewAudit::of_operator(now_ms, AuditAction::CodeMade, areas.join(" ")).with(role.name());
+        store.audit(entry).await.map_err(|error| with_causes(&error))?;
         store.create_code(new).await.map_err(|error| with_causes(&error))?;
         Ok((code, expires_ms))
     }

@@ -8,7 +8,7 @@ use rounds_device::{Client, Device, Draft, Next, View, enrol};
 use rounds_domain::body::{self, Answer, Fields};
 use rounds_domain::op::Step;
 use rounds_domain::record::{Matter, Standing};
-use rounds_domain::{Action, AreaId, Body, DeviceId, Kind, OpId, Record, RecordId};
+use rounds_domain::{Action, AreaId, Body, ContactData, DeviceId, Kind, OpId, Record, RecordId};
 use rounds_server::{Clock, Random};
 use serde_json::Value;
 use std::io::{BufRead, IsTerminal};
@@ -125,6 +125,15 @@ enum Act {
         /// What is asked for.
         #[arg(long, default_value = "")]
         description: String,
+        /// Ask for the name and the phone number of who raised it, or read a line for each from the input. They are in no
+        /// list of processes, and in no record: see `contact`.
+        #[arg(long)]
+        contact: bool,
+    },
+    /// Ask the server how to reach who raised a request. It writes down who asked.
+    Contact {
+        /// The request.
+        request: String,
     },
     /// Record a violation.
     Violation {
@@ -286,7 +295,8 @@ impl DeviceCommand {
                 let group = vec![Draft::create(inspection, subject.area, Body::Inspection(body))];
                 shell.record_done(group, follow_up, inspection, &result)
             }
-            Act::Request { subject, category, channel, description } => {
+            Act::Request { subject, category, channel, description, contact } => {
+                let contact = if contact { Some(read_contact()?) } else { None };
                 let subject = shell.find(&subject)?.record;
                 let body = body::Request {
                     subject: Some(subject.id),
@@ -295,8 +305,17 @@ impl DeviceCommand {
                     description,
                     ..body::Request::default()
                 };
-                shell.record(vec![Draft::create(new_id()?, subject.area, Body::Request(body))])
+                let request = new_id()?;
+                shell.record(vec![Draft::create(request, subject.area, Body::Request(body))])?;
+                match contact {
+                    Some(contact) if !contact.is_empty() => {
+                        let given = shell.device.give_contact(request, &contact);
+                        given.map_err(|error| with_causes(&error))
+                    }
+                    _ => Ok(()),
+                }
             }
+            Act::Contact { request } => return shell.contact(&request).await,
             Act::Violation { subject, sort, description } => {
                 let subject = shell.find(&subject)?.record;
                 let body = body::Violation {
@@ -413,9 +432,23 @@ impl Shell {
             Next::AskLater => say!("the server put some ops off: sync again in a while"),
             _ => {}
         }
+        let held = client.device().contacts_held().map_err(|error| with_causes(&error))?;
+        if held > 0 {
+            say!("the server has not taken the contact data of {held} requests yet");
+        }
         let pending = client.device().pending().map_err(|error| with_causes(&error))?;
         if !pending.is_empty() {
             say!("{} ops are pending; `rounds device pending` says why", pending.len());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn contact(self, request: &str) -> Result<ExitCode, String> {
+        let request = self.find(request)?.record.id;
+        let client = Client::new(self.device).map_err(|error| with_causes(&error))?;
+        match client.read_contact(request).await.map_err(|error| with_causes(&error))? {
+            Some(ContactData { name, phone }) => say!("{name}\t{phone}"),
+            None => say!("nobody said how to reach them, or it was erased"),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -673,14 +706,26 @@ pub(crate) fn op_id(text: &str) -> Result<OpId, String> {
 }
 
 fn read_code() -> Result<String, String> {
-    let input = std::io::stdin();
-    if input.is_terminal() {
-        print::hinted(format_args!("code: "));
-    }
-    let mut line = String::new();
-    input.lock().read_line(&mut line).map_err(|error| format!("cannot read the code: {error}"))?;
-    match line.trim() {
+    match read_line("code")?.as_str() {
         "" => Err("no code was given".to_owned()),
         code => Ok(code.to_owned()),
     }
+}
+
+/// How to reach somebody, from the input: the command line of a process is there for all to read.
+fn read_contact() -> Result<ContactData, String> {
+    let contact = ContactData { name: read_line("name")?, phone: read_line("phone")? };
+    contact.check().map_err(|refusal| refusal.detail)?;
+    Ok(contact)
+}
+
+/// A line of the input; whoever types is told which.
+fn read_line(what: &str) -> Result<String, String> {
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        print::hinted(format_args!("{what}: "));
+    }
+    let mut line = String::new();
+    input.lock().read_line(&mut line).map_err(|error| format!("cannot read the {what}: {error}"))?;
+    Ok(line.trim().to_owned())
 }

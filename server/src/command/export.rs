@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use rounds_domain::Kind;
 use rounds_server::Clock;
 use rounds_server::export::{self, Error, Export, Format, Progress, TableFormat, Written};
-use rounds_store::Store;
+use rounds_store::{AuditAction, NewAudit, Store};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -149,6 +149,8 @@ impl ExportCommand {
         target: Option<NamedTempFile>,
     ) -> Result<Written, String> {
         let area = find_area(store, &self.area).await?;
+        let entry = NewAudit::of_operator(Clock::system().now_ms(), AuditAction::Export, area);
+        store.audit(entry.with(self.kind.plural())).await.map_err(|error| with_causes(&error))?;
         let export = Export { kind: self.kind, area, from: self.from, until: self.until, format };
         let Some(mut file) = target else {
             return self.run_until_stopped(store, &export, &mut std::io::stdout()).await;

@@ -4,6 +4,7 @@ use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::{Args, Subcommand, ValueEnum};
 use rounds_server::Clock;
+use rounds_store::{AuditAction, NewAudit, Store};
 use rounds_worker::{Job, JobFilter, JobKind, JobRun, JobState, Jobs};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -118,12 +119,12 @@ impl JobsCommand {
             Ok(jobs) => jobs,
             Err(error) => return Err(with_causes(&error)),
         };
-        let done = self.act(&jobs).await;
+        let done = self.act(&store, &jobs).await;
         store.close().await;
         done.map(|()| ExitCode::SUCCESS)
     }
 
-    async fn act(&self, jobs: &Jobs) -> Result<(), String> {
+    async fn act(&self, store: &Store, jobs: &Jobs) -> Result<(), String> {
         match &self.act {
             Act::List { state, kind, limit } => self.list(jobs, *state, *kind, *limit).await,
             Act::Show { id } => self.show(jobs, id).await,
@@ -135,13 +136,19 @@ impl JobsCommand {
                 let retried = jobs.retry_all().await.map_err(said)?;
                 self.say(json!({ "retried": retried }), &format!("{retried} start anew"))
             }
-            Act::Drop { id } => match jobs.drop(id).await.map_err(said)? {
-                true => self.say(json!({ "dropped": 1 }), "dropped"),
-                false => {
-                    Err(no_such(jobs, id, "is being worked on or done: wait for its end, or stop the worker")
-                        .await)
+            Act::Drop { id } => {
+                let entry = NewAudit::of_operator(Clock::system().now_ms(), AuditAction::JobDropped, id);
+                store.audit(entry).await.map_err(|error| with_causes(&error))?;
+                match jobs.drop(id).await.map_err(said)? {
+                    true => self.say(json!({ "dropped": 1 }), "dropped"),
+                    false => Err(no_such(
+                        jobs,
+                        id,
+                        "is being worked on or done: wait for its end, or stop the worker",
+                    )
+                    .await),
                 }
-            },
+            }
             Act::Pause { kind } => {
                 let clock = Clock::system();
                 let paused =

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use rounds_domain::{Kind, RecordId};
-use rounds_server::{Random, calendar_path};
-use rounds_store::{Link, Purpose, Store};
+use rounds_server::{Clock, Random, calendar_path};
+use rounds_store::{AuditAction, Link, NewAudit, Purpose, Store};
 use std::process::ExitCode;
 
 /// See links that people outside hold, and revoke them. Whoever can read and write the database can do this.
@@ -74,6 +74,7 @@ impl Act {
         match self {
             Self::Show { link, public_url } => {
                 let kind = link.check(store).await?;
+                link.note(store, AuditAction::LinkShown).await?;
                 let key = Random::system().key().map_err(|error| error.to_string())?;
                 let key = store.link_key(key).await.map_err(|error| with_causes(&error))?;
                 let wanted = Link::of(link.purpose.purpose(), link.subject);
@@ -99,6 +100,7 @@ impl Act {
             }
             Self::Revoke { link } => {
                 link.check(store).await?;
+                link.note(store, AuditAction::LinkRevoked).await?;
                 let revoked = store.revoke_links(link.purpose.purpose(), link.subject).await;
                 revoked.map_err(|error| with_causes(&error))?;
                 hint!("what was given out until now is worthless");
@@ -109,6 +111,13 @@ impl Act {
 }
 
 impl Named {
+    /// Writes into the audit log what is about to be done.
+    async fn note(&self, store: &Store, action: AuditAction) -> Result<(), String> {
+        let entry = NewAudit::of_operator(Clock::system().now_ms(), action, self.subject);
+        let noted = store.audit(entry.with(self.purpose.purpose().name())).await;
+        noted.map_err(|error| with_causes(&error))
+    }
+
     /// The kind of the record, if it can have such a link.
     async fn check(&self, store: &Store) -> Result<Kind, String> {
         let record = store.record(self.subject).await.map_err(|error| with_causes(&error))?;

@@ -58,7 +58,9 @@ impl Serve {
         let (clock, random) = (Clock::system(), Random::system());
         let store = open(&self.database).await?;
         let stopping = stop_signal()?;
-        let serving = serve(self.config()?, store.clone(), clock.clone(), random.clone(), stopping)
+        let contacts = self.worker.contacts.keeping(&self.database, &random)?;
+        let config = Config { contacts: contacts.clone(), ..self.config()? };
+        let serving = serve(config, store.clone(), clock.clone(), random.clone(), stopping)
             .await
             .map_err(|error| with_causes(&error))?;
         announce!("Rounds listens on {}", serving.address);
@@ -72,7 +74,7 @@ impl Serve {
         }
         let worker = match self.no_worker {
             true => None,
-            false => Some(self.worker.start(&store, &clock, &random).await?),
+            false => Some(self.worker.start(&store, &clock, &random, contacts).await?),
         };
         self.tell_first_steps(&store).await?;
         let ended = stopped.await;

@@ -1,12 +1,13 @@
 //! `rounds worker`: the follow-up work, in a process of its own.
 
 use super::channel::ChannelArgs;
+use super::contact::ContactArgs;
 use super::print::announce;
 use super::serve::stop_signal;
 use super::{DATABASE_DEFAULT, open, with_causes};
 use clap::Args;
 use rounds_server::{Clock, Random};
-use rounds_store::Store;
+use rounds_store::{ContactKeeping, Store};
 use rounds_worker::{Options, Worker};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     concurrency: i64,
     #[command(flatten)]
     channels: ChannelArgs,
+    #[command(flatten)]
+    pub(crate) contacts: ContactArgs,
 }
 
 impl Settings {
@@ -41,11 +44,12 @@ impl Settings {
         store: &Store,
         clock: &Clock,
         random: &Random,
+        contacts: Option<ContactKeeping>,
     ) -> Result<Worker, String> {
         let boot = random.id(clock.now_ms()).map_err(|error| error.to_string())?;
         let concurrency = usize::try_from(self.concurrency).unwrap_or(1);
         let channels = Some(self.channels.channels(store, random).await?);
-        let options = Options { concurrency, channels, ..Options::new(boot) };
+        let options = Options { concurrency, channels, contacts, ..Options::new(boot) };
         let clock = clock.clone();
         let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await;
         worker.map_err(|error| with_causes(&error))
@@ -55,9 +59,11 @@ impl Settings {
 impl WorkerCommand {
     /// Works until it is told to stop.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        let random = Random::system();
         let store = open(&self.database).await?;
+        let contacts = self.settings.contacts.keeping(&self.database, &random)?;
         let stopping = stop_signal()?;
-        let worker = self.settings.start(&store, &Clock::system(), &Random::system()).await?;
+        let worker = self.settings.start(&store, &Clock::system(), &random, contacts).await?;
         announce!("Rounds works");
         stopping.await;
         worker.stop().await;

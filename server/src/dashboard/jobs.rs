@@ -9,7 +9,7 @@ use askama::Template;
 use axum::Form;
 use axum::response::Response;
 use rounds_domain::{RecordId, Role};
-use rounds_store::{Delivery, DeliveryState, Store};
+use rounds_store::{AuditAction, Delivery, DeliveryState, Store};
 use rounds_worker::{Job, JobFilter, JobKind, JobState, Jobs};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -219,7 +219,10 @@ async fn do_it(reader: &Reader, asked: &Asked) -> Result<&'static str, Error> {
     let (done, said) = match asked.act.as_str() {
         "retry" => (jobs.retry(&asked.on).await, "retried"),
         "retry_all" => (jobs.retry_all().await.map(|count| count > 0), "retried"),
-        "drop" => (jobs.drop(&asked.on).await, "dropped"),
+        "drop" => {
+            reader.shared.note(&reader.caller, AuditAction::JobDropped, &asked.on, "").await?;
+            (jobs.drop(&asked.on).await, "dropped")
+        }
         "pause" => (jobs.pause(kind()?, &(Arc::new(move || clock.now_ms()) as _)).await, "paused"),
         "resume" => (jobs.resume(kind()?).await, "resumed"),
         "retry_delivery" => {

@@ -10,7 +10,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use rounds_domain::record::{Matter, Standing};
-use rounds_domain::{Action, Body, DeviceId, Kind, Op, Record, RecordId, Verdict};
+use rounds_domain::{Action, Body, ContactData, DeviceId, Kind, Op, Record, RecordId, Verdict};
 use rounds_proto::{op_from_wire, v1, verdict_from_wire};
 use rounds_store::RecordFilter;
 use std::collections::BTreeMap;
@@ -26,8 +26,21 @@ const FOLLOW_UPS_SINCE_MS: i64 = 60 * 24 * 60 * 60 * 1_000;
 
 /// Shows the page.
 pub(super) async fn show(reader: Reader, Path(id): Path<String>) -> Response {
-    let page = page(&reader, &id).await;
+    let page = page(&reader, &id, None).await;
     reader.answer(page)
+}
+
+/// Shows the page with how to reach who raised the request. That it was asked for is on record, so it is no link that
+/// anything could follow by itself.
+pub(super) async fn show_contact(reader: Reader, Path(id): Path<String>) -> Response {
+    let page = page_with_contact(&reader, &id).await;
+    reader.answer(page)
+}
+
+async fn page_with_contact(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
+    let request = id.parse().map_err(|_| Error::NotFound("record"))?;
+    let contact = reader.shared.read_contact(&reader.caller, request).await?;
+    page(reader, id, contact).await
 }
 
 #[derive(Template)]
@@ -41,6 +54,10 @@ struct RecordPage {
     /// Why it was deleted; empty if it was not.
     deleted: String,
     fields: Vec<Field>,
+    /// Where to ask how to reach who raised it; empty if nobody said so, or it is not for the reader.
+    contact_form: String,
+    /// How to reach them, once it was asked for.
+    contact: Option<ContactData>,
     not_applied: Vec<Event>,
     amendments: Vec<Event>,
     disputes: Vec<String>,
@@ -85,7 +102,7 @@ struct LinkedRow {
     status: String,
 }
 
-async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
+async fn page(reader: &Reader, id: &str, contact: Option<ContactData>) -> Result<RecordPage, Error> {
     let Reader { shared, caller, language, words, text, .. } = reader;
     let id: RecordId = id.parse().map_err(|_| Error::NotFound("record"))?;
     let record = shared.readable_record(caller, id).await?.record;
@@ -165,6 +182,11 @@ async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
         status: record.status.clone(),
         deleted: record.deleted.clone().unwrap_or_default(),
         fields: fields.collect(),
+        contact_form: match contact.is_none() && has_contact(reader, &record).await? {
+            true => reader.link(&format!("/record/{}/contact", record.id), &[]),
+            false => String::new(),
+        },
+        contact,
         not_applied: not_applied.collect(),
         amendments: amendments.collect(),
         disputes: disputes.collect(),
@@ -174,6 +196,16 @@ async fn page(reader: &Reader, id: &str) -> Result<RecordPage, Error> {
         linked: linked(reader, &record).await?,
         frame: reader.frame(&name, ""),
     })
+}
+
+/// Whether the reader may ask how to reach who raised this, and somebody said so.
+async fn has_contact(reader: &Reader, record: &Record) -> Result<bool, Error> {
+    let Reader { shared, caller, .. } = reader;
+    Ok(record.kind == Kind::Request
+        && record.deleted.is_none()
+        && shared.vault().is_ok()
+        && shared.may_read_contact(caller, record).await?
+        && shared.store.has_contact(record.id).await?)
 }
 
 fn said(text: &str) -> Vec<String> {

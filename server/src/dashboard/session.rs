@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
+use rounds_store::AuditAction;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -83,6 +84,9 @@ pub(super) async fn sign_in(
 /// Ends the browser's enrolment: its device is revoked, and the cookie is gone.
 pub(super) async fn sign_out(reader: Reader, headers: HeaderMap) -> Response {
     let Reader { shared, caller, language, .. } = &reader;
+    if let Err(error) = shared.note(caller, AuditAction::SignOut, caller.device.id, "").await {
+        return reader.failed(&error);
+    }
     if let Err(error) = shared.store.revoke(caller.device.id, shared.clock.now_ms()).await {
         return reader.failed(&error.into());
     }

@@ -183,6 +183,11 @@ texts! {
     this_is_deleted: "This record was deleted:", "此记录已删除：", "此記錄已刪除：";
     reason: "Reason", "原因", "原因";
     was: "was", "原为", "原為";
+    contact: "Contact", "联系方式", "聯絡方式";
+    contact_lead: "For whoever handles this request. That you looked is on record. It is erased some days after closing.", "仅供办理此诉求的人员查看，查看会留下记录；办结数日后自动清除。", "僅供辦理此訴求的人員檢視，檢視會留下記錄；辦結數日後自動清除。";
+    contact_name: "Name", "姓名", "姓名";
+    contact_phone: "Phone", "电话", "電話";
+    show_contact: "Show contact", "显示联系方式", "顯示聯絡方式";
     not_applied: "Steps that did not apply", "未生效的步骤", "未生效的步驟";
     amendments: "Amendments", "更正记录", "更正記錄";
     disputes: "Conflicts", "冲突", "衝突";

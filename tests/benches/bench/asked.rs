@@ -33,7 +33,7 @@ impl Kind {
 /// What was asked for: `sync --quick --only S1,S4 --database sqlite --stored 1000000`.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// `sync`, `worker` or `summary`.
+    /// `sync`, `worker`, `summary` or `proof`.
     pub(crate) what: String,
     /// The `rounds` program.
     pub(crate) rounds: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 }
 
 /// Settings of single rows.
-const MORE: [&str; 4] = ["--stored", "--kills", "--registers", "--days"];
+const MORE: [&str; 5] = ["--stored", "--kills", "--registers", "--days", "--seconds"];
 
 impl Asked {
     /// Reads the path of the `rounds` program and the arguments of `scripts/bench`.

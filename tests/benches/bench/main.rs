@@ -1,7 +1,8 @@
-//! `scripts/bench`: how fast Rounds is, beside a yardstick measured in the same run.
+//! `scripts/bench`: how fast Rounds is, beside a yardstick measured in the same run. `scripts/proof`: whether what it
+//! promises holds.
 //!
-//! One line per row and database, the columns separated by tabs. The rows and what they are held against are in
-//! `scripts/bench`.
+//! One line per row and database, the columns separated by tabs. The rows and what they are held against are in these
+//! scripts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a benchmark that cannot go on says where and ends
 #![allow(clippy::disallowed_methods)] // it measures time, makes ids, and has a main that reads its arguments
@@ -23,7 +24,7 @@ async fn main() {
     let asked = match Asked::read(std::env::args().skip(1)) {
         Ok(asked) => asked,
         Err(what) => {
-            eprintln!("scripts/bench: {what}");
+            eprintln!("scripts/bench, scripts/proof: {what}");
             std::process::exit(64);
         }
     };

@@ -3,14 +3,19 @@
 mod backup;
 mod gap;
 mod kill;
+mod past;
 mod poison;
 mod room;
+mod stranger;
 
 use crate::asked::{Asked, Kind};
 use crate::line::Report;
 
 /// Runs the rows that are asked for. Those that have to do with a database run once for each.
 pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
+    if asked.wants("P9") {
+        stranger::p9(asked).into_iter().for_each(|line| report.add(line));
+    }
     for kind in asked.databases.iter().copied() {
         if asked.wants("P4") {
             report.add(kill::p4(kind, asked).await);
@@ -26,6 +31,9 @@ pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
         }
         if asked.wants("P10") {
             backup::p10(kind, asked).await.into_iter().for_each(|line| report.add(line));
+        }
+        if asked.wants("P13") {
+            report.add(past::p13(kind).await);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod agenda;
 mod any_order;
+mod audit;
 mod device;
 mod fault;
 mod feed;

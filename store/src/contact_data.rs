@@ -1,0 +1,212 @@
+//! How to reach who raised a request: kept encrypted, in one table, and erased for good.
+
+use crate::audit::{AuditAction, NewAudit};
+use crate::database::{Database, read_on, write_on};
+use crate::row::parse;
+use crate::vault::{ContactKeeping, KEY_BYTES, Vault};
+use crate::{Error, Store};
+use rounds_domain::contact::over_since_ms;
+use rounds_domain::{ContactData, Record, RecordId};
+use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
+
+/// Contact data that is looked at at once.
+const PAGE_ROWS: i64 = 500;
+/// Where the database says which key file it belongs to.
+const CHECK: &str = "contact_key_check";
+
+impl Store {
+    /// Binds this database to a key file, the first time for good.
+    ///
+    /// # Errors
+    /// [`Error::Unsuitable`]: contact data was encrypted with the key of another file.
+    pub async fn bind_contact_key(&self, vault: &Vault) -> Result<(), Error> {
+        let known: String = write_on!(&self.shared.database, tx => {
+            query("INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(CHECK)
+                .bind(vault.check())
+                .execute(&mut *tx)
+                .await?;
+            query_scalar("SELECT value FROM meta WHERE key = $1").bind(CHECK).fetch_one(&mut *tx).await?
+        });
+        if known == vault.check() {
+            return Ok(());
+        }
+        Err(Error::Unsuitable(format!(
+            "{} is not the key file that contact data in this database was encrypted with: bring that file back, or, \
+             if it is lost, give the contact data up with `rounds contacts reset`",
+            vault.path().display()
+        )))
+    }
+
+    /// Gives up all contact data, and the key file that it was encrypted with. Answers how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reset_contacts(&self) -> Result<u64, Error> {
+        self.overwrite_freed(true).await?;
+        let gone = write_on!(&self.shared.database, tx => {
+            query("DELETE FROM meta WHERE key = $1").bind(CHECK).execute(&mut *tx).await?;
+            query("DELETE FROM contacts").execute(&mut *tx).await?.rows_affected()
+        });
+        self.overwrite_freed(false).await?;
+        self.empty_log().await?;
+        Ok(gone)
+    }
+
+    /// Keeps how to reach who raised a request, in the place of what was there. `half` is random, and never used before.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn put_contact(
+        &self,
+        vault: &Vault,
+        request: RecordId,
+        contact: &ContactData,
+        half: [u8; KEY_BYTES],
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let sealed = vault.seal(request, &half, contact)?;
+        self.overwrite_freed(true).await?;
+        write_on!(&self.shared.database, tx => {
+            query(
+                "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
+                     put_ms = excluded.put_ms",
+            )
+            .bind(request.0)
+            .bind(&half[..])
+            .bind(&sealed)
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
+        });
+        self.overwrite_freed(false).await
+    }
+
+    /// Whether there is contact data of a request.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_contact(&self, request: RecordId) -> Result<bool, Error> {
+        let count: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT count(*) FROM contacts WHERE request = $1").bind(request.0).fetch_one(pool).await?
+        });
+        Ok(count > 0)
+    }
+
+    /// How to reach who raised a request. `None`: nobody said, or it was erased. Whoever asks writes it into the audit log
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::Unreadable`] for what this key file does not open.
+    pub async fn contact(&self, vault: &Vault, request: RecordId) -> Result<Option<ContactData>, Error> {
+        let row: Option<(Vec<u8>, Vec<u8>)> = read_on!(&self.shared.database, pool => {
+            query_as("SELECT half, sealed FROM contacts WHERE request = $1")
+                .bind(request.0)
+                .fetch_optional(pool)
+                .await?
+        });
+        let Some((half, sealed)) = row else { return Ok(None) };
+        match vault.open_sealed(request, &half, sealed)? {
+            Some(contact) => Ok(Some(contact)),
+            None => Err(Error::Unreadable(format!("contact data of request {request}"))),
+        }
+    }
+
+    /// Erases what was given for these requests, and says so in the key file and the audit log.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::Unsuitable`] if the key file cannot be written. What was not erased is next time.
+    pub async fn erase_contacts(
+        &self,
+        vault: &Vault,
+        requests: &[RecordId],
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        if requests.is_empty() {
+            return Ok(());
+        }
+        // First where a restore finds it: what is written down and not erased yet is erased by the next look.
+        vault.note_erased(requests, now_ms)?;
+        let named: Vec<String> = requests.iter().map(RecordId::to_string).collect();
+        self.audit(NewAudit::of_system(now_ms, AuditAction::ContactErased, named.join(" "))).await?;
+        self.overwrite_freed(true).await?;
+        write_on!(&self.shared.database, tx => {
+            for request in requests {
+                query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
+                    .bind(request.0)
+                    .bind(now_ms)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        });
+        self.overwrite_freed(false).await?;
+        self.empty_log().await
+    }
+
+    /// Erases the contact data of requests that have been over for as long as it is kept, and what was erased before a
+    /// backup was restored. Answers how many. Harmless at any time, and by many processes.
+    ///
+    /// # Errors
+    /// As [`Store::erase_contacts`].
+    pub async fn erase_due_contacts(&self, keeping: &ContactKeeping, now_ms: i64) -> Result<u64, Error> {
+        let over_by_ms = keeping.over_by_ms(now_ms);
+        let erased = keeping.vault.erased()?;
+        let mut count = 0;
+        let mut after = Uuid::nil();
+        loop {
+            // All of them: there are as many as there are requests under way and closed of late.
+            let page: Vec<(Uuid, i64, Option<String>)> = read_on!(&self.shared.database, pool => {
+                query_as(
+                    "SELECT contacts.request, contacts.put_ms, records.body
+                     FROM contacts LEFT JOIN records ON records.id = contacts.request
+                     WHERE contacts.request > $1 ORDER BY contacts.request LIMIT $2",
+                )
+                .bind(after)
+                .bind(PAGE_ROWS)
+                .fetch_all(pool)
+                .await?
+            });
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.0;
+            let mut due = Vec::new();
+            for (request, put_ms, body) in page {
+                let request = RecordId(request);
+                let over_ms = match body {
+                    Some(body) => over_since_ms(&parse::<Record>(&body)?),
+                    None => Some(i64::MIN), // records stay for ever; without one nobody could handle it
+                };
+                let is_over = over_ms.is_some_and(|at_ms| at_ms <= over_by_ms);
+                if is_over || erased.get(&request).is_some_and(|at_ms| put_ms <= *at_ms) {
+                    due.push(request);
+                }
+            }
+            self.erase_contacts(&keeping.vault, &due, now_ms).await?;
+            count += due.len() as u64;
+        }
+    }
+
+    /// Whether SQLite overwrites what it frees. PostgreSQL does so in its own time.
+    async fn overwrite_freed(&self, on: bool) -> Result<(), Error> {
+        if let Database::Sqlite { writer, .. } = &self.shared.database {
+            let sql = if on { "PRAGMA secure_delete = ON" } else { "PRAGMA secure_delete = OFF" };
+            query(sql).execute(writer).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing of what was erased in the log of SQLite, and lets PostgreSQL have the room.
+    async fn empty_log(&self) -> Result<(), Error> {
+        match &self.shared.database {
+            // Where somebody reads an old state, the log keeps it until the next time.
+            Database::Sqlite { writer, .. } => {
+                query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
+            }
+            Database::Postgres { pool, .. } => {
+                query("VACUUM contacts").execute(pool).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,519 @@
+//! How to reach who raised a request: never in a record, never lost, read by those who handle it, and gone in time.
+
+use super::port::http;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
+use hyper::{Request, StatusCode};
+use rounds_device::{Client, Device, Draft, Error, Phone, enrol};
+use rounds_domain::op::Step;
+use rounds_domain::{AreaId, Body, ClockReading, ContactData, Kind, RecordId, Role, body};
+use rounds_proto::v1;
+use rounds_server::Config;
+use rounds_store::{AuditAction, AuditFilter, ContactKeeping, Store, Vault};
+use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, new_id, on_both_databases, reason};
+use rounds_worker::{ChannelOptions, Channels, Options, Worker};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tonic::Code;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const NAME: &str = "Zhao Qinglan-canary";
+const PHONE: &str = "+86 138 0013 8000";
+
+fn contact() -> ContactData {
+    ContactData { name: NAME.to_owned(), phone: PHONE.to_owned() }
+}
+
+fn keeping(folder: &TempDir) -> ContactKeeping {
+    let vault = Vault::open(folder.path().join("key"), *new_key(1)).unwrap();
+    ContactKeeping { vault: Arc::new(vault), kept: KEPT }
+}
+
+fn new_key(n: u8) -> Box<[u8; 32]> {
+    Box::new([n; 32])
+}
+
+/// A server that keeps contact data, with two areas and a request in the first.
+struct Town {
+    server: TestServer,
+    north: AreaId,
+    south: AreaId,
+    dwelling: RecordId,
+    request: RecordId,
+    files: TempDir,
+}
+
+impl Town {
+    async fn on(database: &TestDatabase) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let contacts = Some(keeping(&files));
+        let server = TestServer::start_with(database, |config: &mut Config| config.contacts = contacts).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let dwelling = server.dwelling(north, "4-2-301").await;
+        let request = server.add(north, Body::Request(leak(dwelling))).await;
+        Self { server, north, south, dwelling, request, files }
+    }
+
+    async fn phone_of(&self, worker: Option<RecordId>) -> Peer {
+        let code = self
+            .server
+            .code_for(v1::CreateCodeRequest {
+                role: v1::Role::Field.into(),
+                areas: vec![self.north.to_string()],
+                worker: worker.map(|id| id.to_string()).unwrap_or_default(),
+                ..v1::CreateCodeRequest::default()
+            })
+            .await;
+        Peer::enrol(self.server.channel().await, self.server.clock.clone(), &code).await.unwrap()
+    }
+
+    async fn give(&self) {
+        put(&self.server.admin, self.request, &contact()).await.unwrap();
+    }
+
+    async fn steps(&self, stages: &[&str]) {
+        for to in stages {
+            let step = Step { to: (*to).to_owned(), reason: "so it is".to_owned(), ..Step::default() };
+            let act = Act::step(self.request, self.north, Kind::Request, step);
+            let verdicts = self.server.admin.change(vec![act.op(&self.server.clock)]).await;
+            assert_eq!(verdicts[0].outcome(), v1::Outcome::Applied, "{verdicts:?}");
+            self.server.clock.advance(Duration::from_secs(1));
+        }
+    }
+
+    /// A worker starts, does what is due, and stops.
+    async fn work(&self) {
+        let store = &self.server.store;
+        let channels = Channels::new(ChannelOptions {
+            link_key: store.link_key([0; 32]).await.unwrap(),
+            public_url: Some("https://rounds.example.org".to_owned()),
+            mail: None,
+            language: rounds_domain::Language::English,
+            allow_private_hooks: false,
+            trusted_certificates: None,
+            answer_time: Duration::from_secs(1),
+        });
+        let options = Options {
+            contacts: Some(keeping(&self.files)),
+            channels: Some(Arc::new(channels.unwrap())),
+            look_every: Duration::from_millis(10),
+            ..Options::new(new_id())
+        };
+        let clock = self.server.clock.clone();
+        let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await.unwrap();
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        worker.stop().await;
+    }
+}
+
+fn leak(dwelling: RecordId) -> body::Request {
+    body::Request {
+        subject: Some(dwelling),
+        category: "water".to_owned(),
+        channel: "visit".to_owned(),
+        description: "The pipe leaks.".to_owned(),
+        ..body::Request::default()
+    }
+}
+
+async fn put(peer: &Peer, request: RecordId, contact: &ContactData) -> Result<(), tonic::Status> {
+    let ContactData { name, phone } = contact.clone();
+    let contact = Some(v1::Contact { name, phone });
+    peer.contacts().put_contact(v1::PutContactRequest { request: request.to_string(), contact }).await?;
+    Ok(())
+}
+
+async fn read(peer: &Peer, request: RecordId) -> Result<Option<ContactData>, tonic::Status> {
+    let answer =
+        peer.contacts().read_contact(v1::ReadContactRequest { request: request.to_string() }).await?;
+    Ok(answer.into_inner().contact.map(|v1::Contact { name, phone }| ContactData { name, phone }))
+}
+
+async fn code(peer: &Peer, request: RecordId) -> Code {
+    read(peer, request).await.map_or_else(|status| status.code(), |_| Code::Ok)
+}
+
+/// All rows of all tables, as text; bytes are in hexadecimal.
+async fn dump(database: &TestDatabase, store: &Store) -> String {
+    let mut dump = String::new();
+    if database.is_postgres() {
+        let tables = "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables
+                      WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
+        for table in database.texts(store, tables).await.unwrap() {
+            let rows = database.texts(store, &format!("SELECT t::text FROM {table} AS t")).await.unwrap();
+            dump.push_str(&format!("{table}\n{}\n", rows.join("\n")));
+        }
+        return dump.to_lowercase();
+    }
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    for table in database.texts(store, tables).await.unwrap() {
+        let names = format!("SELECT 'quote(\"' || name || '\")' FROM pragma_table_info('{table}')");
+        let columns = database.texts(store, &names).await.unwrap().join(" || ' ' || ");
+        let rows = database.texts(store, &format!("SELECT {columns} FROM \"{table}\"")).await.unwrap();
+        dump.push_str(&format!("{table}\n{}\n", rows.join("\n")));
+    }
+    dump.to_lowercase()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Neither as text nor as bytes.
+fn assert_no_canary(dump: &str) {
+    for canary in [NAME, PHONE] {
+        assert!(!dump.contains(&canary.to_lowercase()), "{canary} is readable");
+        assert!(!dump.contains(&hexadecimal(canary.as_bytes())), "{canary} is readable");
+    }
+}
+
+/// The bytes of the files of a SQLite database.
+fn files_of(database: &TestDatabase) -> Vec<u8> {
+    let path = database.url().strip_prefix("sqlite:").unwrap();
+    let files = ["", "-wal"].map(|end| PathBuf::from(format!("{path}{end}")));
+    files.iter().flat_map(|file| std::fs::read(file).unwrap_or_default()).collect()
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// What the database has of the key, and what is encrypted with it.
+async fn stored(database: &TestDatabase, store: &Store) -> Vec<String> {
+    let hex = |column| match database.is_postgres() {
+        true => format!("encode({column}, 'hex')"),
+        false => format!("lower(hex({column}))"),
+    };
+    let sql = format!("SELECT {} || ' ' || {} FROM contacts", hex("half"), hex("sealed"));
+    let rows = database.texts(store, &sql).await.unwrap();
+    rows.iter().flat_map(|row| row.split(' ')).map(str::to_owned).collect()
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    (0..hexadecimal.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hexadecimal[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+struct Clocks(TestClock);
+
+impl Phone for Clocks {
+    fn clock(&self) -> ClockReading {
+        ClockReading { wall_ms: self.0.now_ms(), boot: 0, monotonic_ms: 0 }
+    }
+
+    fn random(&self) -> u64 {
+        0
+    }
+}
+
+on_both_databases! {
+    async fn a_phone_hands_contact_data_over_when_it_syncs_and_keeps_none(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let clocks = Clocks(town.server.clock.clone());
+        let file = town.files.path().join("phone");
+        let mut device = Device::open(&file).unwrap();
+        let code = town.server.code(Role::Field, &[town.north]).await;
+        enrol(&mut device, &town.server.url(), None, &code, "phone").await.unwrap();
+        let (good, refused) = (RecordId(new_id()), RecordId(new_id()));
+        let at = clocks.clock();
+        device.record(at, vec![Draft::create(good, town.north, Body::Request(leak(town.dwelling)))]).unwrap();
+        device.record(at, vec![Draft::create(refused, town.south, Body::Request(leak(town.dwelling)))]).unwrap();
+        device.give_contact(good, &ContactData { name: "Old".into(), ..contact() }).unwrap();
+        device.give_contact(good, &contact()).unwrap();
+        device.give_contact(refused, &contact()).unwrap();
+        assert!(matches!(device.give_contact(town.dwelling, &contact()), Err(Error::Refused { .. })));
+        assert_eq!(device.contacts_held().unwrap(), 2);
+        assert!(!device.export().unwrap().to_string().contains(NAME), "what is exported has no names");
+
+        let mut client = Client::new(device).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 1, "what is in quarantine is not there yet");
+        assert_eq!(read(&town.server.admin, good).await.unwrap(), Some(contact()));
+        assert_eq!(client.read_contact(good).await.unwrap(), Some(contact()), "who raised it may read it");
+
+        let release = v1::ReleaseRequest {
+            device: client.device().identity().unwrap().device.to_string(),
+            seq: 2,
+            ..v1::ReleaseRequest::default()
+        };
+        town.server.admin.history().release(release).await.unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(read(&town.server.admin, refused).await.unwrap(), Some(contact()), "raised there, held or not");
+        assert_eq!(client.device().contacts_held().unwrap(), 0);
+        let wal = PathBuf::from(format!("{}-wal", file.display()));
+        let left = [std::fs::read(&file).unwrap(), std::fs::read(wal).unwrap_or_default()].concat();
+        assert!(holds(&left, good.0.as_bytes()), "the records are there");
+        assert!(!holds(&left, NAME.as_bytes()) && !holds(&left, PHONE.as_bytes()), "the name is not");
+        town.server.stop().await;
+    }
+
+    async fn contact_data_is_read_by_those_who_handle_the_request(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let named = |name: &str| Body::Worker(body::Worker { name: name.to_owned(), ..body::Worker::default() });
+        let lin = town.server.add(town.north, named("Lin")).await;
+        let wu = town.server.add(town.north, named("Wu")).await;
+        let group = body::Group { name: "Pipes".into(), skill: "property".into(), members: vec![wu] };
+        let group = town.server.add(town.north, Body::Group(group)).await;
+        let due_at_ms = Some(town.server.clock.now_ms() + 1_000_000);
+        let (phone_of_lin, phone_of_wu) = (town.phone_of(Some(lin)).await, town.phone_of(Some(wu)).await);
+        let nobody = town.phone_of(None).await;
+        let coordinator = town.server.enrol(Role::Coordinator, &[town.north]).await;
+        let supervisor = town.server.enrol(Role::Supervisor, &[town.north]).await;
+        let elsewhere = town.server.enrol(Role::Coordinator, &[town.south]).await;
+        let partner = body::Organization { name: "Water Company".into(), ..body::Organization::default() };
+        let partner = town.server.add(town.north, Body::Organization(partner)).await;
+        let peer_of_partner = town.server.enrol_partner(partner, &[town.north]).await;
+        town.steps(&["triaged"]).await;
+        let step = Step { to: "referred".into(), organization: Some(partner), due_at_ms, ..Step::default() };
+        let act = Act::step(town.request, town.north, Kind::Request, step);
+        town.server.admin.change(vec![act.op(&town.server.clock)]).await;
+
+        assert_eq!(read(&coordinator, town.request).await.unwrap(), Some(contact()));
+        assert_eq!(code(&nobody, town.request).await, Code::PermissionDenied);
+        assert_eq!(code(&supervisor, town.request).await, Code::PermissionDenied);
+        assert_eq!(code(&peer_of_partner, town.request).await, Code::PermissionDenied, "though it was referred to it");
+        assert_eq!(code(&elsewhere, town.request).await, Code::NotFound);
+        assert_eq!(code(&coordinator, town.dwelling).await, Code::NotFound, "is no request");
+
+        for (phone, given) in [(&phone_of_lin, (Some(lin), None)), (&phone_of_wu, (None, Some(group)))] {
+            assert_eq!(code(phone, town.request).await, Code::PermissionDenied, "nothing was given to it yet");
+            let follow_up = body::FollowUp {
+                source: Some(town.request),
+                sort: "verification".to_owned(),
+                due_at_ms,
+                worker: given.0,
+                group: given.1,
+                ..body::FollowUp::default()
+            };
+            let follow_up = town.server.add(town.north, Body::FollowUp(follow_up)).await;
+            assert_eq!(read(phone, town.request).await.unwrap(), Some(contact()));
+            let done = Step { to: "done".to_owned(), ..Step::default() };
+            let act = Act::step(follow_up, town.north, Kind::FollowUp, done);
+            town.server.admin.change(vec![act.op(&town.server.clock)]).await;
+            assert_eq!(code(phone, town.request).await, Code::PermissionDenied, "it is done");
+        }
+        let reads = AuditFilter { action: Some(AuditAction::ContactRead), limit: 100, ..AuditFilter::default() };
+        let read_by: Vec<_> =
+            town.server.store.audit_entries(&reads).await.unwrap().iter().map(|entry| entry.device.unwrap()).collect();
+        assert_eq!(read_by, [coordinator.id, phone_of_lin.id, phone_of_wu.id], "every read is on record, and no more");
+
+        assert_eq!(put(&supervisor, town.request, &contact()).await.unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(put(&peer_of_partner, town.request, &contact()).await.unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(put(&elsewhere, town.request, &contact()).await.unwrap_err().code(), Code::NotFound);
+        put(&nobody, town.request, &ContactData { name: "Zhao".into(), ..contact() }).await.unwrap();
+        assert_eq!(read(&coordinator, town.request).await.unwrap().unwrap().name, "Zhao");
+        town.server.stop().await;
+    }
+
+    async fn no_name_is_readable_in_the_database_and_nothing_is_left_when_its_time_is_over(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let partner = body::Organization {
+            name: "Water Company".into(),
+            email: "desk@example.org".into(),
+            ..body::Organization::default()
+        };
+        let partner = town.server.add(town.north, Body::Organization(partner)).await;
+        town.steps(&["triaged"]).await;
+        let due_at_ms = Some(town.server.clock.now_ms() + 1_000_000);
+        let step = Step { to: "referred".into(), organization: Some(partner), due_at_ms, ..Step::default() };
+        let act = Act::step(town.request, town.north, Kind::Request, step);
+        town.server.admin.change(vec![act.op(&town.server.clock)]).await;
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()));
+        let before = dump(database, &town.server.store).await;
+        let kept = stored(database, &town.server.store).await;
+        assert!(kept.len() == 2 && kept.iter().all(|part| before.contains(part)), "what is encrypted is there");
+        assert_no_canary(&before);
+
+        town.steps(&["resolved", "verified", "closed"]).await;
+        town.server.clock.advance(KEPT - DAY);
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()), "a day is left");
+        town.server.clock.advance(DAY);
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None);
+        let after = dump(database, &town.server.store).await;
+        assert!(after.contains(&town.request.to_string()), "the request stays");
+        assert!(kept.iter().all(|part| !after.contains(part)), "neither key nor what it encrypted");
+        assert_no_canary(&after);
+        if !database.is_postgres() {
+            let files = files_of(database);
+            assert!(kept.iter().all(|part| !holds(&files, &bytes(part))), "nor in the room that it left");
+        }
+        let erased = AuditFilter {
+            action: Some(AuditAction::ContactErased),
+            subject: Some(town.request.to_string()),
+            limit: 10,
+            ..AuditFilter::default()
+        };
+        assert_eq!(town.server.store.audit_entries(&erased).await.unwrap().len(), 1);
+        let refused = put(&town.server.admin, town.request, &contact()).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "REQUEST_CLOSED"));
+        town.server.stop().await;
+    }
+
+    async fn a_request_that_is_opened_again_in_time_keeps_its_contact_data(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        town.steps(&["rejected"]).await;
+        town.server.clock.advance(KEPT - DAY);
+        town.steps(&["open"]).await;
+        town.server.clock.advance(KEPT * 2);
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()));
+        town.server.stop().await;
+    }
+
+    async fn a_restored_backup_brings_nothing_back_that_was_erased_since(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        database.execute("CREATE TABLE backup AS SELECT * FROM contacts").await.unwrap();
+        town.server.clock.advance(DAY);
+        put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None, "taken back");
+        database.execute("INSERT INTO contacts SELECT * FROM backup; DROP TABLE backup").await.unwrap();
+        assert!(town.server.store.has_contact(town.request).await.unwrap());
+
+        let Town { server, request, files, .. } = town;
+        let server = server.restart().await;
+        assert_eq!(read(&server.admin, request).await.unwrap(), None, "before anybody could ask");
+        server.clock.advance(DAY);
+        put(&server.admin, request, &contact()).await.unwrap();
+        let server = server.restart().await;
+        assert_eq!(read(&server.admin, request).await.unwrap(), Some(contact()), "what was given later stays");
+        server.stop().await;
+        drop(files);
+    }
+
+    async fn a_database_is_opened_with_the_key_file_that_it_was_filled_with(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let store = &town.server.store;
+        let other = Vault::open(town.files.path().join("other"), *new_key(2)).unwrap();
+        let told = store.bind_contact_key(&other).await.unwrap_err().to_string();
+        assert!(told.contains("other") && told.contains("rounds contacts reset"), "{told}");
+        store.contact(&other, town.request).await.unwrap_err();
+        let same = Vault::open(town.files.path().join("key"), *new_key(3)).unwrap();
+        store.bind_contact_key(&same).await.unwrap();
+        assert_eq!(store.contact(&same, town.request).await.unwrap(), Some(contact()), "a file keeps its key");
+
+        assert_eq!(store.reset_contacts().await.unwrap(), 1);
+        store.bind_contact_key(&other).await.unwrap();
+        assert!(!store.has_contact(town.request).await.unwrap());
+        town.server.stop().await;
+    }
+
+    async fn what_was_encrypted_for_one_request_is_not_that_of_another(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let other = town.server.add(town.north, Body::Request(leak(town.dwelling))).await;
+        let id = match database.is_postgres() {
+            true => format!("'{other}'"),
+            false => format!("x'{}'", other.0.simple()),
+        };
+        database.execute(&format!("UPDATE contacts SET request = {id}")).await.unwrap();
+        assert_eq!(code(&town.server.admin, other).await, Code::Internal);
+        town.server.stop().await;
+    }
+
+    async fn a_page_shows_contact_data_to_those_who_handle_the_request_when_they_ask(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let page_of = async |cookie: &str| {
+            let request = Request::get(format!("/record/{}", town.request)).header("host", "localhost");
+            let answer = http(&town.server, request.header(COOKIE, cookie).body(Full::default()).unwrap()).await;
+            (answer.status(), String::from_utf8(answer.body().to_vec()).unwrap())
+        };
+        let ask = async |cookie: &str, origin: &str| {
+            let request = Request::post(format!("/record/{}/contact", town.request))
+                .header("host", "localhost")
+                .header(ORIGIN, origin)
+                .header(COOKIE, cookie);
+            let answer = http(&town.server, request.body(Full::default()).unwrap()).await;
+            (answer.status(), String::from_utf8(answer.body().to_vec()).unwrap())
+        };
+        let button = format!("action=\"/record/{}/contact\"", town.request);
+        let coordinator = browser(&town, Role::Coordinator).await;
+        let supervisor = browser(&town, Role::Supervisor).await;
+        assert!(!page_of(&coordinator).await.1.contains(&button), "nobody said how to reach them");
+        town.give().await;
+        let (_, page) = page_of(&coordinator).await;
+        assert!(page.contains(&button) && page.contains("Show contact") && !page.contains(NAME), "{page}");
+        assert!(!page_of(&supervisor).await.1.contains(&button));
+
+        assert_eq!(ask(&supervisor, "http://localhost").await.0, StatusCode::FORBIDDEN);
+        assert_eq!(ask(&coordinator, "http://elsewhere.example").await.0, StatusCode::FORBIDDEN);
+        let reads = AuditFilter { action: Some(AuditAction::ContactRead), limit: 10, ..AuditFilter::default() };
+        assert_eq!(town.server.store.audit_entries(&reads).await.unwrap(), [], "nobody has read it yet");
+        let (status, page) = ask(&coordinator, "http://localhost").await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        assert!(page.contains(NAME) && page.contains(PHONE), "{page}");
+        assert_eq!(town.server.store.audit_entries(&reads).await.unwrap().len(), 1);
+        town.server.stop().await;
+    }
+}
+
+/// The cookie of a browser that signed in with this role for North.
+async fn browser(town: &Town, role: Role) -> String {
+    let code = town.server.code(role, &[town.north]).await;
+    let form = format!("code={code}&label=Browser&to=/");
+    let request = Request::post("/sign-in")
+        .header("host", "localhost")
+        .header(ORIGIN, "http://localhost")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = http(&town.server, request.body(Full::from(form)).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{answer:?}");
+    answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_server_without_a_key_file_takes_no_contact_data() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let dwelling = server.dwelling(area, "4-2-301").await;
+    let request = server.add(area, Body::Request(leak(dwelling))).await;
+    for refused in
+        [put(&server.admin, request, &contact()).await, read(&server.admin, request).await.map(|_| ())]
+    {
+        let refused = refused.unwrap_err();
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::FailedPrecondition, "CONTACT_NOT_KEPT")
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn contact_data_within_its_limits_is_taken_and_one_past_them_is_not() {
+    let database = TestDatabase::sqlite().await;
+    let town = Town::on(&database).await;
+    let of = |name: usize, phone: usize| ContactData { name: "居".repeat(name), phone: "1".repeat(phone) };
+    put(&town.server.admin, town.request, &of(200, 40)).await.unwrap();
+    assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(of(200, 40)));
+    for bad in [of(201, 0), of(0, 41), ContactData { name: "a\nb".into(), phone: String::new() }] {
+        let refused = put(&town.server.admin, town.request, &bad).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(!refused.message().contains("居"), "what was sent is not repeated");
+    }
+    town.server.stop().await;
+}
+
+#[test]
+fn a_file_that_is_no_key_file_is_refused_and_left_alone() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("letter");
+    std::fs::write(&path, "Dear Rounds").unwrap();
+    let told = Vault::open(&path, *new_key(1)).unwrap_err().to_string();
+    assert!(told.contains("letter"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "Dear Rounds");
+    let told = Vault::open(files.path(), *new_key(1)).unwrap_err().to_string();
+    assert!(told.contains("key file"), "{told}");
+}
