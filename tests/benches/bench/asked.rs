@@ -33,7 +33,7 @@ impl Kind {
 /// What was asked for: `sync --quick --only S1,S4 --database sqlite --stored 1000000`.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// `sync`, `worker` or `summary`.
+    /// `sync`, `worker`, `summary` or `proof`.
     pub(crate) what: String,
     /// The `rounds` program.
     pub(crate) rounds: PathBuf,
@@ -45,10 +45,11 @@ pub(crate) struct Asked {
 }
 
 /// Settings of single rows.
-const MORE: [&str; 4] = ["--stored", "--kills", "--registers", "--days"];
+const MORE: [&str; 6] = ["--stored", "--kills", "--registers", "--days", "--cases", "--seeds"];
 
 impl Asked {
-    /// Reads the path of the `rounds` program and the arguments of `scripts/bench`.
+    /// Reads the path of the `rounds` program and the arguments of `scripts/bench` and
+    /// `scripts/proof`.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let rounds = arguments.next().ok_or("the path of the rounds program is needed")?.into();
         let what = arguments.next().ok_or("say what to measure")?;
