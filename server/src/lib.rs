@@ -5,6 +5,7 @@
 mod access;
 pub mod brief;
 mod calendar;
+mod chance;
 pub mod clock;
 mod cursor;
 mod dashboard;
@@ -25,6 +26,7 @@ pub mod secret;
 mod segment;
 mod serve;
 mod shared;
+pub mod simulation;
 mod summary;
 mod summary_service;
 mod sync;

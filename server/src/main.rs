@@ -49,6 +49,8 @@ enum Command {
     Top(command::summary::Top),
     /// Check that records and summaries follow from the ops.
     Verify(command::verify::Verify),
+    /// Simulate devices, server and worker through days in which everything fails, and check what is promised.
+    Simulate(command::simulate::Simulate),
     /// See devices, revoke them, give them other areas, as a coordinator.
     Devices(command::coordinate::Devices),
     /// See what could not be taken in, and release or dismiss it, as a coordinator.
@@ -88,6 +90,7 @@ async fn main() -> ExitCode {
         Command::Summary(summary) => summary.run().await,
         Command::Top(top) => top.run().await,
         Command::Verify(verify) => verify.run().await,
+        Command::Simulate(simulate) => simulate.run(),
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,
