@@ -825,7 +825,9 @@ impl Desk {
             records.push(Written { numbered: Numbered { number, record }, day });
         }
         for records in [&mut writes.created, &mut writes.changed] {
-            records.sort_by_key(|written| (written.numbered.record.area, written.numbered.number));
+            records.sort_by_key(|Written { numbered: Numbered { number, record }, .. }| {
+                (record.area, *number, record.id)
+            });
         }
         count.close(tx, writes).await?;
         writes.departures =

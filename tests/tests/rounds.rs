@@ -18,6 +18,7 @@ mod rounds {
     mod job;
     mod partner;
     mod port;
+    mod simulation;
     mod store;
     mod summary;
     mod sync;

@@ -82,7 +82,10 @@ impl Ledger {
     /// The group that created a record, if its records must still be in one page.
     pub(super) fn whole_group_of(&self, record: RecordId) -> Option<&Group> {
         let group = &self.groups[*self.group_of.get(&record)?];
-        (!group.is_touched).then_some(group)
+        // A coordinator decides about each op that was refused by itself.
+        let names = group.ops.iter().filter_map(|key| self.known.names.get(key));
+        let is_released = names.into_iter().any(|id| self.known.released.contains(id));
+        (!group.is_touched && !is_released).then_some(group)
     }
 
     /// Somebody copied a device.

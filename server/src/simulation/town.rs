@@ -275,11 +275,15 @@ impl Town {
             return Ok(Vec::new());
         };
         let Some(stages) = stages(seen.kind) else { return Ok(Vec::new()) };
+        // A notice is raised and withdrawn by the worker.
+        let may = |to: &&str| seen.kind != Kind::Notice || *to == "seen";
+        let may_follow = |to: &&str| stages.allow(&seen.status, to);
         let allowed: Vec<&str> = stages
             .all
             .iter()
             .copied()
-            .filter(|to| stages.allow(&seen.status, to) || chance.percent(10))
+            .filter(may)
+            .filter(|to| may_follow(to) || chance.percent(10))
             .collect();
         if allowed.is_empty() {
             return Ok(Vec::new());

@@ -11,7 +11,7 @@ use crate::secret::token_hash;
 use prost::Message as _;
 use rounds_device::{Device, Identity, Next};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{AreaId, DeviceId, OpId, RecordId, Role};
+use rounds_domain::{AreaId, DeviceId, OpId, Record, RecordId, Role};
 use rounds_proto::v1;
 use rounds_store::{Memory, NewCode, Receipt};
 use rounds_worker::DEVICE;
@@ -179,6 +179,7 @@ impl<'a> World<'a> {
 
     /// Notes what happened: every word of it decides on the hash.
     fn note(&mut self, what: &str, numbers: &[u64]) {
+        tracing::trace!(at = self.now.ms() - START_MS, ?numbers, "{what}");
         self.trace.update(self.now.ms().to_be_bytes());
         self.trace.update(what.as_bytes());
         for number in numbers {
@@ -380,6 +381,8 @@ impl<'a> World<'a> {
         promised(progress.unreadable.is_none(), Promise::Sound, || format!("{:?}", progress.unreadable))?;
         let phone = &mut self.phones[number];
         phone.failures = 0;
+        // The answer of a server that was restored since is not taken in: everything is pulled anew.
+        let seen = if progress.restored { Vec::new() } else { seen };
         let groups = seen.iter().filter_map(|id| self.ledger.whole_group_of(*id));
         for group in groups {
             for member in &group.records {
@@ -582,7 +585,7 @@ impl<'a> World<'a> {
             false => None,
         };
         let bytes = response.encode_to_vec();
-        self.trace.update(&bytes);
+        self.note("answer", &[phone as u64, number, hash(&bytes)]);
         if self.fails(Fault::LostAnswer, 60) {
             return Ok(());
         }
@@ -899,8 +902,14 @@ impl<'a> World<'a> {
         self.report.worker_ops = after;
         self.report.quarantined = self.ledger.quarantined().values().sum();
         tracing::debug!(quarantined = ?self.ledger.quarantined(), "all is quiet");
-        promised(before == after, Promise::Recomputation, || {
-            format!("looking at everything again made {} more ops of the worker", after - before)
+        if before == after {
+            return Ok(());
+        }
+        let all = everything(&self.site, self.town.parents.keys().copied()).await?;
+        let is_new = |record: &&Record| record.changed.op.device == DEVICE && record.changed.op.seq > before;
+        let changed: Vec<&Record> = all.values().flatten().filter(is_new).collect();
+        promised(false, Promise::Recomputation, || {
+            format!("looking at everything again made {} more ops of the worker: {changed:?}", after - before)
         })
     }
 }
@@ -913,6 +922,11 @@ fn records_of(response: &v1::SyncResponse) -> Kept<Vec<RecordId>> {
         _ => None,
     });
     Ok(records.collect::<Result<_, _>>()?)
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let hash = Sha256::digest(bytes);
+    hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// The code and machine-readable reason of a call that failed.

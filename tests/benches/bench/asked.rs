@@ -45,7 +45,7 @@ pub(crate) struct Asked {
 }
 
 /// Settings of single rows.
-const MORE: [&str; 6] = ["--stored", "--kills", "--registers", "--days", "--cases", "--seeds"];
+const MORE: [&str; 7] = ["--stored", "--kills", "--registers", "--days", "--devices", "--cases", "--seeds"];
 
 impl Asked {
     /// Reads the path of the `rounds` program and the arguments of `scripts/bench` and
