@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::store::{self, Meta, Store};
 use crate::{BATCH_BYTES_MAX, contact, outbox};
 use prost::Message as _;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::{BATCH_OPS_MAX, GROUP_OPS_MAX};
 use rounds_domain::verdict::Reason;
 use rounds_domain::{AreaId, ClockReading, DeviceId, Op, Record, RecordId, Refusal, Role, Verdict};
@@ -148,6 +149,22 @@ impl Device {
             device.store.shred()?; // the program may have ended before it could
         }
         Ok(device)
+    }
+
+    /// A device without a file, for simulations: it is gone when it is dropped.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn in_memory() -> Result<Self, Error> {
+        Ok(Self { store: Store::in_memory()? })
+    }
+
+    /// A copy without a file, for simulations: what somebody gets who copies a phone.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn copied(&self) -> Result<Self, Error> {
+        Ok(Self { store: self.store.copied()? })
     }
 
     /// Makes this the file of the device that the server enrolled.
@@ -419,14 +436,15 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     };
     let mut meta = Meta::load(tx)?;
     let device = meta.enrolled()?;
-    if asked.answers != meta.answers {
+    if asked.answers != meta.answers && !is_injected(Bug::StaleAnswerTaken) {
         progress.stale = true;
         return Ok(progress);
     }
     meta.answers += 1;
     let Answer { verdicts, feed, rest } = answer;
 
-    progress.restored = !meta.epoch.is_empty() && meta.epoch != rest.epoch;
+    progress.restored =
+        !meta.epoch.is_empty() && meta.epoch != rest.epoch && !is_injected(Bug::RestoreUnseen);
     // What the server has forgotten goes out again; what it sends is compared with what is here.
     let forgotten = outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
     if progress.restored {

@@ -3,6 +3,7 @@
 use crate::device::Size;
 use crate::error::Error;
 use crate::{BATCH_BYTES_MAX, store::Meta};
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::{DeviceId, Op, Outcome, RecordId, Verdict};
 use rounds_proto::v1;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -88,7 +89,11 @@ pub(crate) fn note(
     seq: u64,
     verdict: &Verdict,
 ) -> Result<bool, Error> {
-    let outcome = (verdict.outcome != Outcome::Retry).then(|| verdict.outcome.as_str());
+    let is_done = verdict.outcome != Outcome::Retry;
+    let mut outcome = is_done.then(|| verdict.outcome.as_str());
+    if !is_done && is_injected(Bug::PutOffIsDone) {
+        outcome = Some(Outcome::Applied.as_str());
+    }
     let reason = verdict.reason.map(|reason| reason.as_str()).unwrap_or_default();
     let mut statement = connection.prepare_cached(
         "UPDATE outbox SET outcome = ?3, reason = ?4, detail = ?5
@@ -121,6 +126,7 @@ pub(crate) fn settle(connection: &Connection) -> Result<(), Error> {
 /// Forgets ops that nobody needs: up to `safe_through`, settled, and with nothing to show to the user.
 pub(crate) fn forget(connection: &Connection, meta: &mut Meta, safe_through: u64) -> Result<(), Error> {
     let Some(device) = meta.device else { return Ok(()) };
+    let safe_through = if is_injected(Bug::OutboxForgetsEarly) { u64::MAX } else { safe_through };
     let mut unsettled =
         connection.prepare_cached("SELECT MIN(seq) FROM outbox WHERE device = ?1 AND settled = 0")?;
     let first_unsettled: Option<u64> = unsettled.query_row(params![device.0], |row| row.get(0))?;

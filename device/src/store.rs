@@ -3,6 +3,7 @@
 use crate::error::Error;
 use rounds_domain::{AreaId, DeviceId, Record, RecordId, Role};
 use rounds_proto::{record_from_wire, v1};
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use std::path::Path;
 use uuid::Uuid;
@@ -91,7 +92,22 @@ impl Store {
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         drop(file);
 
-        let mut connection = Connection::open(path)?;
+        Self::on(Connection::open(path)?)
+    }
+
+    /// Makes one that is in memory only.
+    pub(crate) fn in_memory() -> Result<Self, Error> {
+        Self::on(Connection::open_in_memory()?)
+    }
+
+    /// Another one in memory only, with all that is here.
+    pub(crate) fn copied(&self) -> Result<Self, Error> {
+        let mut connection = Connection::open_in_memory()?;
+        Backup::new(&self.connection, &mut connection)?.step(-1)?;
+        Self::on(connection)
+    }
+
+    fn on(mut connection: Connection) -> Result<Self, Error> {
         // Acknowledged to the user means on disk; what was dropped leaves no traces in the file.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod attendance;
 pub mod body;
+pub mod bug;
 pub mod clock;
 pub mod column;
 pub mod contact;

@@ -19,6 +19,7 @@ pub(crate) mod plan;
 pub(crate) mod print;
 pub(crate) mod progress;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod summary;
 pub(crate) mod verify;
 pub(crate) mod worker;

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use prost::Message;
 use rounds_domain::AreaId;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_store::{Access, Position, ScopedArea};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -64,11 +65,18 @@ impl Cursor {
         Ok(Self { areas, mark, stale: false })
     }
 
+    /// The number up to which the device has everything, by area and how much of it. Nothing if the device has to begin
+    /// anew.
+    pub(crate) fn numbers(&self) -> BTreeMap<(AreaId, Access), u64> {
+        let fresh = self.areas.iter().filter(|_| !self.stale);
+        fresh.map(|(area, (access, number))| ((*area, *access), *number)).collect()
+    }
+
     /// Compares the cursor with the caller's scope.
     pub(crate) fn plan(&self, scope: &[ScopedArea]) -> Plan {
         let in_scope: BTreeMap<AreaId, Access> = scope.iter().map(|it| (it.area, it.access)).collect();
         let must_drop = |area: &AreaId, access: Access| match in_scope.get(area) {
-            None => true,
+            None => !is_injected(Bug::LeftAreaUnsaid),
             Some(now) => self.stale || *now < access,
         };
         let left =
@@ -87,7 +95,8 @@ impl Cursor {
             read.iter().map(|position| (position.area, position.after)).collect();
         let areas = scope.iter().map(|scoped| {
             let before = self.number(scoped.area, scoped.access);
-            let number = read.get(&scoped.area).map_or(before, |number| before.max(*number));
+            let unread = if is_injected(Bug::CursorBack) { before / 2 } else { before };
+            let number = read.get(&scoped.area).map_or(unread, |number| before.max(*number));
             (scoped.area, (scoped.access, number))
         });
         Self { areas: areas.collect(), mark: self.mark, stale: false }

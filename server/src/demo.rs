@@ -6,7 +6,6 @@
 //! forge times, which the server does not have: nothing that a device brings is older than its enrolment.
 
 mod calendar;
-mod chance;
 mod coordinator;
 mod mishap;
 mod neighbourhood;
@@ -15,9 +14,9 @@ mod phone;
 mod volunteer;
 mod word;
 
+use crate::chance::Chance;
 use crate::{Config, Random, ServeError, serve};
 use calendar::{Calendar, Day, Hands};
-use chance::Chance;
 use coordinator::Coordinator;
 use futures_util::future::try_join_all;
 use neighbourhood::Neighbourhood;

@@ -5,6 +5,7 @@
 mod access;
 pub mod brief;
 mod calendar;
+mod chance;
 pub mod clock;
 mod contact_service;
 mod cursor;
@@ -26,6 +27,7 @@ pub mod secret;
 mod segment;
 mod serve;
 mod shared;
+pub mod simulation;
 mod summary;
 mod summary_file;
 mod summary_service;

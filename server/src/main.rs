@@ -55,6 +55,8 @@ enum Command {
     Restore(command::backup::Restore),
     /// Say that a database was restored by other means.
     Restored(command::backup::Restored),
+    /// Simulate devices, server and worker through days in which everything fails, and check what is promised.
+    Simulate(command::simulate::Simulate),
     /// See devices, revoke them, give them other areas, as a coordinator.
     Devices(command::coordinate::Devices),
     /// See what could not be taken in, and release or dismiss it, as a coordinator.
@@ -101,6 +103,7 @@ async fn main() -> ExitCode {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Restored(restored) => restored.run().await,
+        Command::Simulate(simulate) => simulate.run(),
         Command::Devices(devices) => devices.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Disputes(disputes) => disputes.run().await,

@@ -5,9 +5,10 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
 use crate::shared::Shared;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
-use rounds_domain::{Outcome, Refusal};
+use rounds_domain::{DeviceId, Outcome, Refusal};
 use rounds_proto::v1::sync_service_server::SyncService;
 use rounds_proto::{clock_from_wire, decode_op, record_to_wire, v1, verdict_to_wire};
 use rounds_store::{Arrival, Batch, Caller, Contact, Content, Device, FeedItem, Page, Receipt, content_hash};
@@ -42,15 +43,35 @@ pub(crate) fn may_sync(caller: &Caller) -> Result<(), Error> {
 
 impl Shared {
     async fn sync(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<v1::SyncResponse, Error> {
-        let mut caller = access::identify(&self.store, token).await?;
+        let mut call = self.receive(token, request).await?;
+        let receipt = match call.batch.take() {
+            Some(batch) => Some(self.store.submit(batch).await?),
+            None => None,
+        };
+        self.answer(call, receipt).await
+    }
+
+    /// Looks at what a device asks for and brings, and changes nothing.
+    pub(crate) async fn receive(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<Call, Error> {
+        let caller = access::identify(&self.store, token).await?;
         may_sync(&caller)?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
+        let batch = match request.ops.is_empty() {
+            true => None,
+            false => Some(self.batch(&caller, &request, now_ms).await?),
+        };
+        Ok(Call { token, request, caller, now_ms, cursor, batch })
+    }
 
-        let mut receipt = None;
-        if !request.ops.is_empty() {
-            let batch = self.batch(&caller, &request, now_ms).await?;
-            receipt = Some(self.store.submit(batch).await?);
+    /// What the device is told, once what it brought is committed.
+    pub(crate) async fn answer(
+        &self,
+        call: Call,
+        receipt: Option<Receipt>,
+    ) -> Result<v1::SyncResponse, Error> {
+        let Call { token, request, mut caller, now_ms, cursor, .. } = call;
+        if receipt.is_some() {
             // The heads moved, and an op may have made an area.
             caller = access::identify(&self.store, token).await?;
         }
@@ -99,6 +120,7 @@ impl Shared {
         let mut arrivals = Vec::with_capacity(request.ops.len());
         for sealed in &request.ops {
             let content = match decode_op(&sealed.op) {
+                Err(refusal) if is_injected(Bug::PoisonBlocks) => return Err(refusal.into()),
                 Err(refusal) => refused(refusal, sealed, None),
                 Ok(op) if revoked => {
                     let detail = "the device was revoked before this arrived";
@@ -149,12 +171,37 @@ impl Shared {
         };
         let left =
             plan.left.into_iter().map(|area| Ok(item(v1::feed_item::Item::LeftArea(area.to_string()))));
-        let feed = left.chain(page.items.iter().map(feed_item_to_wire)).collect::<Result<Vec<_>, Error>>()?;
+        let items = page.items.iter().filter(|item| !is_unsent_by_a_bug(item));
+        let feed = left.chain(items.map(feed_item_to_wire)).collect::<Result<Vec<_>, Error>>()?;
         let mut next = cursor.after(&caller.scope, &page.positions);
         let kept_ms = i64::try_from(self.acknowledged_kept.as_millis()).unwrap_or(i64::MAX);
         let safe_to_forget_through = next.safe_to_forget(receipt.acknowledged_through, now_ms, kept_ms);
         Ok(Pulled { feed, cursor: next.write(self.store.epoch()), more: page.more, safe_to_forget_through })
     }
+}
+
+/// A call that was looked at.
+pub(crate) struct Call {
+    token: [u8; 32],
+    request: v1::SyncRequest,
+    caller: Caller,
+    now_ms: i64,
+    cursor: Cursor,
+    /// What it brings, to be committed before it is answered.
+    pub(crate) batch: Option<Batch>,
+}
+
+impl Call {
+    /// Who calls.
+    pub(crate) fn device(&self) -> DeviceId {
+        self.caller.device.id
+    }
+}
+
+/// [`Bug::TombstoneUnsent`].
+fn is_unsent_by_a_bug(item: &FeedItem) -> bool {
+    is_injected(Bug::TombstoneUnsent)
+        && matches!(item, FeedItem::Record(numbered) if numbered.record.deleted.is_some())
 }
 
 /// What a call answers of the feeds. A revoked device gets nothing.

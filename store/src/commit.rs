@@ -13,6 +13,7 @@ use crate::tx::{
     AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes, Written,
 };
 use jiff::tz::TimeZone;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
 use rounds_domain::recurrence::local_day;
@@ -315,11 +316,14 @@ fn sort_out(
     }
     let mut rest = batch.arrivals.as_slice();
     while let Some(first) = rest.first() {
-        let seq = first.seq.unwrap_or(device.acknowledged_through + 1);
+        let mut seq = first.seq.unwrap_or(device.acknowledged_through + 1);
+        if is_injected(Bug::RetryTwice) {
+            seq = seq.max(device.acknowledged_through + 1);
+        }
         let id = OpId { device: batch.device, seq };
         if seq <= device.acknowledged_through {
             let known_hash = ledger.get(&id).map(|row| row.hash).or_else(|| pending.get(&id).copied());
-            if known_hash != Some(first.hash) {
+            if known_hash != Some(first.hash) && !is_injected(Bug::ForkUnseen) {
                 // Another content, or a number that was let go of: what comes now is another history.
                 receipt.forked_at = Some(seq);
                 device.forked_at = Some(device.forked_at.map_or(seq, |before| before.min(seq)));
@@ -328,7 +332,10 @@ fn sort_out(
             if !ledger.contains_key(&id) {
                 awaited.push(receipt.verdicts.len());
             }
-            let verdict = ledger.get(&id).map_or_else(behind, |row| row.verdict.clone());
+            let mut verdict = ledger.get(&id).map_or_else(behind, |row| row.verdict.clone());
+            if is_injected(Bug::VerdictOfRetry) {
+                verdict = Verdict::plain(Outcome::Merged);
+            }
             receipt.verdicts.push((seq, verdict));
             rest = &rest[1..];
             continue;
@@ -392,7 +399,10 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 None => Corrected { at_ms: device.last_at_ms.min(batch.received_ms), doubtful: true },
             };
             device.last_at_ms = time.at_ms;
-            device.last_stamp = stamp(time.at_ms, observed, device.last_stamp);
+            device.last_stamp = match op {
+                Some(op) if is_injected(Bug::OrderOfClocks) => stamp(op.clock.wall_ms, 0, 0),
+                _ => stamp(time.at_ms, observed, device.last_stamp),
+            };
             device.acknowledged_through += 1;
             Incoming {
                 id: OpId { device: batch.device, seq: device.acknowledged_through },
@@ -462,7 +472,8 @@ async fn apply_units<T: Tx>(
         {
             return Ok(Attempt::NeedsAreas(extra_areas.iter().copied().chain([area]).collect()));
         }
-        let refused = unit.iter().any(|incoming| incoming.admitted().is_none());
+        let refused = unit.iter().any(|incoming| incoming.admitted().is_none())
+            && !is_injected(Bug::GroupTornOnArrival);
         let mut numbers: BTreeMap<AreaId, u64> = BTreeMap::new();
         for incoming in unit {
             let verdict = match (&incoming.content, refused) {
@@ -474,6 +485,9 @@ async fn apply_units<T: Tx>(
                         op: op.clone(),
                     };
                     let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
+                    if is_injected(Bug::GroupTornInFeed) {
+                        numbers.clear();
+                    }
                     for area in touched.iter() {
                         let Some(row) = areas.get_mut(area) else {
                             return Ok(Attempt::NeedsAreas(
@@ -676,6 +690,7 @@ impl Desk {
             .iter()
             .copied()
             .filter(|id| desk.record(*id).is_some_and(|it| first_key[id] < it.through))
+            .filter(|_| !is_injected(Bug::LateOpLast))
             .collect();
         if !absent.is_empty() {
             late.extend(tx.orphaned(&absent).await?);
@@ -730,7 +745,8 @@ impl Desk {
         settled: bool,
     ) -> Result<(Effect, Vec<AreaId>), Error> {
         let id = placed.op.record;
-        let is_late = self.record(id).is_some_and(|record| placed.key < record.through);
+        let is_late = self.record(id).is_some_and(|record| placed.key < record.through)
+            && !is_injected(Bug::LateOpLast);
         if is_late && self.records.get(&id).is_some_and(|working| working.history.is_none()) {
             self.load_histories(tx, &[id]).await?; // late only against another op of this transaction
         }
@@ -770,7 +786,7 @@ impl Desk {
         if working.now.as_ref().is_some_and(|record| record.area == area) {
             working.number = Some(number);
             self.departures.remove(&(area, id));
-        } else {
+        } else if !is_injected(Bug::DepartureUnsaid) {
             self.departures.insert((area, id), number);
         }
     }
@@ -791,11 +807,15 @@ impl Desk {
         let mut sources: BTreeSet<AreaId> = BTreeSet::new();
         for working in self.records.into_values() {
             let (Some(number), Some(record)) = (working.number, working.now) else { continue };
-            if let Some(before) = &working.before {
+            if let Some(before) = &working.before
+                && !is_injected(Bug::TallyKept)
+            {
                 count.take(&before.record, zone(before.record.area)?, -1);
-                if before.record.area != record.area {
-                    writes.arrivals.push((record.area, record.id));
-                }
+            }
+            if let Some(before) = &working.before
+                && before.record.area != record.area
+            {
+                writes.arrivals.push((record.area, record.id));
             }
             let day = count.take(&record, zone(record.area)?, 1);
             if working.unsettled && follow_up::is_cause(&record) {
@@ -805,7 +825,9 @@ impl Desk {
             records.push(Written { numbered: Numbered { number, record }, day });
         }
         for records in [&mut writes.created, &mut writes.changed] {
-            records.sort_by_key(|written| (written.numbered.record.area, written.numbered.number));
+            records.sort_by_key(|Written { numbered: Numbered { number, record }, .. }| {
+                (record.area, *number, record.id)
+            });
         }
         count.close(tx, writes).await?;
         writes.departures =

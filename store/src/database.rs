@@ -167,15 +167,19 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
             "SQLite {version} is older than 3.51.3, which mends a corruption"
         )));
     }
-    SQLITE_MIGRATIONS.run(&writer).await.map_err(migration_error)?;
-    view::complete_sqlite(&writer).await?;
+    migrate_sqlite(&writer).await?;
     lock.unlock().map_err(unsuitable)?;
     let readers =
         sqlite_pool(SQLITE_READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
     Ok(Database::Sqlite { writer, readers })
 }
 
-fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
+pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<(), Error> {
+    SQLITE_MIGRATIONS.run(writer).await.map_err(migration_error)?;
+    view::complete_sqlite(writer).await
+}
+
+pub(crate) fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_TIMEOUT).after_release(
         |connection, _| {
             Box::pin(async move {

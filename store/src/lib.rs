@@ -20,6 +20,7 @@ mod feed;
 mod freshness;
 mod link;
 mod lookout;
+mod memory;
 mod nearby;
 mod postgres;
 mod reading;
@@ -43,6 +44,7 @@ pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use due::DueFilter;
 pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
+pub use memory::Memory;
 pub use snapshot::Snapshot;
 pub use summing::{DayPlace, Sum, SumFilter};
 pub use timer::Timer;
@@ -186,7 +188,10 @@ impl Store {
     /// # Errors
     /// [`Error::Unsuitable`] says what is wrong with the URL, the file or the version; [`Error::Unavailable`].
     pub async fn open(url: &str, new_epoch: Uuid) -> Result<Self, Error> {
-        let database = Database::open(url).await?;
+        Self::on(Database::open(url).await?, new_epoch).await
+    }
+
+    async fn on(database: Database, new_epoch: Uuid) -> Result<Self, Error> {
         write_on!(&database, tx => {
             query("INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT DO NOTHING")
                 .bind(new_epoch.to_string())

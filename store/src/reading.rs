@@ -7,6 +7,7 @@ use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quaranti
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::GROUP_OPS_MAX;
 use rounds_domain::status::stages;
 use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, RecordId, Refusal, Verdict};
@@ -88,7 +89,8 @@ impl Store {
                     end = end.min(rows[room.rows].0);
                 }
                 rows.retain(|(number, _)| *number < end);
-                position.after = if end == u64::MAX { head } else { end - 1 };
+                let is_whole = end == u64::MAX || is_injected(Bug::HoleInFeed);
+                position.after = if is_whole { head } else { end - 1 };
                 page.more |= end != u64::MAX;
                 room.rows = room.rows.saturating_sub(rows.len());
                 for (number, row) in rows {
@@ -517,6 +519,7 @@ fn feed_sql(access: Access) -> &'static str {
         Access::Full => {
             "SELECT number, body FROM records WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3"
         }
+        Access::Reference if is_injected(Bug::ScopeLeak) => feed_sql(Access::Full),
         // The kinds of `Kind::is_reference`; a test holds the two together.
         Access::Reference => {
             "SELECT number, body FROM records WHERE area = $1 AND number > $2 AND kind IN (1, 4, 8, 17, 18)

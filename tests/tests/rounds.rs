@@ -22,6 +22,7 @@ mod rounds {
     mod partner;
     mod port;
     mod privacy;
+    mod simulation;
     mod store;
     mod summary;
     mod sync;

@@ -258,10 +258,10 @@ async fn act(shared: &Shared, work: &Work) -> Result<(), String> {
     }
     match work {
         Work::Look { area, after, through } => {
-            reconcile::range(shared, *area, *after, *through).await.map_err(text)
+            reconcile::range(&shared.store, &shared.clock, *area, *after, *through).await.map_err(text)
         }
         Work::Wake { records, .. } => {
-            reconcile::records(shared, records).await.map_err(text)?;
+            reconcile::records(&shared.store, &shared.clock, records).await.map_err(text)?;
             for record in shared.store.records_of(records).await.map_err(text)? {
                 if record.kind == Kind::Notice {
                     channel::announce(shared, &record).await.map_err(text)?;

@@ -15,12 +15,14 @@ mod poll;
 mod queue;
 mod reconcile;
 mod runtime;
+mod step;
 
 pub use channel::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions};
 pub use job::JobKind;
 pub use jobs::{Job, JobFilter, JobRun, JobState, Jobs};
 pub use reconcile::DEVICE;
 pub use runtime::{Clock, Fault, Options, Worker};
+pub use step::{Step, step};
 
 /// Why the worker could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,9 @@
 //! twice, late or after a crash changes nothing.
 
 use crate::Error;
-use crate::runtime::{Clock, Shared};
+use crate::runtime::Clock;
 use jiff::tz::TimeZone;
+use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::follow_up::{
     Around, LOOK_BACK_DAYS, Mend, Outlook, is_cause, is_source, look, site, sources_of,
 };
@@ -48,19 +49,26 @@ pub(crate) enum Failure {
 ///
 /// # Errors
 /// When the store cannot be reached, or others changed the same follow-ups meanwhile: look again.
-pub(crate) async fn range(shared: &Shared, area: AreaId, after: u64, through: u64) -> Result<(), Failure> {
+pub(crate) async fn range(
+    store: &Store,
+    clock: &Clock,
+    area: AreaId,
+    after: u64,
+    through: u64,
+) -> Result<(), Failure> {
+    let through = if is_injected(Bug::WorkerMissesLast) { through - 1 } else { through };
     let mut from = after;
     while from < through {
         let to = through.min(from + STRIDE_NUMBERS);
-        let changed = shared.store.changed(area, from, to).await?;
+        let changed = store.changed(area, from, to).await?;
         let causes: Vec<Record> =
             changed.into_iter().map(|numbered| numbered.record).filter(is_cause).collect();
-        let sources = sources(shared, &causes).await?;
-        reconcile(&shared.store, &shared.clock, &sources).await?;
+        let sources = sources(store, clock, &causes).await?;
+        reconcile(store, clock, &sources).await?;
         for policy in causes.iter().filter(|cause| cause.kind == Kind::Policy) {
             // Whatever it is for may call for something else now.
             for area in policy.former_areas.iter().chain([&policy.area]) {
-                shared.store.look_again(*area, (shared.clock)()).await?;
+                store.look_again(*area, clock()).await?;
             }
         }
         from = to;
@@ -72,14 +80,14 @@ pub(crate) async fn range(shared: &Shared, area: AreaId, after: u64, through: u6
 ///
 /// # Errors
 /// As [`range`].
-pub(crate) async fn records(shared: &Shared, ids: &[RecordId]) -> Result<(), Failure> {
-    reconcile(&shared.store, &shared.clock, ids).await
+pub(crate) async fn records(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(), Failure> {
+    reconcile(store, clock, ids).await
 }
 
 /// The records that may call for something else because these changed.
-async fn sources(shared: &Shared, causes: &[Record]) -> Result<Vec<RecordId>, Failure> {
-    let now_ms = (shared.clock)();
-    let near = Near::read(&shared.store, causes, now_ms).await?;
+async fn sources(store: &Store, clock: &Clock, causes: &[Record]) -> Result<Vec<RecordId>, Failure> {
+    let now_ms = clock();
+    let near = Near::read(store, causes, now_ms).await?;
     let sources: BTreeSet<RecordId> =
         causes.iter().flat_map(|cause| sources_of(cause, near.around(cause))).collect();
     Ok(sources.into_iter().collect())

@@ -74,10 +74,11 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
 
     if !said.resting {
         let until_ms = newest_ms.max(around.now_ms + HORIZON_DAYS * DAY_MS);
-        let (candidates, following) = match said.after_completion {
-            true => (calendar.chain(&said, &completions, plan.id, around.now_ms), None),
+        let (candidates, moments) = match said.after_completion {
+            true => calendar.chain(&said, &completions, plan.id, around.now_ms),
             false => calendar.windows(&said, &completions, plan.id, since_ms, around.now_ms, until_ms),
         };
+        called.moments.extend(moments);
         let last_expired = candidates
             .iter()
             .filter(|it| it.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms))
@@ -95,7 +96,6 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             called.follow_ups.retain(|wanted| wanted.id != id);
             called.follow_ups.push(follow_up(plan, &said, id, candidate, around));
         }
-        called.moments.extend(following.map(|due_ms| due_ms - HORIZON_DAYS * DAY_MS));
     }
     gaps(plan, &said, &completions, &calendar, around, &mut called);
     switched_off(plan, &said, around, &mut called);
@@ -270,7 +270,7 @@ impl<'a> Calendar<'a> {
         }
     }
 
-    /// By the calendar: each time with the work that does it, and when the one after them is due.
+    /// By the calendar: each time with the work that does it, and when there is another one.
     fn windows(
         &self,
         said: &Plan,
@@ -279,7 +279,7 @@ impl<'a> Calendar<'a> {
         since_ms: i64,
         now_ms: i64,
         until_ms: i64,
-    ) -> (Vec<Candidate>, Option<i64>) {
+    ) -> (Vec<Candidate>, Vec<i64>) {
         let (from, until) = (local_day(since_ms, self.zone), local_day(until_ms, self.zone));
         let (mut times, mut following) = self.between(from, until);
         let is_ahead = |occurrence: Occurrence| occurrence.due_ms(self.zone) > now_ms;
@@ -289,6 +289,10 @@ impl<'a> Calendar<'a> {
             following = self.next(days_later(next.day(), 1)).map(|(occurrence, _)| occurrence);
         }
         let following_ms = following.map(|occurrence| occurrence.due_ms(self.zone));
+        // The next one is there as soon as its day is within the horizon, or as none is ahead, whatever becomes of the
+        // others meanwhile.
+        let near = following.map(|next| day_start_ms(next.day(), self.zone) - HORIZON_DAYS * DAY_MS);
+        let none_ahead = times.last().map(|(last, _)| last.due_ms(self.zone));
         let mut candidates: Vec<Candidate> =
             times.iter().map(|(time, rule)| self.candidate(said, *time, rule)).collect();
         if said.expires_days.is_none() {
@@ -298,7 +302,7 @@ impl<'a> Calendar<'a> {
             }
         }
         self.assign(said, completions, plan, &mut candidates);
-        (candidates, following_ms)
+        (candidates, near.into_iter().chain(none_ahead).collect())
     }
 
     /// Says of each time by the calendar which work does it. The law may ask for the next one after some work earlier
@@ -352,8 +356,15 @@ impl<'a> Calendar<'a> {
         *candidate = Candidate { expires_ms, ..earlier };
     }
 
-    /// After completion: a chain from one completion, or missed one, to the next.
-    fn chain(&self, said: &Plan, completions: &[Completion], plan: RecordId, now_ms: i64) -> Vec<Candidate> {
+    /// After completion: a chain from one completion, or missed one, to the next; and when its last one is missed, also
+    /// if somebody cancelled or deleted it.
+    fn chain(
+        &self,
+        said: &Plan,
+        completions: &[Completion],
+        plan: RecordId,
+        now_ms: i64,
+    ) -> (Vec<Candidate>, Vec<i64>) {
         let look_back = local_day(now_ms - 2 * LOOK_BACK_DAYS * DAY_MS, self.zone);
         let day_of = |completion: &Completion| local_day(completion.done.at_ms, self.zone);
         let mut rest = completions;
@@ -416,7 +427,8 @@ impl<'a> Calendar<'a> {
                 named.done.get_or_insert(completion.done);
             }
         }
-        candidates // the next one follows from work, or from being missed
+        let last = candidates.last().and_then(|it| it.expires_ms);
+        (candidates, last.map(|expires_ms| expires_ms + 1).into_iter().collect())
     }
 
     /// The time that follows an anchor; the first of all if there is none. Says whether it had to be moved because the

@@ -7,9 +7,9 @@ use rounds_domain::{Action, Kind, OpId, PlacedOp, Record, fold};
 use serde_json::json;
 
 const OPS_EACH: usize = 4;
-const INTERLEAVINGS: usize = 34_650;
+pub(crate) const INTERLEAVINGS: usize = 34_650;
 
-type Outboxes = [[PlacedOp; OPS_EACH]; 3];
+pub(crate) type Outboxes = [[PlacedOp; OPS_EACH]; 3];
 
 /// Walks the tree of arrivals; every leaf is one interleaving of the three outboxes.
 fn walk<'a>(outboxes: &'a Outboxes, taken: [usize; 3], arrived: &Arrivals<'a>, expected: &Record) -> usize {
@@ -30,7 +30,7 @@ fn walk<'a>(outboxes: &'a Outboxes, taken: [usize; 3], arrived: &Arrivals<'a>, e
     leaves
 }
 
-fn every_interleaving_gives_one_record(outboxes: &Outboxes) -> Record {
+pub(crate) fn every_interleaving_gives_one_record(outboxes: &Outboxes) -> Record {
     let ops: Vec<PlacedOp> = outboxes.iter().flatten().cloned().collect();
     let expected = fold(&ops).0.expect("somebody created it");
     assert_eq!(walk(outboxes, [0; 3], &Arrivals::default(), &expected), INTERLEAVINGS);
@@ -46,11 +46,10 @@ fn outbox(kind: Kind, device: u128, acts: [(i64, Action); OPS_EACH]) -> [PlacedO
     })
 }
 
-#[test]
-fn of_a_request_that_three_people_work_on() {
+pub(crate) fn request_of_three() -> Outboxes {
     let category = |base: &str, value: &str| edit(&[("category", json!(base), json!(value))]);
     let settled = super::sample::device(1);
-    let record = every_interleaving_gives_one_record(&[
+    [
         outbox(
             Kind::Request,
             0,
@@ -84,7 +83,12 @@ fn of_a_request_that_three_people_work_on() {
                 (10, Action::Settle { disputes: vec![OpId { device: settled, seq: 2 }] }),
             ],
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn of_a_request_that_three_people_work_on() {
+    let record = every_interleaving_gives_one_record(&request_of_three());
     assert_eq!(record.text("category"), "noise");
     assert_eq!(record.text("description"), "the tap drips");
     assert_eq!(record.status, "rejected", "the referral came after the rejection");
@@ -92,9 +96,8 @@ fn of_a_request_that_three_people_work_on() {
     assert_eq!(record.disputes.len(), 2, "the clash of noise with power, and the referral; one was settled");
 }
 
-#[test]
-fn of_a_violation_that_one_of_three_people_deletes() {
-    let record = every_interleaving_gives_one_record(&[
+pub(crate) fn violation_of_three() -> Outboxes {
+    [
         outbox(
             Kind::Violation,
             0,
@@ -125,16 +128,20 @@ fn of_a_violation_that_one_of_three_people_deletes() {
                 (8, step("found")),
             ],
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn of_a_violation_that_one_of_three_people_deletes() {
+    let record = every_interleaving_gives_one_record(&violation_of_three());
     assert_eq!(record.deleted.as_deref(), Some("counted twice"));
     assert!(record.fields.is_empty());
     assert_eq!(record.area, super::sample::area(1));
 }
 
-#[test]
-fn of_an_inspection_that_three_people_amend() {
+pub(crate) fn inspection_of_three() -> Outboxes {
     let findings = |base: &str, value: &str| edit(&[("findings", json!(base), json!(value))]);
-    let record = every_interleaving_gives_one_record(&[
+    [
         outbox(
             Kind::Inspection,
             0,
@@ -165,7 +172,12 @@ fn of_an_inspection_that_three_people_amend() {
                 (7, Action::Settle { disputes: vec![OpId { device: super::sample::device(1), seq: 1 }] }),
             ],
         ),
-    ]);
+    ]
+}
+
+#[test]
+fn of_an_inspection_that_three_people_amend() {
+    let record = every_interleaving_gives_one_record(&inspection_of_three());
     assert_eq!(record.text("findings"), "the door jams");
     assert_eq!(record.text("result"), "fail");
     assert_eq!(record.amendments[0].before["findings"], json!("the door is slow"));

@@ -1,6 +1,6 @@
 //! A record is the fold of its ops: it depends on which ops there are, and on nothing else.
 
-use super::history::{Arrivals, histories, kinds, runs};
+use super::history::{Arrivals, arrivals, histories, kinds, runs};
 use super::sample::{area, body, create, edit, op, placed, step};
 use proptest::prelude::*;
 use rounds_domain::limit::RECORD_ENTRIES_MAX;
@@ -9,14 +9,6 @@ use rounds_domain::verdict::Reason;
 use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold};
 use serde_json::json;
 use uuid::Uuid;
-
-/// A history and some arrival of it: any order, some ops more than once.
-fn arrivals() -> impl Strategy<Value = (Vec<PlacedOp>, Vec<PlacedOp>)> {
-    kinds().prop_flat_map(histories).prop_flat_map(|ops| {
-        let again = prop::sample::subsequence(ops.clone(), 0..=ops.len());
-        (Just(ops.clone()), again.prop_map(move |again| [ops.clone(), again].concat()).prop_shuffle())
-    })
-}
 
 /// A plan that turns out to have been mandated was not deleted: a test of its own.
 fn kinds_but_plans() -> impl Strategy<Value = Kind> {

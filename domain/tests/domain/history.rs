@@ -48,6 +48,14 @@ pub(crate) fn histories(kind: Kind) -> BoxedStrategy<Vec<PlacedOp>> {
         .boxed()
 }
 
+/// A history and some arrival of it: any order, some ops more than once.
+pub(crate) fn arrivals() -> impl Strategy<Value = (Vec<PlacedOp>, Vec<PlacedOp>)> {
+    kinds().prop_flat_map(histories).prop_flat_map(|ops| {
+        let again = prop::sample::subsequence(ops.clone(), 0..=ops.len());
+        (Just(ops.clone()), again.prop_map(move |again| [ops.clone(), again].concat()).prop_shuffle())
+    })
+}
+
 fn creations(kind: Kind) -> BoxedStrategy<Action> {
     bodies(kind).prop_map(|body| Action::Create(Box::new(body))).boxed()
 }

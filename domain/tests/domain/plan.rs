@@ -135,6 +135,15 @@ impl World {
         outlook.mends
     }
 
+    /// Looks when the worker is woken, until then.
+    fn live_by_timers(&mut self, from_ms: i64, until_ms: i64) {
+        let mut next_ms = Some(from_ms);
+        while let Some(now_ms) = next_ms.filter(|now_ms| *now_ms <= until_ms) {
+            self.look(now_ms);
+            next_ms = self.next_ms;
+        }
+    }
+
     /// Looks whenever there is reason to, until then.
     fn live_until(&mut self, from_ms: i64, until_ms: i64) {
         let mut now_ms = from_ms;
@@ -163,7 +172,9 @@ impl World {
     fn follow_up_on(&self, day: Date) -> Record {
         let due_ms = day_end_ms(day, &self.zone);
         let mut all = self.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
-        all.find(|it| it.fields["due_at_ms"] == due_ms).cloned().expect("a follow-up on that day")
+        all.find(|it| it.fields.get("due_at_ms") == Some(&json!(due_ms)))
+            .cloned()
+            .expect("a follow-up on that day")
     }
 
     /// The notices that stand: sort, to whom, local day of when they were called for.
@@ -516,6 +527,57 @@ fn quiet_hours_that_say_no_end_last_until_seven() {
     assert_eq!(world.notices(), [], "one o'clock at night");
     world.look(world.at(date(2026, 1, 2), 7));
     assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
+fn a_plan_that_counts_from_completion_goes_on_when_somebody_cancels_or_deletes_the_one_that_is_open() {
+    let cancelled = rounds_domain::op::Step {
+        to: "cancelled".to_owned(),
+        reason: "nobody was there".to_owned(),
+        ..Default::default()
+    };
+    let deleted = Action::Delete { reason: "nobody was there".to_owned() };
+    for action in [Action::Step(cancelled), deleted] {
+        let mut world = World::of(watering(), shanghai());
+        world.look(world.at(date(2026, 6, 1), 0));
+        let open = world.follow_up_on(date(2026, 6, 1)).id;
+        let at_ms = world.at(date(2026, 6, 1), 9);
+        world.act_on(at_ms, open, Kind::FollowUp, action);
+        world.live_by_timers(at_ms + 1, world.at(date(2026, 6, 5), 0));
+        let next = world.follow_up_on(date(2026, 6, 4));
+        assert_eq!(next.status, "open");
+    }
+}
+
+#[test]
+fn the_worker_is_woken_for_every_follow_up_of_a_calendar_whatever_became_of_those_before() {
+    let rules = ["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TH", "FREQ=MONTHLY", "FREQ=DAILY;INTERVAL=40"];
+    for rule in rules {
+        for zone in ["Asia/Shanghai", "America/New_York"] {
+            let zone = TimeZone::get(zone).unwrap();
+            let plan = Plan { rule: rule.to_owned(), gap_days_max: None, ..maintenance() };
+            let mut world = World::of(plan, zone);
+            let start_ms = world.at(date(2026, 1, 1), 0);
+            let mut now_ms = start_ms;
+            for hours in 1..200 {
+                let until_ms = start_ms + hours * 11 * HOUR_MS;
+                world.live_by_timers(world.next_ms.unwrap_or(now_ms), until_ms);
+                now_ms = until_ms;
+                assert_eq!(world.look_once(now_ms), [], "{rule}: it was there in time");
+                let open: Vec<RecordId> =
+                    world.made.values().flatten().filter(|it| it.status == "open").map(|it| it.id).collect();
+                for id in open {
+                    let reason = "not needed".to_owned();
+                    let step =
+                        rounds_domain::op::Step { to: "cancelled".to_owned(), reason, ..Default::default() };
+                    if world.made[&id].as_ref().unwrap().kind == Kind::FollowUp {
+                        world.act_on(now_ms, id, Kind::FollowUp, Action::Step(step));
+                    }
+                }
+                world.look(now_ms + 1);
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use super::Error;
 use super::calendar::{DAY_MS, Day, Watch};
-use super::chance::Chance;
 use super::neighbourhood::{Community, Neighbourhood};
 use super::phone::Phone;
 use super::volunteer::{days_since_change, step};
 use super::word::{CATEGORIES, PARTNERS, descriptions};
+use crate::chance::Chance;
 use rounds_device::Draft;
 use rounds_domain::body;
 use rounds_domain::op::Step;

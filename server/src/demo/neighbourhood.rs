@@ -1,8 +1,8 @@
 //! What is there: areas, places, what is looked after, who does it, and what was promised.
 
 use super::calendar::{Calendar, TIME_ZONE};
-use super::chance::Chance;
 use super::word::{COMMUNITIES, PARTNERS, SKILLS, WORKERS};
+use crate::chance::Chance;
 use rounds_device::Draft;
 use rounds_domain::body::{self, Attribute, Question};
 use rounds_domain::limit::GROUP_OPS_MAX;

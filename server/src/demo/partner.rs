@@ -1,7 +1,7 @@
 //! Partners, who answer for what was referred to them, without a store of their own.
 
 use super::Error;
-use super::chance::Chance;
+use crate::chance::Chance;
 use rounds_proto::v1::directory_service_client::DirectoryServiceClient;
 use rounds_proto::v1::{self, ChangeRequest, ListRecordsRequest};
 use tonic::metadata::{Ascii, MetadataValue};

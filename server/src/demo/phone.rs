@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::calendar::{DAY_MS, Hands};
-use super::chance::Chance;
+use crate::chance::Chance;
 use crate::secret::{Random, code_hash, token_hash};
 use rounds_device::{Client, Device, Draft, Identity, Phone as Sensors, View};
 use rounds_domain::{AreaId, ClockReading, DeviceId, Kind, RecordId, Role};

@@ -2,13 +2,13 @@
 
 use super::Error;
 use super::calendar::{DAY_MS, Day, Watch};
-use super::chance::Chance;
 use super::neighbourhood::{Cell, Neighbourhood, rounded};
 use super::phone::Phone;
 use super::word::{
     CATEGORIES, CATEGORIES_WINTER, ELEVATOR_FINDINGS, NOTES, PLANTING_FINDINGS, VIOLATIONS, descriptions,
     sight,
 };
+use crate::chance::Chance;
 use rounds_device::Draft;
 use rounds_domain::body::{self, Answer};
 use rounds_domain::op::Step;

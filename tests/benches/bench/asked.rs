@@ -45,10 +45,12 @@ pub(crate) struct Asked {
 }
 
 /// Settings of single rows.
-const MORE: [&str; 5] = ["--stored", "--kills", "--registers", "--days", "--seconds"];
+const MORE: [&str; 8] =
+    ["--stored", "--kills", "--registers", "--days", "--devices", "--cases", "--seeds", "--seconds"];
 
 impl Asked {
-    /// Reads the path of the `rounds` program and the arguments of `scripts/bench`.
+    /// Reads the path of the `rounds` program and the arguments of `scripts/bench` and
+    /// `scripts/proof`.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let rounds = arguments.next().ok_or("the path of the rounds program is needed")?.into();
         let what = arguments.next().ok_or("say what to measure")?;

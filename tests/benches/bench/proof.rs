@@ -3,9 +3,11 @@
 mod backup;
 mod gap;
 mod kill;
+mod merge;
 mod past;
 mod poison;
 mod room;
+mod simulation;
 mod stranger;
 
 use crate::asked::{Asked, Kind};
@@ -13,6 +15,15 @@ use crate::line::Report;
 
 /// Runs the rows that are asked for. Those that have to do with a database run once for each.
 pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
+    if asked.wants("P1") {
+        report.add(simulation::p1(asked));
+    }
+    if asked.wants("P2") {
+        report.add(simulation::p2(asked));
+    }
+    if asked.wants("P3") {
+        report.add(merge::p3(asked));
+    }
     if asked.wants("P9") {
         stranger::p9(asked).into_iter().for_each(|line| report.add(line));
     }

@@ -1,0 +1,183 @@
+//! What was recorded and what the server said of it, written down beside the system, to be held against it.
+
+use super::{Kept, Promise, promised};
+use rounds_domain::{Action, DeviceId, OpId, Outcome, RecordId, Verdict};
+use rounds_proto::{decode_op, v1};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names the content of an op: the bytes as they are sent.
+pub(super) type Key = [u8; 16];
+
+pub(super) fn key(bytes: &[u8]) -> Key {
+    let mut key = [0; 16];
+    key.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    key
+}
+
+/// An op that somebody recorded.
+pub(super) struct Recorded {
+    pub(super) bytes: Vec<u8>,
+    /// The devices that have it, and have to bring it to the server, or bring it again.
+    pub(super) holders: BTreeSet<usize>,
+}
+
+/// Ops that belong together.
+pub(super) struct Group {
+    pub(super) ops: Vec<Key>,
+    /// Records that they create.
+    pub(super) records: Vec<RecordId>,
+    /// Another op was recorded on one of them: from then on they need not be in one page.
+    pub(super) is_touched: bool,
+}
+
+/// What the server has, as far as it said so, in this epoch.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub(super) committed: BTreeMap<OpId, (Key, Verdict)>,
+    names: BTreeMap<Key, OpId>,
+    /// How far each device was told that its ops are in.
+    acknowledged: BTreeMap<DeviceId, u64>,
+    /// Records that were sent as deleted.
+    pub(super) deleted: BTreeSet<RecordId>,
+    /// Ops that left quarantine again.
+    pub(super) released: BTreeSet<OpId>,
+}
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) recorded: BTreeMap<Key, Recorded>,
+    pub(super) groups: Vec<Group>,
+    group_of: BTreeMap<RecordId, usize>,
+    pub(super) known: Known,
+}
+
+impl Ledger {
+    /// A device recorded these together.
+    pub(super) fn record(&mut self, phone: usize, ops: Vec<Vec<u8>>) {
+        let mut group = Group { ops: Vec::new(), records: Vec::new(), is_touched: false };
+        for bytes in ops {
+            let key = key(&bytes);
+            group.ops.push(key);
+            if let Ok(op) = decode_op(&bytes) {
+                if let Some(before) = self.group_of.get(&op.record) {
+                    self.groups[*before].is_touched = true;
+                }
+                if matches!(op.action, Action::Create(_)) {
+                    group.records.push(op.record);
+                } else {
+                    group.is_touched = true;
+                }
+            }
+            self.recorded.insert(key, Recorded { bytes, holders: BTreeSet::from([phone]) });
+        }
+        if group.ops.len() > 1 {
+            for record in &group.records {
+                self.group_of.insert(*record, self.groups.len());
+            }
+            self.groups.push(group);
+        }
+    }
+
+    /// The group that created a record, if its records must still be in one page.
+    pub(super) fn whole_group_of(&self, record: RecordId) -> Option<&Group> {
+        let group = &self.groups[*self.group_of.get(&record)?];
+        // A coordinator decides about each op that was refused by itself.
+        let names = group.ops.iter().filter_map(|key| self.known.names.get(key));
+        let is_released = names.into_iter().any(|id| self.known.released.contains(id));
+        (!group.is_touched && !is_released).then_some(group)
+    }
+
+    /// Somebody copied a device.
+    pub(super) fn copy(&mut self, phone: usize, copy: usize) {
+        for recorded in self.recorded.values_mut() {
+            if recorded.holders.contains(&phone) {
+                recorded.holders.insert(copy);
+            }
+        }
+    }
+
+    /// A device is gone with all that it held. Answers how many ops nobody has now.
+    pub(super) fn lose(&mut self, phone: usize) -> u64 {
+        let mut lost = 0;
+        for (key, recorded) in &mut self.recorded {
+            if recorded.holders.remove(&phone) && recorded.holders.is_empty() {
+                lost += u64::from(!self.known.names.contains_key(key));
+            }
+        }
+        lost
+    }
+
+    /// The server committed what a call brought.
+    pub(super) fn commit(
+        &mut self,
+        device: DeviceId,
+        request: &v1::SyncRequest,
+        verdicts: &[(u64, Verdict)],
+    ) -> Kept<u64> {
+        let mut new = 0;
+        for (seq, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.outcome != Outcome::Retry) {
+            let id = OpId { device, seq: *seq };
+            let sealed = request.ops.iter().find(|sealed| sealed.seq == *seq);
+            let key = sealed.map(|sealed| key(&sealed.op)).unwrap_or_default();
+            promised(self.recorded.contains_key(&key), Promise::Once, || {
+                format!("op {id} got a verdict, and nobody recorded it")
+            })?;
+            if let Some((known, before)) = self.known.committed.get(&id) {
+                promised(*known == key, Promise::Survival, || {
+                    format!("op {id} was acknowledged for another, which is lost")
+                })?;
+                promised(before == verdict, Promise::Once, || {
+                    format!("op {id} has the verdict {before:?}, and now {verdict:?}")
+                })?;
+                continue;
+            }
+            if let Some(other) = self.known.names.get(&key) {
+                promised(false, Promise::Once, || format!("op {id} was taken in before, as {other}"))?;
+            }
+            new += 1;
+            self.known.names.insert(key, id);
+            self.known.committed.insert(id, (key, verdict.clone()));
+        }
+        Ok(new)
+    }
+
+    /// Whether the server said that it has an op.
+    pub(super) fn is_committed(&self, key: &Key) -> bool {
+        self.known.names.contains_key(key)
+    }
+
+    /// The server told a device how far its ops are in.
+    pub(super) fn acknowledge(&mut self, device: DeviceId, through: u64) -> Kept {
+        let before = self.known.acknowledged.entry(device).or_default();
+        let was = *before;
+        *before = through.max(was);
+        promised(through >= was, Promise::Cursor, || {
+            format!("device {device} was acknowledged through {was}, and now through {through}")
+        })
+    }
+
+    /// Records of which the server said that they are deleted stay so.
+    pub(super) fn sent(&mut self, record: RecordId, is_deleted: bool) -> Kept {
+        if is_deleted {
+            self.known.deleted.insert(record);
+        }
+        promised(is_deleted || !self.known.deleted.contains(&record), Promise::NoResurrection, || {
+            format!("record {record} was deleted, and is sent again")
+        })
+    }
+
+    /// How many ops are in quarantine, by the reason.
+    pub(super) fn quarantined(&self) -> BTreeMap<&'static str, u64> {
+        let mut by_reason = BTreeMap::new();
+        for (id, (_, verdict)) in &self.known.committed {
+            if verdict.outcome == Outcome::Quarantined
+                && !self.known.released.contains(id)
+                && let Some(reason) = verdict.reason
+            {
+                *by_reason.entry(reason.as_str()).or_default() += 1;
+            }
+        }
+        by_reason
+    }
+}

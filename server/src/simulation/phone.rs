@@ -1,0 +1,179 @@
+//! A device, its clocks and its line to the server.
+
+use super::Kept;
+use super::site::Now;
+use crate::chance::Chance;
+use rounds_device::{Asked, Device, Draft, Identity, Size};
+use rounds_domain::{AreaId, ClockReading, DeviceId, RecordId, Role};
+use rounds_proto::v1;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Text that makes an op one that cannot be read when it arrives.
+pub(super) const POISON: &str = "POISON";
+/// Answers to so many calls back can still arrive.
+const CALLS_KEPT: usize = 6;
+/// Records that somebody has in mind.
+const SEEN_MAX: usize = 200;
+
+/// A device.
+pub(super) struct Phone {
+    pub(super) device: Device,
+    pub(super) clocks: Clocks,
+    /// What the server thinks it may do. The device itself may think otherwise.
+    pub(super) role: Role,
+    /// The roots of its areas.
+    pub(super) roots: BTreeSet<AreaId>,
+    /// Another one after each start: what was under way then is gone.
+    pub(super) generation: u64,
+    pub(super) is_connected: bool,
+    /// It was wiped, or nobody has it any more.
+    pub(super) is_gone: bool,
+    /// The call that it waits for.
+    pub(super) waits_for: Option<u64>,
+    /// Questions whose answers may still arrive.
+    pub(super) asked: BTreeMap<u64, Asked>,
+    pub(super) size: Size,
+    /// Calls in a row that came to nothing.
+    pub(super) failures: u32,
+    /// Records that its user has seen.
+    pub(super) seen: Vec<RecordId>,
+    pub(super) enrolled_ms: i64,
+}
+
+impl Phone {
+    pub(super) fn new(
+        device: Device,
+        role: Role,
+        roots: BTreeSet<AreaId>,
+        now: &Now,
+        chance: &mut Chance,
+    ) -> Self {
+        let size =
+            Size { ops_max: *chance.pick(&[1, 3, 20, 1_000]), records_max: *chance.pick(&[0, 64, 100]) };
+        Self {
+            device,
+            clocks: Clocks::new(now, chance),
+            role,
+            roots,
+            generation: 0,
+            is_connected: true,
+            is_gone: false,
+            waits_for: None,
+            asked: BTreeMap::new(),
+            size,
+            failures: 0,
+            seen: Vec::new(),
+            enrolled_ms: now.ms(),
+        }
+    }
+
+    pub(super) fn identity(&self) -> Kept<Identity> {
+        Ok(self.device.identity()?)
+    }
+
+    pub(super) fn id(&self) -> Kept<DeviceId> {
+        Ok(self.identity()?.device)
+    }
+
+    /// Records what was done together. Answers the ops as they will be sent; none if the device does not let its user.
+    pub(super) fn record(&mut self, group: Vec<Draft>) -> Kept<Vec<Vec<u8>>> {
+        let reading = self.clocks.reading();
+        let seqs = match self.device.record(reading, group) {
+            Ok(seqs) => seqs,
+            Err(rounds_device::Error::Refused { .. } | rounds_device::Error::Revoked) => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let all = Size { ops_max: usize::MAX, records_max: 0 };
+        let mut request = self.device.request(reading, all)?.request;
+        poison(&mut request);
+        let new = request.ops.into_iter().filter(|sealed| seqs.contains(&sealed.seq));
+        Ok(new.map(|sealed| sealed.op.to_vec()).collect())
+    }
+
+    /// The next question to the server.
+    pub(super) fn ask(&mut self, number: u64) -> Kept<v1::SyncRequest> {
+        let asked = self.device.request(self.clocks.reading(), self.size)?;
+        let mut request = asked.request.clone();
+        poison(&mut request);
+        self.asked.insert(number, asked);
+        while self.asked.len() > CALLS_KEPT {
+            self.asked.pop_first();
+        }
+        self.waits_for = Some(number);
+        Ok(request)
+    }
+
+    /// Forgets what was under way: it is started again.
+    pub(super) fn restart(&mut self, chance: &mut Chance) {
+        self.generation += 1;
+        self.waits_for = None;
+        self.asked.clear();
+        self.clocks.start(chance);
+    }
+
+    pub(super) fn note_seen(&mut self, ids: impl Iterator<Item = RecordId>, chance: &mut Chance) {
+        for id in ids {
+            if self.seen.len() < SEEN_MAX {
+                self.seen.push(id);
+            } else {
+                let at = chance.between(0, SEEN_MAX as i64 - 1) as usize;
+                self.seen[at] = id;
+            }
+        }
+    }
+}
+
+/// Cuts the end off the ops that say so: what a fault in an app's own code, or in its memory, might do. Always in the
+/// same way, as the bytes on the device are what they are.
+fn poison(request: &mut v1::SyncRequest) {
+    for sealed in &mut request.ops {
+        if sealed.op.windows(POISON.len()).any(|part| part == POISON.as_bytes()) {
+            sealed.op = sealed.op.slice(..sealed.op.len() - 5);
+        }
+    }
+}
+
+/// The clocks of a device.
+pub(super) struct Clocks {
+    now: Now,
+    ahead_ms: i64,
+    boot: u64,
+    booted_ms: i64,
+    /// No two readings are the same.
+    last_ms: i64,
+}
+
+impl Clocks {
+    pub(super) fn new(now: &Now, chance: &mut Chance) -> Self {
+        let ahead_ms = chance.between(-60_000, 60_000);
+        let mut clocks = Self { now: now.clone(), ahead_ms, boot: 0, booted_ms: 0, last_ms: 0 };
+        clocks.start(chance);
+        clocks
+    }
+
+    /// The device is switched on.
+    pub(super) fn start(&mut self, chance: &mut Chance) {
+        self.boot = chance.number() >> 16;
+        self.booted_ms = self.now.ms();
+        self.last_ms = 0;
+    }
+
+    /// The wall clock shows something else from now on.
+    pub(super) fn set_ahead(&mut self, ahead_ms: i64) {
+        self.ahead_ms = ahead_ms;
+    }
+
+    /// The battery was out: it is 1 January 1970.
+    pub(super) fn lose_battery(&mut self, chance: &mut Chance) {
+        self.start(chance);
+        self.ahead_ms = -self.now.ms();
+    }
+
+    pub(super) fn reading(&mut self) -> ClockReading {
+        let now_ms = self.now.ms();
+        self.last_ms = (now_ms - self.booted_ms).max(self.last_ms + 1);
+        ClockReading { wall_ms: now_ms + self.ahead_ms, boot: self.boot, monotonic_ms: self.last_ms }
+    }
+}
