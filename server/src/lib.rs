@@ -37,3 +37,4 @@ pub use clock::Clock;
 pub use partner::duration;
 pub use secret::Random;
 pub use serve::{Config, ServeError, Serving, Tls, serve};
+pub use web::page_paths;

@@ -2,15 +2,18 @@
 
 mod act;
 mod database;
+mod http;
 pub mod kill;
 mod mail;
 mod peer;
+pub mod rights;
 mod server;
 mod whole;
 pub mod year;
 
 pub use act::{Act, new_id, visit};
 pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase, assert_sound};
+pub use http::http;
 pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
 pub use server::{TestClock, TestServer};

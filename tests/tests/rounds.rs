@@ -18,6 +18,7 @@ mod rounds {
     mod job;
     mod partner;
     mod port;
+    mod rights;
     mod store;
     mod summary;
     mod sync;
