@@ -34,32 +34,53 @@ use text::text;
 /// Largest form, in bytes: an op that was mended, as JSON, each character of which may take three bytes or more.
 const FORM_BYTES_MAX: usize = 1024 * 1024;
 
+/// Paths of pages, and what answers there.
+pub(crate) type Routes = Vec<(&'static str, MethodRouter<Arc<Shared>>)>;
+
 /// The pages, and the files that they need.
 pub(crate) fn pages() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/", get(overview::show))
-        .route("/behind", get(behind::show))
-        .route("/download", get(download::file))
-        .route("/follow-ups", get(follow_ups::show))
-        .route("/referrals", get(referrals::show))
-        .route("/record/{id}", get(record::show))
-        .route("/record/{id}/contact", post(record::show_contact))
-        .route("/conflicts", get(conflicts::show).post(conflicts::settle))
-        .route("/quarantine", get(quarantine::show))
-        .route("/quarantine/{device}/{seq}", get(quarantine::show_one).post(quarantine::decide))
-        .route("/devices", get(devices::show))
-        .route("/devices/enrol", get(enrolment::show).post(enrolment::make))
-        .route("/devices/{device}/revoke", post(devices::revoke))
-        .route("/jobs", get(jobs::show).post(jobs::act))
-        .route("/sign-in", post(session::sign_in))
-        .route("/sign-out", post(session::sign_out))
-        .route("/language", post(session::choose_language))
-        .route("/live", get(live::live))
+    let pages = routed(routes())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .layer(middleware::from_fn(guard::guard))
-        .route("/dashboard.css", file("text/css", include_str!("../templates/dashboard/dashboard.css")))
-        .route("/dashboard.js", file("text/javascript", include_str!("../templates/dashboard/dashboard.js")))
-        .route("/icon.svg", file("image/svg+xml", include_str!("../templates/dashboard/icon.svg")))
+        .layer(middleware::from_fn(guard::guard));
+    pages.merge(routed(files()))
+}
+
+/// A router of these.
+pub(crate) fn routed(routes: Routes) -> Router<Arc<Shared>> {
+    routes.into_iter().fold(Router::new(), |router, (path, answer)| router.route(path, answer))
+}
+
+/// The pages.
+pub(crate) fn routes() -> Routes {
+    vec![
+        ("/", get(overview::show)),
+        ("/behind", get(behind::show)),
+        ("/download", get(download::file)),
+        ("/follow-ups", get(follow_ups::show)),
+        ("/referrals", get(referrals::show)),
+        ("/record/{id}", get(record::show)),
+        ("/record/{id}/contact", post(record::show_contact)),
+        ("/conflicts", get(conflicts::show).post(conflicts::settle)),
+        ("/quarantine", get(quarantine::show)),
+        ("/quarantine/{device}/{seq}", get(quarantine::show_one).post(quarantine::decide)),
+        ("/devices", get(devices::show)),
+        ("/devices/enrol", get(enrolment::show).post(enrolment::make)),
+        ("/devices/{device}/revoke", post(devices::revoke)),
+        ("/jobs", get(jobs::show).post(jobs::act)),
+        ("/sign-in", post(session::sign_in)),
+        ("/sign-out", post(session::sign_out)),
+        ("/language", post(session::choose_language)),
+        ("/live", get(live::live)),
+    ]
+}
+
+/// The files that the pages need, for whoever asks.
+pub(crate) fn files() -> Routes {
+    vec![
+        ("/dashboard.css", file("text/css", include_str!("../templates/dashboard/dashboard.css"))),
+        ("/dashboard.js", file("text/javascript", include_str!("../templates/dashboard/dashboard.js"))),
+        ("/icon.svg", file("image/svg+xml", include_str!("../templates/dashboard/icon.svg"))),
+    ]
 }
 
 /// A file that is part of this program.

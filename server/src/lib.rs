@@ -43,3 +43,4 @@ pub use partner::duration;
 pub use secret::Random;
 pub use serve::{Config, ServeError, Serving, Tls, serve};
 pub use summary_file::summary_file;
+pub use web::page_paths;

@@ -1,7 +1,8 @@
 //! Pages: what a person or a load balancer sees that opens the port in a browser.
 
+use crate::dashboard::{self, Routes, routed};
 use crate::shared::Shared;
-use crate::{calendar, dashboard, partner};
+use crate::{calendar, partner};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,19 +18,28 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 
 /// The pages.
 pub(crate) fn pages(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route(calendar::PATH, get(calendar::show))
-        .route(partner::PATH, get(partner::show).post(partner::answer))
+    routed(linked())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .merge(dashboard::pages())
-        .route(
-            "/page.css",
-            get(async || {
-                ([(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")], STYLE)
-            }),
-        )
+        .merge(routed(open()))
         .with_state(shared)
-        .route("/healthz", get(async || "ok\n"))
+}
+
+/// Pages for whoever has the link.
+fn linked() -> Routes {
+    vec![(calendar::PATH, get(calendar::show)), (partner::PATH, get(partner::show).post(partner::answer))]
+}
+
+/// What is for whoever asks.
+fn open() -> Routes {
+    let style = [(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")];
+    vec![("/page.css", get(async move || (style, STYLE))), ("/healthz", get(async || "ok\n"))]
+}
+
+/// The paths of all pages, in the way of axum: `/record/{id}`.
+pub fn page_paths() -> Vec<&'static str> {
+    let routes = [linked(), open(), dashboard::routes(), dashboard::files()];
+    routes.into_iter().flatten().map(|(path, _)| path).collect()
 }
 
 /// What answers where there is nothing: a page for a browser, a status for a gRPC client.

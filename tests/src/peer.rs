@@ -21,13 +21,15 @@ use tonic_types::StatusExt as _;
 
 type SignedIn = InterceptedService<Channel, Bearer>;
 
-/// Adds the token to every call.
+/// Adds the token, if there is one, to every call.
 #[derive(Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
+pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
         Ok(request)
     }
 }
@@ -56,16 +58,21 @@ impl Peer {
     pub async fn enrol(channel: Channel, clock: TestClock, code: &str) -> Result<Self, Status> {
         let request = v1::EnrolRequest { code: code.to_owned(), label: "test".to_owned() };
         let answer = DeviceServiceClient::new(channel.clone()).enrol(request).await?.into_inner();
-        Ok(Self {
-            id: answer.device.parse().expect("an id"),
-            token: answer.token,
+        Ok(Self::known(channel, clock, answer.device.parse().expect("an id"), answer.token))
+    }
+
+    /// A device that has this name and token. Without a token, empty, it is nobody.
+    pub fn known(channel: Channel, clock: TestClock, id: DeviceId, token: String) -> Self {
+        Self {
+            id,
+            token,
             seq: 0,
             cursor: Vec::new(),
             scope_version: 0,
             records: BTreeMap::new(),
             channel,
             clock,
-        })
+        }
     }
 
     /// The same line with the name and token of another device.
@@ -79,7 +86,8 @@ impl Peer {
     }
 
     fn signed_in(&self) -> SignedIn {
-        let token = format!("Bearer {}", self.token).parse().expect("a token of letters and digits");
+        let token = (!self.token.is_empty()).then(|| format!("Bearer {}", self.token));
+        let token = token.map(|token| token.parse().expect("a token of letters and digits"));
         InterceptedService::new(self.channel.clone(), Bearer(token))
     }
 

@@ -23,6 +23,7 @@ mod rounds {
     mod port;
     mod privacy;
     mod simulation;
+    mod rights;
     mod store;
     mod summary;
     mod sync;

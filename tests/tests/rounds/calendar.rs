@@ -1,6 +1,5 @@
 //! Calendars that programs subscribe to.
 
-use super::port::http;
 use http_body_util::Full;
 use hyper::header::{ETAG, IF_NONE_MATCH};
 use hyper::{Request, Response, StatusCode};
@@ -9,7 +8,7 @@ use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, Kind, RecordId, body};
 use rounds_server::calendar_path;
 use rounds_store::{Link, Purpose};
-use rounds_tests::{Act, TestDatabase, TestServer, on_both_databases};
+use rounds_tests::{Act, TestDatabase, TestServer, http, on_both_databases};
 use std::time::Duration;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;

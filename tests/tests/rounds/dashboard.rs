@@ -1,6 +1,5 @@
 //! The dashboard, as a browser uses it.
 
-use super::port::http;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use hyper::{Request, Response, StatusCode};
@@ -9,7 +8,7 @@ use prost::bytes::Bytes;
 use rounds_domain::{Action, AreaId, Body, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
 use rounds_store::Device;
-use rounds_tests::{Act, Peer, TestDatabase, TestServer, new_id, on_both_databases, visit};
+use rounds_tests::{Act, Peer, TestDatabase, TestServer, http, new_id, on_both_databases, visit};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;

@@ -1,6 +1,5 @@
 //! What partners can do on their pages, and what they cannot.
 
-use super::port::http;
 use http_body_util::Full;
 use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, LOCATION};
 use hyper::{Request, Response, StatusCode};
@@ -11,7 +10,7 @@ use rounds_domain::{Action, AreaId, Body, Kind, Record, RecordId, body};
 use rounds_proto::v1;
 use rounds_server::limit::PARTNER_CALLS_MAX;
 use rounds_store::{Link, LinkKey, Purpose};
-use rounds_tests::{Act, TestDatabase, TestServer, on_both_databases};
+use rounds_tests::{Act, TestDatabase, TestServer, http, on_both_databases};
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,14 +1,13 @@
 //! What else is on the port: health, reflection, gRPC-web, compression, pages, TLS.
 
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use rounds_domain::Role;
 use rounds_proto::v1;
 use rounds_server::{Config, Random, ServeError, Tls, serve};
-use rounds_tests::{TestClock, TestDatabase, TestServer, visit};
+use rounds_tests::{TestClock, TestDatabase, TestServer, http, visit};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
@@ -19,19 +18,6 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-
-/// A call over HTTP/1, as a browser without TLS makes it.
-pub(super) async fn http(server: &TestServer, request: Request<Full<Bytes>>) -> Response<Bytes> {
-    let address = server.url().replace("http://", "");
-    let stream = TcpStream::connect(&address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    drop(sender);
-    connection.await.unwrap().unwrap();
-    Response::from_parts(parts, body)
-}
 
 fn get(path: &str) -> Request<Full<Bytes>> {
     Request::get(path).header("host", "localhost").body(Full::default()).unwrap()
