@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::try_unfold;
 use prost::bytes::BytesMut;
 use rounds_domain::{AreaId, Kind, Role};
+use rounds_store::AuditAction;
 use serde::Deserialize;
 use std::io::BufWriter;
 use tokio::io::AsyncReadExt as _;
@@ -91,6 +92,7 @@ async fn records(reader: &Reader, asked: &Asked, kind: Kind) -> Result<Response,
     let happened = !matches!(kind, Kind::Asset | Kind::Place | Kind::Commitment);
     let (from, until) = (happened.then_some(period.first), happened.then_some(period.last));
     let asked_for = Export { kind, area, from, until, format };
+    reader.shared.note(&reader.caller, AuditAction::Export, area, kind.plural()).await?;
     // A file at first: what cannot be written ends in an error, not in half of it; and who reads slowly holds no
     // moment of the database.
     let _turn = reader.shared.exports.acquire().await;

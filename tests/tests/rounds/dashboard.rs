@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use rounds_domain::{Action, AreaId, Body, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
-use rounds_store::Device;
+use rounds_store::{AuditAction, AuditFilter, Device};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, http, new_id, on_both_databases, visit};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -311,6 +311,10 @@ on_both_databases! {
         let figures = browser.page("/download?what=summary&format=csv").await;
         assert!(figures.contains("visit/outcome/met,1"), "{figures}");
         assert!(browser.page("/download?what=summary&format=md").await.starts_with("# Brief: "));
+
+        let exports = AuditFilter { action: Some(AuditAction::Export), limit: 1, ..AuditFilter::default() };
+        let noted = &town.server.store.audit_entries(&exports).await.unwrap()[0];
+        assert_eq!((noted.subject.as_str(), noted.detail.as_str()), (town.north.to_string().as_str(), "places"));
 
         let elsewhere = format!("/download?what=places&format=csv&area={}", town.south);
         assert_eq!(browser.status(&elsewhere).await, StatusCode::NOT_FOUND);
