@@ -5,6 +5,7 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
 use crate::shared::Shared;
+use prost::Message as _;
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Outcome, Refusal};
@@ -44,6 +45,7 @@ impl Shared {
     async fn sync(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<v1::SyncResponse, Error> {
         let mut caller = access::identify(&self.store, token).await?;
         may_sync(&caller)?;
+        let _room = self.room(request.encoded_len())?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
 

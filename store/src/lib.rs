@@ -72,6 +72,9 @@ pub enum Error {
     /// A stored value could not be read: a fault in this program or in the disk.
     #[error("a stored value cannot be read: {0}")]
     Unreadable(String),
+    /// More waits to be written than can be for long. Worth trying again.
+    #[error("too much waits to be written")]
+    Busy,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -113,7 +116,7 @@ impl Error {
                 ),
             },
             Self::Unreadable(_) => true,
-            Self::Unsuitable(_) | Self::Closed => false,
+            Self::Unsuitable(_) | Self::Busy | Self::Closed => false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Error {
             Self::Unavailable(error) => Self::Unavailable(error.clone()),
             Self::Unsuitable(what) => Self::Unsuitable(what.clone()),
             Self::Unreadable(what) => Self::Unreadable(what.clone()),
+            Self::Busy => Self::Busy,
             Self::Closed => Self::Closed,
         }
     }
@@ -228,7 +232,8 @@ impl Store {
     /// Takes in a batch, together with other batches that wait (group commit). Answers when it is on disk.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: it may be on disk or not; sent again it gets the same verdicts.
+    /// [`Error::Unavailable`]: it may be on disk or not; sent again it gets the same verdicts. [`Error::Busy`]: it is
+    /// not. A caller that goes away before its turn has come takes its batch along.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, Error> {
         self.committer().await.submit(batch).await
     }

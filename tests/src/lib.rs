@@ -2,6 +2,7 @@
 
 mod act;
 mod database;
+pub mod hostile;
 mod http;
 pub mod kill;
 mod mail;

@@ -10,6 +10,7 @@ mod rounds {
     mod channel;
     mod dashboard;
     mod demo;
+    mod edge;
     mod enrolment;
     mod export;
     mod history;
@@ -19,6 +20,7 @@ mod rounds {
     mod partner;
     mod port;
     mod rights;
+    mod secrets;
     mod store;
     mod summary;
     mod sync;
