@@ -294,17 +294,19 @@ async fn a_cursor_that_the_server_does_not_know_is_replaced_by_a_new_start() {
 async fn errors_say_whether_another_try_can_help_and_when() {
     let (service, url) = serve().await;
     let (_dir, mut client) = client(&url, 1, 1).await;
-    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
-    service.0.lock().unwrap().failures =
-        vec![Status::with_error_details(Code::Unavailable, "the database is gone", details)];
-    match client.sync_until_quiet(&Steady).await {
-        Err(CallError::NotNow { retry_after, detail }) => {
-            assert_eq!(
-                (retry_after, detail.as_str()),
-                (Some(Duration::from_secs(7)), "the database is gone")
-            );
+    for code in [Code::Unavailable, Code::ResourceExhausted] {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
+        service.0.lock().unwrap().failures =
+            vec![Status::with_error_details(code, "there is too much to do", details)];
+        match client.sync_until_quiet(&Steady).await {
+            Err(CallError::NotNow { retry_after, detail }) => {
+                assert_eq!(
+                    (retry_after, detail.as_str()),
+                    (Some(Duration::from_secs(7)), "there is too much to do")
+                );
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
     service.0.lock().unwrap().tokens.clear();
     let unknown = client.sync_until_quiet(&Steady).await;

@@ -4,6 +4,7 @@
 
 use crate::error::Error;
 use crate::secret::token_hash;
+use axum::http::HeaderMap;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Action, AreaId, Body, Kind, Op, Record, RecordId, Refusal, Role};
 use rounds_store::{Access, Caller, Device, Store};
@@ -15,7 +16,15 @@ use tonic::metadata::MetadataMap;
 /// # Errors
 /// `TOKEN_MISSING`.
 pub(crate) fn token(metadata: &MetadataMap) -> Result<[u8; 32], Error> {
-    let value = metadata.get("authorization").and_then(|value| value.to_str().ok());
+    token_of(metadata.as_ref())
+}
+
+/// The same of a call that was not looked into yet.
+///
+/// # Errors
+/// `TOKEN_MISSING`.
+pub(crate) fn token_of(headers: &HeaderMap) -> Result<[u8; 32], Error> {
+    let value = headers.get("authorization").and_then(|value| value.to_str().ok());
     let token = value
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

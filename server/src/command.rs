@@ -1,7 +1,7 @@
 //! What the command line can do. Each command says in words what went wrong, and answers the exit code.
 
-pub(crate) mod backup;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod channel;
 pub(crate) mod code;
 pub(crate) mod contact;

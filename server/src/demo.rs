@@ -147,7 +147,8 @@ pub async fn make(
     let until = async {
         let _ = stopped.await; // an error here drops the sender
     };
-    let serving = serve(Config::local(0), store.clone(), hands.clock(), random.clone(), until).await?;
+    let config = Config { rate_limits: false, ..Config::local(0) };
+    let serving = serve(config, store.clone(), hands.clock(), random.clone(), until).await?;
     let url = format!("http://{}", serving.address);
     let shift = NightShift { store, random, hands: &hands };
     let result = play(store, settings, folder, random, &calendar, &hands, &url, &shift, progress).await;

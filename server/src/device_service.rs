@@ -1,6 +1,7 @@
 //! `DeviceService`: who may call, in which role, for which areas.
 
 use crate::access;
+use crate::edge::Origin;
 use crate::error::Error;
 use crate::limit::{CODE_VALID_SECONDS_DEFAULT, CODE_VALID_SECONDS_MAX, LIST_MAX};
 use crate::page;
@@ -20,7 +21,8 @@ pub(crate) struct Devices(pub(crate) Arc<Shared>);
 #[tonic::async_trait]
 impl DeviceService for Devices {
     async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
-        Ok(Response::new(self.0.enrol(request.into_inner()).await?))
+        let origin = request.extensions().get().copied();
+        Ok(Response::new(self.0.enrol(request.into_inner(), origin).await?))
     }
 
     async fn create_code(
@@ -70,7 +72,24 @@ impl DeviceService for Devices {
 }
 
 impl Shared {
-    pub(crate) async fn enrol(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Error> {
+    /// Turns a code into a device. Whoever tries codes in vain has to wait.
+    pub(crate) async fn enrol(
+        &self,
+        request: v1::EnrolRequest,
+        origin: Option<Origin>,
+    ) -> Result<v1::EnrolResponse, Error> {
+        let Some(origin) = origin.filter(|_| self.rate_limits) else { return self.enrolled(request).await };
+        let now_ms = self.uptime_ms();
+        self.failed_codes.take(origin, now_ms).map_err(Error::RateLimited)?;
+        self.codes_tried.take(code_hash(&request.code), now_ms).map_err(Error::RateLimited)?;
+        let enrolled = self.enrolled(request).await;
+        if !matches!(enrolled, Err(Error::CodeInvalid)) {
+            self.failed_codes.give_back(&origin);
+        }
+        enrolled
+    }
+
+    async fn enrolled(&self, request: v1::EnrolRequest) -> Result<v1::EnrolResponse, Error> {
         let label = request.label.trim();
         if label.is_empty() || label.chars().count() > NAME_CHARS_MAX || label.chars().any(char::is_control) {
             let what = format!("say what people call the device, in 1 to {NAME_CHARS_MAX} characters");

@@ -7,6 +7,7 @@ use crate::limit::{RETRY_DELAY, VIOLATIONS_MAX};
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Refusal, Role};
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -60,6 +61,12 @@ pub enum Error {
     /// The server has no key file.
     #[error("this server keeps no contact data: its operator gives it a key file with --contact-key")]
     ContactsNotKept,
+    /// Whoever calls does so too often: again after this.
+    #[error("too many calls: wait as long as RetryInfo says, then go on")]
+    RateLimited(Duration),
+    /// There is too much to do at this moment.
+    #[error("the server is busy: call again soon")]
+    Busy,
     /// The server ends.
     #[error("the server is stopping: call again soon")]
     Stopping,
@@ -126,6 +133,7 @@ fn store_message(error: &rounds_store::Error) -> &'static str {
     match error {
         Error::Unavailable(_) => "the database is not available: try again",
         Error::Unsuitable(_) | Error::Unreadable(_) => "a fault in the server: its log says more",
+        Error::Busy => "the server is busy: call again soon",
         Error::Closed => "the server is stopping: call again soon",
     }
 }
@@ -147,6 +155,8 @@ impl From<Error> for Status {
             Error::NotForked => (Code::FailedPrecondition, "NOT_FORKED"),
             Error::RequestClosed => (Code::FailedPrecondition, "REQUEST_CLOSED"),
             Error::ContactsNotKept => (Code::FailedPrecondition, "CONTACT_NOT_KEPT"),
+            Error::RateLimited(_) => (Code::ResourceExhausted, "RATE_LIMITED"),
+            Error::Busy | Error::Store(StoreError::Busy) => (Code::Unavailable, "BUSY"),
             Error::Stopping | Error::Store(StoreError::Closed) => (Code::Unavailable, "STOPPING"),
             Error::NoRandomness => (Code::Unavailable, "NO_RANDOMNESS"),
             Error::Store(StoreError::Unavailable(_)) => (Code::Unavailable, "STORE_UNAVAILABLE"),
@@ -159,9 +169,11 @@ impl From<Error> for Status {
         }
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
-        if code == Code::Unavailable {
-            details.set_retry_info(Some(RETRY_DELAY));
-        }
+        match &error {
+            Error::RateLimited(wait) => details.set_retry_info(Some(*wait)),
+            _ if code == Code::Unavailable => details.set_retry_info(Some(RETRY_DELAY)),
+            _ => &mut details,
+        };
         if let Error::Refused(violations) = &error {
             let named = violations.iter().take(VIOLATIONS_MAX).map(|violation| {
                 let (field, what) = violation.parts();

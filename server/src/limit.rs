@@ -25,11 +25,11 @@ pub const PARTNER_RECORDS_SCANNED_MAX: u32 = 10_000;
 pub const PARTNER_CALLS_MAX: u32 = 60;
 /// and how long until there is one more.
 pub const PARTNER_CALL_EVERY: Duration = Duration::from_secs(2);
-/// Codes that can be tried on the dashboard at once, by everybody together. A code has 100 bits, so nobody guesses one;
-/// this keeps those who try from keeping the database busy.
-pub const SIGN_INS_MAX: u32 = 20;
+/// Codes that can be tried without success from an address at once. A code has 100 bits, so nobody guesses one; this
+/// keeps those who try from keeping the database busy.
+pub const FAILED_CODES_MAX: u32 = 20;
 /// How long until there is one more.
-pub const SIGN_IN_EVERY: Duration = Duration::from_secs(3);
+pub const FAILED_CODE_EVERY: Duration = Duration::from_secs(3);
 /// Files of records that are written at a time for the dashboard; others wait.
 pub const EXPORTS_MAX: usize = 2;
 /// A file is sent in pieces of so many bytes.
@@ -41,6 +41,55 @@ pub const VIOLATIONS_MAX: usize = 10;
 pub const CODE_VALID_SECONDS_DEFAULT: u32 = 24 * 60 * 60;
 /// How long a one-time code is good at most, in seconds: 30 days.
 pub const CODE_VALID_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+
+/// Largest request message of services that take no batches, in bytes after decompression: an op that was mended, and
+/// some.
+pub const SMALL_REQUEST_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of requests that are read at the same time, of everybody together, as they come over the line. Who waits for
+/// the rest of a request holds what came of it.
+pub const READING_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of batches that are worked on, or wait for it, at the same time, after decompression.
+pub const WORKING_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// What one address may have at most of what all have together, as a part of it: connections, and bytes that are read.
+pub const ADDRESS_SHARE: usize = 4;
+
+/// Connections at a time, where nobody says otherwise.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// How long the headers of a call over HTTP/1 may take, from when the last call ended.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest headers of a call over HTTP/1, in bytes.
+pub const HTTP1_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A connection on which no call has come by then is closed.
+pub const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection without any call for so long is closed.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// A connection is closed when it is so old; up to a tenth more by chance, so that those that came together do not come
+/// back together.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long calls may go on, hints among them, on a connection that is to be closed.
+pub const CONNECTION_GRACE: Duration = Duration::from_secs(90);
+/// A connection that takes nothing of what is sent for so long is given up.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much may be sent to the server unasked, in bytes: on one stream of a connection,
+pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// and on all of them.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Calls that a device can make at once. After days offline a phone needs about one per thousand ops and one per
+/// thousand records: this is for a hundred thousand of them, several times over.
+pub const DEVICE_CALLS_MAX: u32 = 1_200;
+/// How long until there is one more: 20 a second.
+pub const DEVICE_CALL_EVERY: Duration = Duration::from_millis(50);
+/// Calls that can be made from an address at once: many phones come through one address of their network.
+pub const ADDRESS_CALLS_MAX: u32 = 12_000;
+/// How long until there is one more: 200 a second.
+pub const ADDRESS_CALL_EVERY: Duration = Duration::from_millis(5);
+/// How often the same code can be tried at once,
+pub const CODE_TRIES_MAX: u32 = 10;
+/// and how long until there is one more.
+pub const CODE_TRY_EVERY: Duration = Duration::from_secs(60);
+/// How long a token that was known is taken to be, before a request is read whole. Every call looks again after that.
+pub const TOKEN_KNOWN: Duration = Duration::from_secs(60);
 
 /// Calls at a time on one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;

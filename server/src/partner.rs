@@ -5,6 +5,7 @@
 //! it do what the role of partners allows, under a device of its organization: take it on, send it back, say how it
 //! goes, say that it is solved. That it is solved is the partner's word; the team looks on site before it closes it.
 
+use crate::edge::too_often;
 use crate::error::Error;
 use crate::shared::Shared;
 use askama::Template;
@@ -500,7 +501,7 @@ impl Closed {
     fn page(self, language: Language) -> Response {
         let words = words(language);
         let wait = match &self {
-            Self::TooOften(wait) => Some(wait.as_millis().div_ceil(1_000)),
+            Self::TooOften(wait) => Some(*wait),
             _ => None,
         };
         let (status, text) = match self {
@@ -510,11 +511,11 @@ impl Closed {
             Self::Elsewhere => (StatusCode::GONE, words.elsewhere),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, words.unavailable),
         };
-        let mut answer = rendered(status, &ClosedPage { language: language.tag(), words, text });
-        if let Some(seconds) = wait.and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok()) {
-            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        let page = rendered(status, &ClosedPage { language: language.tag(), words, text });
+        match wait {
+            Some(wait) => too_often(wait, page),
+            None => page,
         }
-        answer
     }
 }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 /// Fewer keys than this are kept though their calls are long over.
 const KEYS_KEPT: usize = 1_000;
+/// Most keys. Where there are more, all are forgotten: somebody has very many addresses, and memory is not theirs to
+/// fill.
+const KEYS_MAX: usize = 200_000;
 
 /// Counts calls by key, in memory: each server process by itself.
 pub(crate) struct Quota<K> {
@@ -38,6 +41,9 @@ impl<K: Eq + Hash> Quota<K> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.whole_at_ms.len() >= counted.sweep_at {
             counted.whole_at_ms.retain(|_, whole_at_ms| *whole_at_ms > now_ms);
+            if counted.whole_at_ms.len() >= KEYS_MAX {
+                counted.whole_at_ms = HashMap::new();
+            }
             counted.sweep_at = KEYS_KEPT.max(counted.whole_at_ms.len() * 2);
         }
         let all_ms = self.every_ms.saturating_mul(self.calls_max.into());
@@ -50,6 +56,14 @@ impl<K: Eq + Hash> Quota<K> {
         }
         *whole_at_ms = next_ms;
         Ok(())
+    }
+
+    /// Gives back a call that was taken: it was none of those that are to be counted.
+    pub(crate) fn give_back(&self, key: &K) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole_at_ms) = counted.whole_at_ms.get_mut(key) {
+            *whole_at_ms -= self.every_ms;
+        }
     }
 }
 
@@ -77,6 +91,26 @@ mod tests {
             quota.take("one", 0).is_err_and(|wait| wait <= Duration::from_millis(100)),
             "the clock went back"
         );
+    }
+
+    #[test]
+    fn a_call_that_is_given_back_can_be_made_again() {
+        let quota = Quota::new(1, Duration::from_millis(100));
+        for _ in 0..3 {
+            assert_eq!(quota.take("one", 1_000), Ok(()));
+            quota.give_back(&"one");
+        }
+        assert_eq!(quota.take("one", 1_000), Ok(()));
+        assert!(quota.take("one", 1_000).is_err());
+    }
+
+    #[test]
+    fn whoever_has_very_many_addresses_does_not_fill_the_memory() {
+        let quota = Quota::new(3, Duration::from_secs(60 * 60));
+        for key in 0..3 * KEYS_MAX {
+            assert_eq!(quota.take(key, 1_000), Ok(()));
+        }
+        assert!(quota.counted.lock().unwrap().whole_at_ms.len() <= 2 * KEYS_MAX);
     }
 
     #[test]

@@ -4,20 +4,19 @@ use crate::clock::Clock;
 use crate::contact_service::Contacts;
 use crate::device_service::Devices;
 use crate::directory_service::Directory;
+use crate::edge;
 use crate::history_service::History;
 use crate::limit::{
-    self, ACCEPT_PAUSE, CALL_TIMEOUT, DRAIN_TIMEOUT, HEADER_BYTES_MAX, KEEP_ALIVE_INTERVAL,
-    KEEP_ALIVE_TIMEOUT, MALFORMED_STREAMS_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
-    STREAMS_PER_CONNECTION_MAX, TLS_HANDSHAKE_TIMEOUT, WATCH_RECHECK,
+    self, DRAIN_TIMEOUT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SMALL_REQUEST_BYTES_MAX, WATCH_RECHECK,
 };
-use crate::quota::Quota;
+use crate::listen::{ConnectionLimits, Door};
 use crate::secret::Random;
 use crate::shared::Shared;
 use crate::summary_service::Summaries;
 use crate::sync::Sync as SyncApi;
 use crate::web::pages;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use futures_util::StreamExt as _;
+use axum::middleware;
 use rounds_proto::v1::contact_service_server::ContactServiceServer;
 use rounds_proto::v1::device_service_server::DeviceServiceServer;
 use rounds_proto::v1::directory_service_server::DirectoryServiceServer;
@@ -30,10 +29,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tower_http::cors::CorsLayer;
 
 /// How to serve.
@@ -55,6 +56,13 @@ pub struct Config {
     pub contacts: Option<ContactKeeping>,
     /// How often a watching device is looked at anew.
     pub watch_recheck: Duration,
+    /// How many connections there may be, and for how long.
+    pub connections: ConnectionLimits,
+    /// Limit how often devices and addresses call.
+    pub rate_limits: bool,
+    /// So many proxies stand before the server: who calls is whom the outermost names in `x-forwarded-for`. All
+    /// connections are with them then, so no address is kept to a share of those.
+    pub proxies: usize,
 }
 
 /// What the server shows to be known by, in PEM.
@@ -84,6 +92,9 @@ impl Config {
             acknowledged_kept: Duration::from_secs(7 * 24 * 60 * 60),
             contacts: None,
             watch_recheck: WATCH_RECHECK,
+            connections: ConnectionLimits::default(),
+            rate_limits: true,
+            proxies: 0,
         }
     }
 }
@@ -124,7 +135,7 @@ pub enum ServeError {
 pub struct Serving {
     /// Where it listens.
     pub address: SocketAddr,
-    task: JoinHandle<Result<(), tonic::transport::Error>>,
+    task: JoinHandle<()>,
 }
 
 impl Serving {
@@ -133,11 +144,7 @@ impl Serving {
     /// # Errors
     /// When it stopped otherwise than by being told to.
     pub async fn stopped(self) -> Result<(), String> {
-        match self.task.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("the server failed: {error}")),
-            Err(error) => Err(format!("the server failed: {error}")),
-        }
+        self.task.await.map_err(|error| format!("the server failed: {error}"))
     }
 }
 
@@ -164,81 +171,65 @@ pub async fn serve(
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
 
-    let link_key = store.link_key(random.key()?).await?;
+    let key = random.key()?;
+    let chance = f64::from(key[0]) / f64::from(u8::MAX);
+    let link_key = store.link_key(key).await?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let shared = Arc::new(Shared {
-        store,
-        clock,
-        random,
-        link_key,
-        contacts: config.contacts.clone(),
-        partner_turn: tokio::sync::Mutex::new(()),
-        sign_ins: Quota::new(limit::SIGN_INS_MAX, limit::SIGN_IN_EVERY),
-        jobs: Default::default(),
-        exports: tokio::sync::Semaphore::new(limit::EXPORTS_MAX),
-        has_tls: config.tls.is_some(),
-        partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),
-        acknowledged_kept: config.acknowledged_kept,
-        watch_recheck: config.watch_recheck,
-        stopping: stopping.clone(),
-    });
-    let app = app(&config, shared).await?;
-    let mut server = builder();
-    if let Some(tls) = &config.tls {
-        let identity = Identity::from_pem(&tls.certificates, &tls.key);
-        let tls = ServerTlsConfig::new().identity(identity).timeout(TLS_HANDSHAKE_TIMEOUT);
-        server = server.tls_config(tls).map_err(|error| ServeError::Tls(with_causes(&error)))?;
+    let shared = Arc::new(Shared::new(&config, store, clock, random, link_key, stopping.clone()));
+    let mut limits = config.connections.clone();
+    if config.proxies > 0 {
+        limits.per_address_max = limits.connections_max;
     }
-    // The system may be out of files for a while; asking again at once would only burn the processor.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).then(async |accepted| {
-        if accepted.is_err() {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-        accepted
-    });
-    let stopped = wait(stopping.clone());
-    let serving = server.add_routes(Routes::from(app)).serve_with_incoming_shutdown(incoming, stopped);
+    let tls = config.tls.as_ref().map(acceptor).transpose()?;
+    let app = app(&config, shared).await?;
+    let door = Door { app, tls, limits, chance, stopping: stopping.clone() };
     tokio::spawn(async move {
         shutdown.await;
         let _ = stop.send(true); // nobody listens if the server has ended already
     });
     let task = tokio::spawn(async move {
         tokio::select! {
-            ended = serving => ended,
+            () = door.keep(listener) => {}
             () = async { wait(stopping).await; tokio::time::sleep(DRAIN_TIMEOUT).await } => {
                 tracing::warn!("some calls had not ended and were given up");
-                Ok(())
             }
         }
     });
     Ok(Serving { address, task })
 }
 
-async fn wait(mut stopping: tokio::sync::watch::Receiver<bool>) {
+/// Waits until the server is told to stop.
+pub(crate) async fn wait(mut stopping: tokio::sync::watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await; // without a sender it stops as well
 }
 
-fn builder() -> Server {
-    // What is not set here is unlimited: the builder takes hyper's own defaults away.
-    Server::builder()
-        .accept_http1(true) // browsers without TLS, for pages and gRPC-web
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_max_local_error_reset_streams(Some(MALFORMED_STREAMS_MAX))
-        .http2_max_pending_accept_reset_streams(Some(MALFORMED_STREAMS_MAX))
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .timeout(CALL_TIMEOUT)
+/// What agrees on TLS with whoever comes.
+fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
+    let unusable = |error: &dyn std::error::Error| ServeError::Tls(with_causes(error));
+    let certificates = CertificateDer::pem_slice_iter(&tls.certificates)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unusable(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| unusable(&error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
+        .map_err(|error| unusable(&error))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 macro_rules! with_limits {
     ($service:expr) => {
+        with_limits!($service, SMALL_REQUEST_BYTES_MAX)
+    };
+    ($service:expr, $request_bytes_max:expr) => {
         $service
             .accept_compressed(CompressionEncoding::Zstd)
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size($request_bytes_max)
             .max_encoding_message_size(RESPONSE_BYTES_MAX)
     };
 }
@@ -252,9 +243,9 @@ async fn app(config: &Config, shared: Arc<Shared>) -> Result<axum::Router, Serve
     reporter.set_serving::<SummaryServiceServer<Summaries>>().await;
     reporter.set_serving::<ContactServiceServer<Contacts>>().await;
     let mut routes = Routes::new(with_limits!(health))
-        .add_service(with_limits!(SyncServiceServer::new(SyncApi(shared.clone()))))
+        .add_service(with_limits!(SyncServiceServer::new(SyncApi(shared.clone())), REQUEST_BYTES_MAX))
         .add_service(with_limits!(DeviceServiceServer::new(Devices(shared.clone()))))
-        .add_service(with_limits!(DirectoryServiceServer::new(Directory(shared.clone()))))
+        .add_service(with_limits!(DirectoryServiceServer::new(Directory(shared.clone())), REQUEST_BYTES_MAX))
         .add_service(with_limits!(HistoryServiceServer::new(History(shared.clone()))))
         .add_service(with_limits!(SummaryServiceServer::new(Summaries(shared.clone()))))
         .add_service(with_limits!(ContactServiceServer::new(Contacts(shared.clone()))));
@@ -269,8 +260,11 @@ async fn app(config: &Config, shared: Arc<Shared>) -> Result<axum::Router, Serve
             .add_service(with_limits!(protos().build_v1alpha()?)); // many tools ask for this one still
     }
     // The web layer would answer pages that are asked for over HTTP/1 with 400, so it is around the calls alone.
-    let pages = pages(shared);
-    let calls = routes.into_axum_router().route_layer(tonic_web::GrpcWebLayer::new());
+    let pages = pages(shared.clone());
+    let calls = routes
+        .into_axum_router()
+        .route_layer(middleware::from_fn_with_state(shared, edge::call))
+        .route_layer(tonic_web::GrpcWebLayer::new());
     let mut app = calls.merge(pages).fallback(crate::web::not_found);
     if !config.origins.is_empty() {
         app = app.layer(cors(&config.origins));

@@ -1,13 +1,20 @@
 //! What all services share.
 
 use crate::clock::Clock;
+use crate::edge::{KnownTokens, Origin};
+use crate::error::Error;
+use crate::limit;
 use crate::quota::Quota;
 use crate::secret::Random;
+use crate::serve::Config;
+use crate::share::Shares;
 use rounds_domain::RecordId;
 use rounds_store::{ContactKeeping, LinkKey, Store};
 use rounds_worker::Jobs;
+use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 /// What all services share.
 pub(crate) struct Shared {
@@ -20,12 +27,30 @@ pub(crate) struct Shared {
     pub(crate) contacts: Option<ContactKeeping>,
     /// Answers on partners' pages are taken one after the other.
     pub(crate) partner_turn: tokio::sync::Mutex<()>,
-    /// Codes that were tried on the dashboard, by everybody together.
-    pub(crate) sign_ins: Quota<()>,
+    /// Codes that were tried without success, by where from.
+    pub(crate) failed_codes: Quota<Origin>,
+    /// How often each code was tried, by its hash.
+    pub(crate) codes_tried: Quota<[u8; 32]>,
+    /// Calls, by the hash of the token.
+    pub(crate) device_calls: Quota<[u8; 32]>,
+    /// Calls, by where from.
+    pub(crate) address_calls: Quota<Origin>,
+    /// Bytes of requests that are being read.
+    pub(crate) reading: Shares<IpAddr>,
+    /// Room for batches, in KiB.
+    pub(crate) working: Semaphore,
+    /// Tokens that were known a moment ago.
+    pub(crate) tokens: KnownTokens,
+    /// See [`Config::rate_limits`](crate::Config::rate_limits).
+    pub(crate) rate_limits: bool,
+    /// See [`Config::proxies`](crate::Config::proxies).
+    pub(crate) proxies: usize,
+    /// When the server started: what is counted must not hang on a clock that can be set.
+    pub(crate) started: Instant,
     /// The worker's jobs, once somebody looked at them.
     pub(crate) jobs: OnceCell<Jobs>,
     /// Files that are written at a time for downloads: each holds a connection to the database.
-    pub(crate) exports: tokio::sync::Semaphore,
+    pub(crate) exports: Semaphore,
     /// Whether this server encrypts.
     pub(crate) has_tls: bool,
     /// Calls of partners' pages, by request and organization: those of one link.
@@ -36,4 +61,57 @@ pub(crate) struct Shared {
     pub(crate) watch_recheck: Duration,
     /// True once the server was told to stop: streams end.
     pub(crate) stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// As the configuration says, with nothing counted yet.
+    pub(crate) fn new(
+        config: &Config,
+        store: Store,
+        clock: Clock,
+        random: Random,
+        link_key: LinkKey,
+        stopping: tokio::sync::watch::Receiver<bool>,
+    ) -> Self {
+        let reading_max = limit::READING_BYTES_MAX;
+        Self {
+            store,
+            clock,
+            random,
+            link_key,
+            contacts: config.contacts.clone(),
+            partner_turn: tokio::sync::Mutex::new(()),
+            failed_codes: Quota::new(limit::FAILED_CODES_MAX, limit::FAILED_CODE_EVERY),
+            codes_tried: Quota::new(limit::CODE_TRIES_MAX, limit::CODE_TRY_EVERY),
+            device_calls: Quota::new(limit::DEVICE_CALLS_MAX, limit::DEVICE_CALL_EVERY),
+            address_calls: Quota::new(limit::ADDRESS_CALLS_MAX, limit::ADDRESS_CALL_EVERY),
+            reading: Shares::new(reading_max, reading_max / limit::ADDRESS_SHARE),
+            working: Semaphore::new(limit::WORKING_BYTES_MAX / 1024),
+            tokens: Default::default(),
+            rate_limits: config.rate_limits,
+            proxies: config.proxies,
+            started: Instant::now(),
+            jobs: Default::default(),
+            exports: Semaphore::new(limit::EXPORTS_MAX),
+            has_tls: config.tls.is_some(),
+            partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),
+            acknowledged_kept: config.acknowledged_kept,
+            watch_recheck: config.watch_recheck,
+            stopping,
+        }
+    }
+
+    /// How long the server has been running, in ms.
+    pub(crate) fn uptime_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Room for a batch of so many bytes, until it was worked on.
+    ///
+    /// # Errors
+    /// `BUSY`.
+    pub(crate) fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.working.try_acquire_many(kib).map_err(|_| Error::Busy)
+    }
 }

@@ -5,6 +5,7 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
 use crate::shared::Shared;
+use prost::Message as _;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
@@ -43,6 +44,7 @@ pub(crate) fn may_sync(caller: &Caller) -> Result<(), Error> {
 
 impl Shared {
     async fn sync(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<v1::SyncResponse, Error> {
+        let _room = self.room(request.encoded_len())?;
         let mut call = self.receive(token, request).await?;
         let receipt = match call.batch.take() {
             Some(batch) => Some(self.store.submit(batch).await?),

@@ -2,12 +2,12 @@
 
 use crate::dashboard::{self, Routes, routed};
 use crate::shared::Shared;
-use crate::{calendar, partner};
-use axum::Router;
+use crate::{calendar, edge, partner};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Router, middleware};
 use std::sync::Arc;
 
 /// How pages look.
@@ -22,6 +22,7 @@ pub(crate) fn pages(shared: Arc<Shared>) -> Router {
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .merge(dashboard::pages())
         .merge(routed(open()))
+        .layer(middleware::from_fn_with_state(shared.clone(), edge::page))
         .with_state(shared)
 }
 

@@ -16,13 +16,16 @@ use rounds_domain::{Op, OpId};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Most ops in one commit, so that memory and the wait of the first are bounded.
 const COMMIT_OPS_MAX: usize = 4_000;
-/// Most batches that wait in a lane; more wait at the door.
+/// Most batches that wait in a lane; more wait at the door,
 const LANE_BATCHES_MAX: usize = 1_024;
+/// but not for longer than this.
+const DOOR_WAIT_MAX: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(10) };
 /// How often a commit is tried again that lost against another server.
 const CONTENTION_TRIES_MAX: usize = 5;
 
@@ -93,7 +96,8 @@ impl Committer {
     ) -> Result<Receipt, Error> {
         let (answer, receipt) = oneshot::channel();
         let lane = lane.ok_or(Error::Closed)?;
-        lane.send(work(answer)).await.map_err(|_| Error::Closed)?;
+        let place = tokio::time::timeout(DOOR_WAIT_MAX, lane.reserve()).await.map_err(|_| Error::Busy)?;
+        place.map_err(|_| Error::Closed)?.send(work(answer));
         receipt.await.map_err(|_| Error::Closed)?
     }
 }
@@ -109,6 +113,8 @@ async fn run_lane(database: impl Begin, mut waiting: mpsc::Receiver<Work>, hints
         let mut more = Some(first);
         while let Some(work) = more.take() {
             match work {
+                // Nobody waits for it any more; whoever sent it will send it again.
+                Work::TakeIn(_, answer) | Work::Release(_, _, answer) if answer.is_closed() => {}
                 Work::TakeIn(batch, answer) => {
                     ops += batch.arrivals.len();
                     batches.push(batch);
@@ -223,8 +229,8 @@ mod tests {
     use crate::sqlite::SqliteTx;
     use rounds_domain::{ClockReading, DeviceId};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use tokio::sync::broadcast;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use tokio::sync::{Notify, broadcast};
 
     /// A database at which the first commit panics.
     #[derive(Clone)]
@@ -239,19 +245,91 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_commit_that_panics_does_not_end_the_lane() {
-        let (hints, _) = broadcast::channel(1);
-        let committer = Committer::start(Faulty(Arc::default()), 1, &hints);
-        let batch = Batch {
+    /// A database that does not answer before it is told to, and counts how often it was asked.
+    #[derive(Clone, Default)]
+    struct Stuck {
+        asked: Arc<AtomicUsize>,
+        answers: Arc<Notify>,
+    }
+
+    impl Begin for Stuck {
+        type Tx = SqliteTx;
+
+        async fn begin_write(&self) -> Result<SqliteTx, Error> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.answers.notified().await;
+            Err(Error::Unsuitable("it answers".to_owned()))
+        }
+    }
+
+    fn batch() -> Batch {
+        Batch {
             device: DeviceId(uuid::Uuid::nil()),
             arrivals: Vec::new(),
             clock: ClockReading { wall_ms: 0, boot: 0, monotonic_ms: 0 },
             received_ms: 0,
             holds_from: 0,
             timers: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn more_than_can_wait_is_told_to_come_back() {
+        let (hints, _) = broadcast::channel(1);
+        let stuck = Stuck::default();
+        let committer = Arc::new(Committer::start(stuck.clone(), 1, &hints));
+        let mut waiting = tokio::task::JoinSet::new();
+        let mut submit = |count: usize| {
+            for _ in 0..count {
+                let committer = committer.clone();
+                waiting.spawn(async move { committer.submit(batch()).await });
+            }
         };
-        assert!(matches!(committer.submit(batch.clone()).await, Err(Error::Unreadable(_))));
-        assert!(matches!(committer.submit(batch).await, Err(Error::Unsuitable(_))));
+        submit(1);
+        while stuck.asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        submit(LANE_BATCHES_MAX + 9);
+        for _ in 0..9 {
+            let told = waiting.join_next().await.unwrap().unwrap();
+            assert!(matches!(told, Err(Error::Busy)), "{told:?}");
+        }
+        let patient = tokio::time::timeout(3 * DOOR_WAIT_MAX, waiting.join_next()).await;
+        assert!(patient.is_err(), "what is in the lane waits for its turn");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_written() {
+        let (hints, _) = broadcast::channel(1);
+        let stuck = Stuck::default();
+        let committer = Arc::new(Committer::start(stuck.clone(), 1, &hints));
+        let first = tokio::spawn({
+            let committer = committer.clone();
+            async move { committer.submit(batch()).await }
+        });
+        while stuck.asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut given_up = Box::pin(committer.submit(batch()));
+        tokio::select! {
+            biased;
+            _ = &mut given_up => panic!("it is not its turn"),
+            () = std::future::ready(()) => {}
+        }
+        drop(given_up);
+        let last = committer.submit(batch());
+        stuck.answers.notify_one();
+        assert!(first.await.unwrap().is_err());
+        stuck.answers.notify_one();
+        assert!(last.await.is_err());
+        assert_eq!(stuck.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_panics_does_not_end_the_lane() {
+        let (hints, _) = broadcast::channel(1);
+        let committer = Committer::start(Faulty(Arc::default()), 1, &hints);
+        assert!(matches!(committer.submit(batch()).await, Err(Error::Unreadable(_))));
+        assert!(matches!(committer.submit(batch()).await, Err(Error::Unsuitable(_))));
     }
 }

@@ -34,6 +34,9 @@ const SQLITE_CHECKPOINT_PAGES: &str = "4096";
 const SQLITE_WRITER_CACHE: &str = "-16384";
 /// What our connections are called on the PostgreSQL server, so that a restore finds them.
 pub(crate) const POSTGRES_APPLICATION: &str = "rounds";
+/// PostgreSQL ends a statement after so long, unless the URL says otherwise. Whoever called has given up by then, and
+/// the connection is free only once the statement has ended.
+const POSTGRES_STATEMENT_TIMEOUT: &str = "60s";
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// SQLite before this version can corrupt a database when it resets its write-ahead log.
@@ -207,7 +210,7 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone())
+        .connect_with(with_statement_timeout(options.clone()))
         .await
         .map_err(|error| connect_error(error, "PostgreSQL"))?;
     let mut connection = pool.acquire().await?;
@@ -222,7 +225,10 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     }
     connection.ping().await?;
     drop(connection);
-    POSTGRES_MIGRATIONS.run(&pool).await.map_err(migration_error)?; // under an advisory lock
+    // A migration takes as long as it takes.
+    let migrating = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    POSTGRES_MIGRATIONS.run(&migrating).await.map_err(migration_error)?; // under an advisory lock
+    migrating.close().await;
     view::complete_postgres(&pool).await?;
     let jobs = PgPoolOptions::new()
         .max_connections(POSTGRES_JOB_CONNECTIONS_MAX)
@@ -237,6 +243,13 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
         })
         .connect_lazy_with(options);
     Ok(Database::Postgres { pool, jobs })
+}
+
+fn with_statement_timeout(options: PgConnectOptions) -> PgConnectOptions {
+    match options.get_options() {
+        Some(said) if said.contains("statement_timeout") => options,
+        _ => options.options([("statement_timeout", POSTGRES_STATEMENT_TIMEOUT)]),
+    }
 }
 
 /// Begins transactions that end, whatever becomes of who asked for them.
@@ -321,6 +334,17 @@ impl Begin for PgPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_ends_in_time_and_the_url_may_say_another() {
+        let of = |url: &str| {
+            let options = with_statement_timeout(PgConnectOptions::from_str(url).unwrap());
+            options.get_options().unwrap_or_default().to_owned()
+        };
+        assert!(of("postgres://db/rounds").contains("statement_timeout=60s"));
+        let other = of("postgres://db/rounds?options[statement_timeout]=5s");
+        assert!(other.contains("statement_timeout=5s") && !other.contains("60s"), "{other}");
+    }
 
     #[tokio::test]
     async fn a_disk_that_was_full_is_written_to_again() {

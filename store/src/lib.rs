@@ -4,8 +4,8 @@
 //! runs on both. Everything that a method answers as done is committed and on disk.
 
 mod agenda;
-mod backup;
 mod audit;
+mod backup;
 mod batch;
 mod commit;
 mod committer;
@@ -36,8 +36,8 @@ mod view;
 mod waiting;
 
 pub use agenda::{AgendaFilter, DueCount};
-pub use backup::{Backup, back_up, check_backup, restore, restored};
 pub use audit::{AuditAction, AuditEntry, AuditFault, AuditFilter, AuditVerified, NewAudit};
+pub use backup::{Backup, back_up, check_backup, restore, restored};
 pub use batch::{Arrival, Batch, Content, Job, Receipt, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
@@ -81,6 +81,9 @@ pub enum Error {
     /// A stored value could not be read: a fault in this program or in the disk.
     #[error("a stored value cannot be read: {0}")]
     Unreadable(String),
+    /// More waits to be written than can be for long. Worth trying again.
+    #[error("too much waits to be written")]
+    Busy,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -122,7 +125,7 @@ impl Error {
                 ),
             },
             Self::Unreadable(_) => true,
-            Self::Unsuitable(_) | Self::Closed => false,
+            Self::Unsuitable(_) | Self::Busy | Self::Closed => false,
         }
     }
 
@@ -132,6 +135,7 @@ impl Error {
             Self::Unavailable(error) => Self::Unavailable(error.clone()),
             Self::Unsuitable(what) => Self::Unsuitable(what.clone()),
             Self::Unreadable(what) => Self::Unreadable(what.clone()),
+            Self::Busy => Self::Busy,
             Self::Closed => Self::Closed,
         }
     }
@@ -240,7 +244,8 @@ impl Store {
     /// Takes in a batch, together with other batches that wait (group commit). Answers when it is on disk.
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: it may be on disk or not; sent again it gets the same verdicts.
+    /// [`Error::Unavailable`]: it may be on disk or not; sent again it gets the same verdicts. [`Error::Busy`]: it is
+    /// not. A caller that goes away before its turn has come takes its batch along.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, Error> {
         self.committer().await.submit(batch).await
     }

@@ -7,6 +7,7 @@ mod database;
 pub mod fuzz;
 pub mod gap;
 pub mod golden;
+pub mod hostile;
 mod http;
 pub mod kill;
 mod mail;

@@ -12,6 +12,7 @@ use crate::server::TestServer;
 use ground::{Caller, Ground, Relation};
 pub use pages::hold_pages_against_table;
 use prost::Message as _;
+use rounds_domain::Role;
 use rounds_proto::prost_types::FileDescriptorSet;
 use std::collections::BTreeSet;
 use table::{Row, TABLE};
@@ -38,8 +39,8 @@ pub(crate) enum Seen {
     Verdict(rounds_proto::v1::Verdict),
 }
 
-/// Makes every call of the table as everybody.
-pub async fn hold_against_table(server: &TestServer) -> Rights {
+/// Makes every call of the table: as everybody, or only as devices with one role. The server must not limit how often.
+pub async fn hold_against_table(server: &TestServer, only: Option<Role>) -> Rights {
     let ground = Ground::lay(server).await;
     let rows: Vec<Row> = TABLE.lines().filter_map(Row::read).collect();
     let (described, in_table) = (described(), rows.iter().map(|row| row.call.to_owned()).collect());
@@ -48,7 +49,8 @@ pub async fn hold_against_table(server: &TestServer) -> Rights {
         rights.faults.push(format!("{call}: it is a call, or it has a row, but not both"));
     }
     for row in &rows {
-        for (caller, expected) in row.expected() {
+        let expected = row.expected().into_iter();
+        for (caller, expected) in expected.filter(|(caller, _)| only.is_none_or(|only| caller.has(only))) {
             hold(&ground, row, caller, expected, &mut rights).await;
         }
     }

@@ -86,14 +86,23 @@ impl TestServer {
 
     /// The same, with another configuration.
     pub async fn start_with(database: &TestDatabase, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at_with(database.url(), configure).await
+    }
+
+    /// The same on a database that this URL names.
+    pub async fn start_at(database_url: &str) -> Self {
+        Self::start_at_with(database_url, |_| {}).await
+    }
+
+    async fn start_at_with(database_url: &str, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::local(0);
         configure(&mut config);
         let clock = TestClock::default();
-        let (store, serving, stop) = run(database.url(), &config, &clock).await;
+        let (store, serving, stop) = run(database_url, &config, &clock).await;
         let code = admin_code(&store, &clock).await;
         let channel = connect(&serving, &config).await;
         let admin = Peer::enrol(channel, clock.clone(), &code).await.expect("an administrator");
-        let database_url = database.url().to_owned();
+        let database_url = database_url.to_owned();
         Self { store, clock, admin, config, serving, stop, database_url, own: None }
     }
 

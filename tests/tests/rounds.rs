@@ -11,6 +11,7 @@ mod rounds {
     mod contact;
     mod dashboard;
     mod demo;
+    mod edge;
     mod enrolment;
     mod export;
     mod fuzz;
@@ -22,8 +23,9 @@ mod rounds {
     mod partner;
     mod port;
     mod privacy;
-    mod simulation;
     mod rights;
+    mod secrets;
+    mod simulation;
     mod store;
     mod summary;
     mod sync;

@@ -5,8 +5,10 @@ use super::worker::Settings;
 use super::{DATABASE_DEFAULT, demo, open, with_causes};
 use axum::http::HeaderValue;
 use clap::Args;
-use rounds_server::{Clock, Config, Random, Tls, serve};
+use rounds_server::limit::CONNECTIONS_MAX;
+use rounds_server::{Clock, Config, ConnectionLimits, Random, Tls, serve};
 use rounds_store::Store;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +41,15 @@ pub(crate) struct Serve {
     /// Web pages of this origin may call, such as https://rounds.example.org. May be repeated.
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<HeaderValue>,
+    /// Connections at a time; one address has a quarter of them at most.
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_MAX)]
+    connections: usize,
+    /// So many proxies stand before this server, each of which adds to X-Forwarded-For whom it got a call from.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    proxies: usize,
+    /// Do not limit how often devices and addresses call: to measure, or where something else sees to it.
+    #[arg(long)]
+    no_rate_limits: bool,
     /// For how many days devices keep ops that were acknowledged. A backup that is older can lose work.
     #[arg(long, value_name = "DAYS", default_value_t = 7)]
     acknowledged_kept: u32,
@@ -99,6 +110,9 @@ impl Serve {
             reflection: !self.no_reflection,
             origins: self.origin.clone(),
             acknowledged_kept: DAY * self.acknowledged_kept,
+            connections: ConnectionLimits::of(affordable(self.connections)),
+            rate_limits: !self.no_rate_limits,
+            proxies: self.proxies,
             ..Config::local(self.listen.port())
         })
     }
@@ -112,6 +126,22 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// So many connections, or fewer where the system does not let this process have that many files open: half of them
+/// are for connections.
+fn affordable(connections: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    let files = if setrlimit(Resource::Nofile, all).is_ok() { limit.maximum } else { limit.current };
+    let most = files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX));
+    if most < connections {
+        tracing::warn!(
+            connections = most,
+            "there is no room for more: raise the limit of open files (ulimit -n)"
+        );
+    }
+    connections.min(most)
 }
 
 /// Ends when the process is asked to stop. Listens from now on, so that no signal is missed.

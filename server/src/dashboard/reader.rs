@@ -5,6 +5,7 @@ use super::frame::{self, Frame, Here};
 use super::session;
 use super::text::{Text, text};
 use crate::access;
+use crate::edge::too_often;
 use crate::error::Error;
 use crate::limit::CONTACT_INTERVAL_MS;
 use crate::secret::token_hash;
@@ -20,6 +21,7 @@ use rounds_domain::{AreaId, Language, Role};
 use rounds_store::{Caller, Contact};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Who looks at a page, and at what.
 pub(super) struct Reader {
@@ -54,6 +56,8 @@ struct Asked {
 pub(super) enum Refused {
     /// Not signed in. With the device revoked it says so.
     SignIn { language: Language, here: Here, revoked: bool },
+    /// Too many pages were asked for: again after this.
+    TooOften(Language, Duration),
     /// No such area, or it is not the caller's.
     NotFound(Language),
     /// The database does not answer.
@@ -64,6 +68,10 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Self::SignIn { language, here, revoked } => session::asked_to_sign_in(language, &here, revoked),
+            Self::TooOften(language, wait) => {
+                let said = text(language).unavailable;
+                too_often(wait, frame::plain(StatusCode::TOO_MANY_REQUESTS, language, said))
+            }
             Self::NotFound(language) => {
                 frame::plain(StatusCode::NOT_FOUND, language, text(language).not_found)
             }
@@ -86,6 +94,9 @@ impl FromRequestParts<Arc<Shared>> for Reader {
         };
         let caller = match session::token(&parts.headers) {
             Some(token) => {
+                if let Err(Error::RateLimited(wait)) = shared.count_call(token_hash(&token)) {
+                    return Err(Refused::TooOften(language, wait));
+                }
                 shared.store.caller(token_hash(&token)).await.map_err(|error| unavailable(error.into()))?
             }
             None => None,

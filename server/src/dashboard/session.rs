@@ -4,13 +4,14 @@
 use super::frame::{self, Choice, Here, LANGUAGE_COOKIE, cookie, language, languages, own_path, rendered};
 use super::reader::{Reader, may_enter};
 use super::text::{Text, text};
+use crate::edge::{Origin, too_often};
 use crate::error::Error;
 use crate::shared::Shared;
 use askama::Template;
-use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use axum::{Extension, Form};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
 use rounds_store::AuditAction;
@@ -48,19 +49,19 @@ pub(super) fn asked_to_sign_in(language: Language, here: &Here, revoked: bool) -
 /// Enrols the browser.
 pub(super) async fn sign_in(
     State(shared): State<Arc<Shared>>,
+    origin: Option<Extension<Origin>>,
     headers: HeaderMap,
     Form(entry): Form<Entry>,
 ) -> Response {
     let language = language(&headers);
     let text = text(language);
     let again = |status, said| rendered(status, &SignInPage::of(language, &entry.to, said));
-    let now_ms = shared.clock.now_ms();
-    if shared.sign_ins.take((), now_ms).is_err() {
-        return again(StatusCode::TOO_MANY_REQUESTS, text.too_many_tries);
-    }
     let request = v1::EnrolRequest { code: entry.code.clone(), label: entry.label.clone() };
-    let enrolled = match shared.enrol(request).await {
+    let enrolled = match shared.enrol(request, origin.map(|Extension(origin)| origin)).await {
         Ok(enrolled) => enrolled,
+        Err(Error::RateLimited(wait)) => {
+            return too_often(wait, again(StatusCode::TOO_MANY_REQUESTS, text.too_many_tries));
+        }
         Err(Error::CodeInvalid) => return again(StatusCode::UNPROCESSABLE_ENTITY, text.code_invalid),
         Err(Error::Refused(_)) => return again(StatusCode::UNPROCESSABLE_ENTITY, text.label_unfit),
         Err(error) => {
@@ -71,7 +72,7 @@ pub(super) async fn sign_in(
     if !rounds_proto::role_from_wire(enrolled.role).is_ok_and(may_enter) {
         let device: Result<DeviceId, _> = enrolled.device.parse();
         if let Ok(device) = device
-            && let Err(error) = shared.store.revoke(device, now_ms).await
+            && let Err(error) = shared.store.revoke(device, shared.clock.now_ms()).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, %device, "a browser could not be revoked");
         }

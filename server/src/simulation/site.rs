@@ -1,13 +1,12 @@
 //! The server's side: the database, and the server that runs on it, until it does not.
 
 use super::{Kept, Stop};
-use crate::Clock;
 use crate::chance::Chance;
 use crate::device_service::Devices;
-use crate::quota::Quota;
 use crate::secret::Random;
 use crate::shared::Shared;
 use crate::sync::Call;
+use crate::{Clock, Config};
 use rounds_domain::{AreaId, Record};
 use rounds_proto::v1::device_service_server::DeviceService;
 use rounds_proto::{record_from_wire, record_to_wire, v1};
@@ -83,20 +82,11 @@ impl Site {
         let store = self.memory.open(epoch).await?;
         let now = self.now.clone();
         let (_, stopping) = tokio::sync::watch::channel(false);
-        self.running = Some(Arc::new(Shared {
-            link_key: store.link_key(self.random.key()?).await?,
-            store,
-            clock: Clock::new(move || now.ms()),
-            random: self.random.clone(),
-            partner_turn: tokio::sync::Mutex::new(()),
-            sign_ins: Quota::new(1, Duration::from_secs(1)),
-            jobs: Default::default(),
-            has_tls: true,
-            partner_calls: Quota::new(1, Duration::from_secs(1)),
-            acknowledged_kept: ACKNOWLEDGED_KEPT,
-            watch_recheck: Duration::from_secs(60),
-            stopping,
-        }));
+        let link_key = store.link_key(self.random.key()?).await?;
+        let config = Config { acknowledged_kept: ACKNOWLEDGED_KEPT, ..Config::local(0) };
+        let clock = Clock::new(move || now.ms());
+        let shared = Shared::new(&config, store, clock, self.random.clone(), link_key, stopping);
+        self.running = Some(Arc::new(shared));
         Ok(())
     }
 

@@ -4,8 +4,10 @@ mod backup;
 mod gap;
 mod kill;
 mod merge;
+mod network;
 mod past;
 mod poison;
+mod rights;
 mod room;
 mod simulation;
 mod stranger;
@@ -42,6 +44,12 @@ pub(crate) async fn measure(asked: &Asked, report: &mut Report) {
         }
         if asked.wants("P10") {
             backup::p10(kind, asked).await.into_iter().for_each(|line| report.add(line));
+        }
+        if asked.wants("P11") {
+            report.add(rights::p11(kind).await);
+        }
+        if asked.wants("P12") {
+            network::p12(kind, asked).await.into_iter().for_each(|line| report.add(line));
         }
         if asked.wants("P13") {
             report.add(past::p13(kind).await);

@@ -103,8 +103,13 @@ impl Ground {
         let shutdown = async {
             let _ = stopped.await; // a benchmark that panicked drops the sender
         };
-        let serving =
-            serve(Config::local(0), self.store.clone(), Clock::system(), Random::system(), shutdown);
+        let serving = serve(
+            Config { rate_limits: false, ..Config::local(0) },
+            self.store.clone(),
+            Clock::system(),
+            Random::system(),
+            shutdown,
+        );
         let serving = serving.await.expect("a server that starts");
         Site { ground: self, address: serving.address, serving, stop }
     }

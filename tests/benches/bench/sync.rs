@@ -2,7 +2,7 @@
 
 mod fill;
 mod plain;
-mod program;
+pub(crate) mod program;
 mod pull;
 mod push;
 mod wire;

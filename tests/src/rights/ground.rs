@@ -45,6 +45,13 @@ pub(super) enum Caller {
     Device(Role),
 }
 
+impl Caller {
+    /// Whether it is a device with this role.
+    pub(super) fn has(self, role: Role) -> bool {
+        self == Self::Device(role)
+    }
+}
+
 /// What there is in an area.
 pub(super) struct Place {
     pub(super) area: AreaId,
@@ -194,6 +201,17 @@ impl<'a> Ground<'a> {
         let areas: Vec<AreaId> = relations.iter().map(|relation| self.place(*relation).area).collect();
         let label = &self.place(relations[relations.len() - 1]).secret;
         self.enrolled(Role::Field, &areas, None, label).await.id
+    }
+
+    /// The cursor of a phone of an area, which has read all there is; none where there is no such area.
+    pub(super) async fn cursor_of(&self, relation: Relation) -> Vec<u8> {
+        if relation == Relation::Absent {
+            return Vec::new();
+        }
+        let place = self.place(relation);
+        let mut phone = self.enrolled(Role::Field, &[place.area], None, &place.secret).await;
+        phone.pull().await;
+        phone.cursor
     }
 
     /// An op that waits in the quarantine of an area.

@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// Asks for every page of the table as everybody.
+/// Asks for every page of the table as everybody. The server must not limit how often.
 pub async fn hold_pages_against_table(server: &TestServer) -> Rights {
     let ground = Ground::lay(server).await;
     let rows: Vec<Row> = TABLE.lines().filter_map(Row::read).collect();

@@ -27,6 +27,7 @@ use tonic::Status;
 /// up; and devices that serve an area of the caller beside others, which it sees.
 pub(super) const TABLE: &str = "
 SyncService/Sync              pulling                        mu.  ++=...  ++=...  ++=...  F       +++++.
+SyncService/Sync              pulling behind its cursor      mu.  ..=...  ..=...  ..=...  F       ......
 SyncService/Sync              a visit there                  mur  ++SSSS  ++SSSS  F       F       +++++S
 SyncService/Sync              an edit there, called here     mur  +SSSS?  +SSSS?  F       F       +SSSS?
 SyncService/Watch             hints of it                    mur  +++...  +++...  +++...  F       +++++.
@@ -132,6 +133,11 @@ pub(super) async fn call(
                     break Seen::Told(all);
                 }
             }
+        }
+        "SyncService/Sync pulling behind its cursor" => {
+            peer.cursor = ground.cursor_of(relation).await;
+            let answer = peer.send(Vec::new()).await?;
+            Seen::Told(format!("{answer:?}"))
         }
         "SyncService/Sync a visit there" => {
             let op = peer.seal(visit("pushed"));

@@ -772,20 +772,6 @@ async fn a_form_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn who_tries_many_wrong_codes_has_to_wait() {
-    let town = Town::on_sqlite().await;
-    let stranger = town.stranger();
-    for _ in 0..20 {
-        assert_eq!(stranger.sign_in("WRONG").await.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    }
-    let code = town.server.code(Role::Admin, &[]).await;
-    assert_eq!(stranger.sign_in(&code).await.status(), StatusCode::TOO_MANY_REQUESTS);
-    town.server.clock.advance(Duration::from_secs(3));
-    assert_eq!(stranger.sign_in(&code).await.status(), StatusCode::SEE_OTHER, "the code was not used up");
-    town.server.stop().await;
-}
-
-#[tokio::test]
 async fn a_cookie_is_sent_over_encrypted_connections_only_where_there_are_any() {
     let town = Town::on_sqlite().await;
     let code = town.server.code(Role::Admin, &[]).await;

@@ -13,21 +13,32 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
 /// A running `rounds serve`.
-struct Program {
-    address: SocketAddr,
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
     child: Child,
     /// It may say more.
     _output: BufReader<ChildStdout>,
 }
 
 impl Program {
-    /// Starts it on a free port. It is ready when this returns: it says so itself.
-    fn start(file: &Path, database: &str) -> Self {
+    /// Starts it on a free port, for phones that call as fast as they can. It is ready when this returns: it says so
+    /// itself.
+    pub(crate) fn start(file: &Path, database: &str) -> Self {
+        Self::start_as(file, &["--no-rate-limits", "--database", database])
+    }
+
+    /// The same, as it is for everybody.
+    pub(crate) fn start_with_limits(file: &Path, database: &str) -> Self {
+        Self::start_as(file, &["--database", database])
+    }
+
+    fn start_as(file: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(file)
-            .args(["serve", "--listen", "127.0.0.1:0", "--database", database])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(args)
             .env("RUST_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()
@@ -41,7 +52,7 @@ impl Program {
     }
 
     /// A line of `/proc/PID/status`, in bytes.
-    fn memory(&self, what: &str) -> f64 {
+    pub(crate) fn memory(&self, what: &str) -> f64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
@@ -63,7 +74,7 @@ impl Drop for Program {
 }
 
 /// A phone for each of the ground's areas in turn, at a server that runs elsewhere. They connect when they first call.
-async fn phones(ground: &Ground, count: usize, server: SocketAddr) -> Vec<Phone> {
+pub(crate) async fn phones(ground: &Ground, count: usize, server: SocketAddr) -> Vec<Phone> {
     let mut phones = Vec::with_capacity(count);
     for area in ground.areas.iter().cycle().take(count) {
         let (_, token) = ground.enrol(*area).await;

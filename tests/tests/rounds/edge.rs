@@ -1,0 +1,417 @@
+//! A hostile network: connections and calls that are made to cost something cost little, and those of others go on.
+
+use rounds_domain::{AreaId, DeviceId, Role};
+use rounds_proto::v1;
+use rounds_proto::v1::device_service_client::DeviceServiceClient;
+use rounds_server::limit::{
+    ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, FAILED_CODES_MAX, READING_BYTES_MAX, REQUEST_BYTES_MAX,
+};
+use rounds_server::secret::token_hash;
+use rounds_server::{ConnectionLimits, Tls};
+use rounds_store::{NewCode, Pool};
+use rounds_tests::hostile::{self, answered, closed, connect_from, half_a_call};
+use rounds_tests::{Peer, TestDatabase, TestServer, http, new_id, reason, visit};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+const SOON: Duration = Duration::from_millis(200);
+const SYNC: &str = "/rounds.v1.SyncService/Sync";
+
+async fn server_with(limits: ConnectionLimits) -> TestServer {
+    TestServer::start_on_sqlite_with(|config| config.connections = limits).await
+}
+
+fn address(server: &TestServer) -> SocketAddr {
+    server.url().replace("http://", "").parse().unwrap()
+}
+
+async fn connect(server: &TestServer) -> TcpStream {
+    TcpStream::connect(address(server)).await.unwrap()
+}
+
+/// A line from another address of this machine.
+async fn channel_from(server: &TestServer, source: [u8; 4]) -> Channel {
+    let endpoint = Endpoint::from_shared(server.url()).unwrap();
+    endpoint.local_address(Some(source.into())).connect().await.unwrap()
+}
+
+async fn phone(server: &TestServer) -> (Peer, AreaId) {
+    let area = server.area("North", None).await;
+    (server.enrol(Role::Field, &[area]).await, area)
+}
+
+/// Whoever means well is served.
+async fn assert_serves(server: &TestServer) {
+    assert!(server.admin.directory().list_terms(v1::ListTermsRequest::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_said_is_closed() {
+    let server = server_with(ConnectionLimits { first_call_timeout: SOON, ..Default::default() }).await;
+    closed(connect(&server).await).await;
+    let mut half = connect(&server).await;
+    half.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap(); // neither one nor the other version
+    closed(half).await;
+    let mut whole = connect(&server).await;
+    whole.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    closed(whole).await;
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_goes_on_any_more_is_closed() {
+    let limits = ConnectionLimits { first_call_timeout: SOON, idle_timeout: SOON, ..Default::default() };
+    let server = server_with(limits).await;
+    let mut stream = connect(&server).await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert!(answered(&mut stream).await.ends_with("ok\n"));
+    closed(stream).await;
+    let device = DeviceId(new_id());
+    let code = NewCode {
+        hash: [1; 32],
+        role: Role::Field,
+        areas: Vec::new(),
+        worker: None,
+        organization: None,
+        expires_ms: i64::MAX,
+    };
+    server.store.create_code(code).await.unwrap();
+    server.store.enrol([1; 32], device, "phone", token_hash("A"), 0).await.unwrap();
+    let watcher = Peer::known(server.channel().await, server.clock.clone(), device, "A".to_owned());
+    let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+    hints.message().await.unwrap();
+    let more = tokio::time::timeout(5 * SOON, hints.message()).await;
+    assert!(more.is_err(), "whoever listens for hints has a call under way");
+    drop(hints);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_gets_no_older_than_it_may_and_calls_go_on_over_another() {
+    let server = server_with(ConnectionLimits { age_max: SOON, grace: SOON, ..Default::default() }).await;
+    let (watcher, area) = phone(&server).await;
+    let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
+    let ended = async { while let Ok(Some(_)) = hints.message().await {} };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
+    assert!(watcher.get(area.into()).await.is_ok());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn headers_that_trickle_in_are_not_waited_for() {
+    let server = server_with(ConnectionLimits { header_timeout: SOON, ..Default::default() }).await;
+    let slow = hostile::trickle(connect(&server).await, SOON / 10);
+    tokio::time::timeout(Duration::from_secs(30), slow).await.unwrap();
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_is_given_up_though_its_rest_may_come() {
+    let server = TestServer::start_on_sqlite().await;
+    let (phone, _) = phone(&server).await;
+    let headers = format!("authorization: Bearer {}\r\ngrpc-timeout: 200m\r\n", phone.token);
+    let mut slow = half_a_call(connect(&server).await, SYNC, &headers, 1_000, 100).await.unwrap();
+    let answer = answered(&mut slow).await;
+    assert!(answer.contains("grpc-status: 4"), "deadline exceeded: {answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn agreeing_on_tls_is_not_waited_for() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = Tls {
+        certificates: made.cert.pem().into_bytes(),
+        key: made.signing_key.serialize_pem().into_bytes(),
+    };
+    let server = TestServer::start_on_sqlite_with(|config| {
+        config.tls = Some(tls);
+        config.connections.tls_timeout = SOON;
+    })
+    .await;
+    let port = server.url().rsplit(':').next().unwrap().parse().unwrap();
+    let mut half = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+    half.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    closed(half).await;
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_the_connections_of_others() {
+    let limits = ConnectionLimits { connections_max: 5, per_address_max: 3, ..Default::default() };
+    let server = server_with(limits).await; // whose administrator has one
+    let to = address(&server);
+    let held = [connect(&server).await, connect(&server).await];
+    closed(connect(&server).await).await;
+    let others =
+        [connect_from([127, 0, 0, 2], to).await.unwrap(), connect_from([127, 0, 0, 3], to).await.unwrap()];
+    closed(connect_from([127, 0, 0, 4], to).await.unwrap()).await; // there are five in all
+    drop(held);
+    let mut again = loop {
+        // It takes a moment until the server knows that somebody left.
+        let mut stream = connect(&server).await;
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        if asked.is_ok() && answered(&mut stream).await.ends_with("ok\n") {
+            break stream;
+        }
+    };
+    again.shutdown().await.unwrap();
+    drop(others);
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_and_never_reads_is_let_go_of() {
+    let server = server_with(ConnectionLimits { stall_timeout: SOON, ..Default::default() }).await;
+    let deaf = hostile::never_read(connect(&server).await, "/dashboard.js");
+    tokio::time::timeout(Duration::from_secs(30), deaf).await.unwrap();
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn floods_of_calls_that_are_no_calls_end_the_connection_and_nobody_elses() {
+    let server = TestServer::start_on_sqlite().await;
+    let most = 20_000;
+    let malformed = hostile::malformed_calls(connect(&server).await, most).await;
+    assert!(malformed < most, "malformed calls");
+    let endless = hostile::endless_headers(connect(&server).await, most).await;
+    assert!(endless < 1_000, "{endless} pieces of one call's headers");
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+/// Those of which the server may take all: each costs it next to nothing.
+#[tokio::test]
+async fn floods_of_what_is_allowed_keep_nobody_else_waiting() {
+    let server = TestServer::start_on_sqlite().await;
+    let most = 20_000;
+    let began = Instant::now();
+    let flood = async {
+        hostile::rapid_reset(connect(&server).await, most).await;
+        hostile::pings(connect(&server).await, most).await;
+        hostile::settings(connect(&server).await, most).await;
+        hostile::empty_data(connect(&server).await, most).await;
+    };
+    let honest = async {
+        for _ in 0..100 {
+            assert_serves(&server).await;
+        }
+    };
+    let both = async { tokio::join!(flood, honest) };
+    let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+    assert!(both.is_ok(), "{:?}", began.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn headers_past_the_limit_are_refused() {
+    let server = TestServer::start_on_sqlite().await;
+    let mut long = connect(&server).await;
+    let ask = format!("GET / HTTP/1.1\r\nhost: localhost\r\ncookie: {}\r\n\r\n", "c".repeat(100 * 1024));
+    let _ = long.write_all(ask.as_bytes()).await; // the answer may come before its end
+    let answer = answered(&mut long).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let mut request = tonic::Request::new(v1::ListTermsRequest::default());
+    request.metadata_mut().insert("x-long", "l".repeat(20 * 1024).parse().unwrap());
+    assert!(server.admin.directory().list_terms(request).await.is_err());
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_grows_when_it_is_unpacked_is_refused() {
+    let server = TestServer::start_on_sqlite().await;
+    let (mut phone, _) = phone(&server).await;
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+        let ops = vec![phone.seal_bytes(vec![0; 64 * 1024 * 1024])]; // some KiB when packed
+        let request = v1::SyncRequest { ops, ..Default::default() };
+        let mut client = phone.sync().send_compressed(encoding).max_encoding_message_size(usize::MAX);
+        let refused = client.sync(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_large_is_read_from_whom_nobody_knows() {
+    let server = TestServer::start_on_sqlite().await;
+    for (headers, status) in [("", "16"), ("authorization: Bearer AAAA\r\n", "16")] {
+        let stream = connect(&server).await;
+        let mut stream = half_a_call(stream, SYNC, headers, REQUEST_BYTES_MAX, 0).await.unwrap();
+        let answer = answered(&mut stream).await;
+        assert!(answer.contains(&format!("grpc-status: {status}")), "{answer}");
+    }
+    let made_up = v1::EnrolRequest { code: "7".repeat(1024 * 1024), label: "phone".into() };
+    let refused = DeviceServiceClient::new(server.channel().await).enrol(made_up).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_fill_the_memory_with_halves_of_calls() {
+    let server = TestServer::start_on_sqlite().await;
+    let (mut mine, area) = phone(&server).await;
+    let dwelling = server.dwelling(area, "4-2-301").await;
+    let headers = format!("authorization: Bearer {}\r\n", mine.token);
+    let half = REQUEST_BYTES_MAX / 2;
+    let mut held = Vec::new();
+    let mut busy = String::new();
+    for _ in 0..=READING_BYTES_MAX / ADDRESS_SHARE / half {
+        let stream = connect(&server).await;
+        held.push(half_a_call(stream, SYNC, &headers, REQUEST_BYTES_MAX, half).await.unwrap());
+    }
+    for stream in &mut held {
+        // Which of them was refused depends on whose bytes came first.
+        if let Ok(answer) = tokio::time::timeout(SOON, answered(stream)).await {
+            busy.push_str(&answer);
+        }
+    }
+    assert!(busy.contains("grpc-status: 14") && busy.contains("busy"), "{busy}");
+    let mut other = mine.clone();
+    other.reconnect(channel_from(&server, [127, 0, 0, 2]).await);
+    assert_eq!(other.act(vec![visit(area, dwelling)]).await.len(), 1, "another address is served");
+    drop(held);
+    mine.seq = other.seq;
+    loop {
+        // It takes a moment until the server knows that they are gone.
+        let ops = vec![mine.seal(visit(area, dwelling))];
+        match mine.send(ops).await {
+            Ok(_) => break,
+            Err(status) => assert_eq!(reason(&status), "BUSY"),
+        }
+        mine.seq -= 1;
+    }
+    server.stop().await;
+}
+
+/// Calls until it is told to wait.
+async fn until_limited<T>(most: u32, mut call: impl AsyncFnMut() -> Result<T, Status>) -> (u32, Status) {
+    for count in 0..most {
+        if let Err(status) = call().await
+            && status.code() == Code::ResourceExhausted
+        {
+            return (count, status);
+        }
+    }
+    panic!("{most} calls, and no end");
+}
+
+fn wait_of(status: &Status) -> Duration {
+    assert_eq!(reason(status), "RATE_LIMITED");
+    status.get_error_details().retry_info().unwrap().retry_delay.unwrap()
+}
+
+#[tokio::test]
+async fn a_device_that_calls_too_often_is_told_to_wait_and_for_how_long() {
+    let server = TestServer::start_on_sqlite().await;
+    let (one, area) = phone(&server).await;
+    let other = server.enrol(Role::Field, &[area]).await;
+    let (count, limited) = until_limited(20 * DEVICE_CALLS_MAX, async || {
+        one.directory().list_terms(v1::ListTermsRequest::default()).await
+    })
+    .await;
+    assert!(count >= DEVICE_CALLS_MAX, "{count}: enough for days offline");
+    let wait = wait_of(&limited);
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    assert!(other.get(area.into()).await.is_ok(), "each for itself");
+    tokio::time::sleep(wait).await;
+    assert!(one.get(area.into()).await.is_ok(), "it waited as it was told");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn codes_are_not_tried_without_end() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let try_code = async |channel: Channel, code: &str| {
+        let request = v1::EnrolRequest { code: code.into(), label: "phone".into() };
+        DeviceServiceClient::new(channel).enrol(request).await
+    };
+    // Whoever enrols a whole team does not try in vain.
+    for _ in 0..2 * FAILED_CODES_MAX {
+        let code = server.code(Role::Field, &[area]).await;
+        assert!(try_code(server.channel().await, &code).await.is_ok());
+    }
+    let guesser = channel_from(&server, [127, 0, 0, 2]).await;
+    let (count, limited) =
+        until_limited(1_000, async || try_code(guesser.clone(), &new_id().to_string()).await).await;
+    assert!((FAILED_CODES_MAX..FAILED_CODES_MAX + 10).contains(&count), "{count}");
+    assert!(wait_of(&limited) <= Duration::from_secs(3));
+    let (count, limited) = until_limited(1_000, async || {
+        try_code(channel_from(&server, [127, 0, 0, 3]).await, "ONE-AND-THE-SAME").await
+    })
+    .await;
+    assert_eq!(count, CODE_TRIES_MAX);
+    assert!(wait_of(&limited) <= Duration::from_secs(60));
+    let code = server.code(Role::Field, &[area]).await;
+    assert!(try_code(guesser, &code).await.is_err(), "it has to wait");
+    assert!(try_code(server.channel().await, &code).await.is_ok(), "nobody else has");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_tries_codes_is_told_when_to_come_back() {
+    let server = TestServer::start_on_sqlite_with(|config| config.proxies = 1).await;
+    let try_code = async |origin: &str, code: &str| {
+        let request = hyper::Request::post("/sign-in")
+            .header("host", "localhost")
+            .header("origin", "http://localhost")
+            .header("x-forwarded-for", format!("203.0.113.7, {origin}"))
+            .header("content-type", "application/x-www-form-urlencoded");
+        let form = format!("code={code}&label=Browser");
+        http(&server, request.body(form.into()).unwrap()).await
+    };
+    let mut tries = 0;
+    let limited = loop {
+        let answer = try_code("192.0.2.1", &format!("NO{tries}")).await;
+        if answer.status() == 429 {
+            break answer;
+        }
+        assert_eq!(answer.status(), 422);
+        tries += 1;
+        assert!(tries < 100);
+    };
+    assert!(tries >= FAILED_CODES_MAX, "{tries}");
+    let wait: u64 = limited.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&wait), "{wait}");
+    let area = server.area("North", None).await;
+    let code = server.code(Role::Supervisor, &[area]).await;
+    assert_eq!(try_code("192.0.2.1", &code).await.status(), 429, "a good one has to wait, too");
+    assert_eq!(try_code("192.0.2.2", &code).await.status(), 303, "and is not used up: another origin");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_database_keeps_waiting_ends_and_burns_it_no_longer() {
+    let database = TestDatabase::postgres().await;
+    let held = database.open().await; // past the server
+    let url = format!("{}?options[statement_timeout]=1s", database.url());
+    let server = TestServer::start_at(&url).await;
+    let (phone, area) = phone(&server).await;
+    let Pool::Postgres(pool) = held.pool() else { panic!("it is PostgreSQL") };
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE devices IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+    let mut request = tonic::Request::new(v1::GetRecordRequest { id: area.to_string() });
+    request.set_timeout(SOON);
+    let refused = phone.directory().get_record(request).await.unwrap_err();
+    assert!(matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled), "{refused:?}");
+    let refused = phone.get(area.into()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *lock).await.unwrap();
+    assert_eq!(waiting, 0, "nobody waits any more for what nobody wants");
+    lock.rollback().await.unwrap();
+    assert!(phone.get(area.into()).await.is_ok());
+    held.close().await;
+    server.stop().await;
+}
