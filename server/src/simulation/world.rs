@@ -258,7 +258,7 @@ impl<'a> World<'a> {
             expires_ms: self.now.ms() + DAY_MS,
         };
         shared.store.create_code(new).await?;
-        let enrolled = shared.enrol(v1::EnrolRequest { code, label: "a phone".to_owned() }).await?;
+        let enrolled = shared.enrol(v1::EnrolRequest { code, label: "a phone".to_owned() }, None).await?;
         Ok(Identity {
             device: enrolled.device.parse()?,
             token: enrolled.token,

@@ -1,6 +1,5 @@
 //! How to reach who raised a request: never in a record, never lost, read by those who handle it, and gone in time.
 
-use super::port::http;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use hyper::{Request, StatusCode};
@@ -10,7 +9,7 @@ use rounds_domain::{AreaId, Body, ClockReading, ContactData, Kind, RecordId, Rol
 use rounds_proto::v1;
 use rounds_server::Config;
 use rounds_store::{AuditAction, AuditFilter, ContactKeeping, Store, Vault};
-use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, new_id, on_both_databases, reason};
+use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, http, new_id, on_both_databases, reason};
 use rounds_worker::{ChannelOptions, Channels, Options, Worker};
 use std::path::PathBuf;
 use std::sync::Arc;
