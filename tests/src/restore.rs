@@ -61,6 +61,8 @@ pub async fn lose_and_restore(
         rounds_must(rounds, &["restored", "--database", second.url()]).await;
     } else {
         rounds_must(rounds, &["restore", backup, "--database", second.url()]).await;
+        let key_file = |url: &str| format!("{}.contact-key", url.trim_start_matches("sqlite:"));
+        std::fs::copy(key_file(first.url()), key_file(second.url())).expect("the key file is taken along");
     }
     let restore_took = begun.elapsed();
     let store = second.open().await;
