@@ -21,7 +21,7 @@ impl Program {
     /// When it does not start.
     pub async fn start(rounds: &Path, database: &str, listen: &str) -> Self {
         let mut command = Command::new(rounds);
-        command.args(["serve", "--database", database, "--listen", listen]);
+        command.args(["serve", "--database", database, "--listen", listen, "--no-rate-limits"]);
         Self::run(command).await
     }
 
