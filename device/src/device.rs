@@ -445,8 +445,10 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
 
     progress.restored =
         !meta.epoch.is_empty() && meta.epoch != rest.epoch && !is_injected(Bug::RestoreUnseen);
-    // What the server has forgotten goes out again; what it sends is compared with what is here.
-    let forgotten = outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
+    // What the server has forgotten goes out again. After a restore that is all that is held: the numbers up to
+    // `acknowledged_through` may by now be those of a copy of this phone, which only the bytes can tell.
+    let known_through = if progress.restored { 0 } else { rest.acknowledged_through };
+    let forgotten = outbox::unsend_after(tx, device, known_through.max(meta.forgotten_through))?;
     if progress.restored {
         pull_anew(tx, &mut meta)?;
     }

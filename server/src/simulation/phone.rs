@@ -23,6 +23,8 @@ pub(super) struct Phone {
     pub(super) role: Role,
     /// The roots of its areas.
     pub(super) roots: BTreeSet<AreaId>,
+    /// The same as the device was last told.
+    pub(super) told: BTreeSet<AreaId>,
     /// Another one after each start: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
@@ -54,6 +56,7 @@ impl Phone {
             device,
             clocks: Clocks::new(now, chance),
             role,
+            told: roots.clone(),
             roots,
             generation: 0,
             is_connected: true,

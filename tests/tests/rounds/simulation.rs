@@ -27,10 +27,10 @@ macro_rules! hold {
 }
 
 hold! {
-    no_promise_is_broken_in_the_first_fifty_seeds: 0..50, 6 devices, 3 days;
-    no_promise_is_broken_in_the_second_fifty_seeds: 50..100, 6 devices, 3 days;
-    no_promise_is_broken_in_the_third_fifty_seeds: 100..150, 6 devices, 3 days;
-    no_promise_is_broken_in_the_fourth_fifty_seeds: 150..200, 6 devices, 3 days;
+    no_promise_is_broken_in_the_first_fifty_seeds: 0..50, 5 devices, 2 days;
+    no_promise_is_broken_in_the_second_fifty_seeds: 50..100, 5 devices, 2 days;
+    no_promise_is_broken_in_the_third_fifty_seeds: 100..150, 5 devices, 2 days;
+    no_promise_is_broken_in_the_fourth_fifty_seeds: 150..200, 5 devices, 2 days;
 }
 
 /// Seeds that found something which was mended since, with the number of devices and days.
