@@ -305,6 +305,27 @@ fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing
 }
 
 #[test]
+fn the_copy_of_a_revoked_phone_hands_its_work_over_too() {
+    let mut server = Server::with(&[1]);
+    let (dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    drop(device);
+    let copy_dir = tempfile::tempdir().unwrap();
+    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
+    let mut device = Device::open(path(&dir)).unwrap();
+    let mut copy = Device::open(path(&copy_dir)).unwrap();
+    device.record(clock(2), vec![new_place(2, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    copy.record(clock(2), vec![new_place(3, 1)]).unwrap();
+    let known = server.members.len();
+    server.revoke(1);
+    assert_eq!(sync(&mut copy, &mut server), Next::Wiped);
+    assert_eq!(server.members.len(), known + 1);
+    assert_eq!(server.known_ops(device_id(1_001)), 1);
+}
+
+#[test]
 fn ops_that_were_safe_to_forget_do_not_hold_up_a_restored_server() {
     let mut server = Server::with(&[1]);
     let (_dir, mut device) = enrolled(1);

@@ -166,7 +166,8 @@ impl Server {
 
     pub(crate) fn fork(&mut self, device: DeviceId) -> DeviceId {
         let member = &self.members[&device];
-        let member = Member { scope: member.scope.clone(), scope_version: 1, ..Member::default() };
+        let (scope, revoked) = (member.scope.clone(), member.revoked);
+        let member = Member { scope, scope_version: 1, revoked, ..Member::default() };
         let new = device_id(1_000 + self.members.len() as u128);
         self.members.insert(new, member);
         new

@@ -82,6 +82,14 @@ impl Ledger {
         }
     }
 
+    /// Records that came together before anybody had a device.
+    pub(super) fn plant(&mut self, records: Vec<RecordId>) {
+        for record in &records {
+            self.group_of.insert(*record, self.groups.len());
+        }
+        self.groups.push(Group { ops: Vec::new(), records, is_touched: false });
+    }
+
     /// What was known of areas when ops were recorded is not known any more.
     pub(super) fn forget_fairness(&mut self) {
         self.recorded.values_mut().for_each(|recorded| recorded.is_fair = false);

@@ -39,7 +39,13 @@ pub(super) struct Town {
 
 impl Town {
     /// Builds it, as an import would.
-    pub(super) async fn build(store: &Store, devices: usize, now_ms: i64, chance: &mut Chance) -> Kept<Self> {
+    /// Answers which records belong together, too.
+    pub(super) async fn build(
+        store: &Store,
+        devices: usize,
+        now_ms: i64,
+        chance: &mut Chance,
+    ) -> Kept<(Self, Vec<Vec<RecordId>>)> {
         let district = AreaId::from(chance.id(now_ms));
         let count = (devices / DEVICES_PER_COMMUNITY).max(3);
         let communities: Vec<AreaId> = (0..count).map(|_| AreaId::from(chance.id(now_ms))).collect();
@@ -63,6 +69,8 @@ impl Town {
             ..Default::default()
         };
         groups.push(vec![(district, town.checklist, Body::Checklist(checklist))]);
+        let office = Place { name: "Office".into(), sort: "building".into(), ..Default::default() };
+        groups.push(vec![(district, chance.id(now_ms), Body::Place(office))]);
         for (at, community) in communities.iter().enumerate() {
             let zone = ["Asia/Shanghai", "America/New_York"][at % 2];
             let body = area(&format!("Community {at}"), Some(district), zone);
@@ -71,6 +79,8 @@ impl Town {
                 groups.push(town.building(*community, number % 3 == 0, now_ms, chance));
             }
         }
+        let together =
+            groups.iter().map(|group| group.iter().map(|(_, record, _)| *record).collect()).collect();
         let importer = DeviceId(chance.id(now_ms).0);
         store.internal_device(importer, "import", Role::Admin, now_ms).await?;
         let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
@@ -98,7 +108,7 @@ impl Town {
             })?;
         }
         town.read_tree(store).await?;
-        Ok(town)
+        Ok((town, together))
     }
 
     /// A building with its dwellings, and what is looked after in it.
@@ -364,7 +374,9 @@ fn seen(phone: &Phone, chance: &mut Chance, wanted: impl Fn(&Record) -> bool) ->
         if phone.seen.is_empty() {
             break;
         }
-        let id = *chance.pick(&phone.seen);
+        // What is new is on everybody's mind.
+        let latest = phone.seen.len().saturating_sub(if chance.percent(50) { 12 } else { usize::MAX });
+        let id = *chance.pick(&phone.seen[latest..]);
         if let Some(view) = phone.device.view(id)?
             && view.record.deleted.is_none()
             && wanted(&view.record)

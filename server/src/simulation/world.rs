@@ -99,6 +99,8 @@ pub(super) struct World<'a> {
     pub(super) report: Report,
     trace: Sha256,
     backup: Option<Backup>,
+    /// When backups that were restored had been taken, and when they were restored.
+    restored: Vec<(i64, i64)>,
     /// An administrator, who decides about devices.
     office: String,
     /// The last fault was over: from now on everything works.
@@ -131,7 +133,9 @@ impl<'a> World<'a> {
         let mut chance = Chance::of(settings.seed, "simulation");
         let site = Site::new(now.clone(), Chance::of(settings.seed, "server")).await?;
         let store = site.store()?;
-        let town = Town::build(&store, settings.devices, now.ms(), &mut chance).await?;
+        let (town, groups) = Town::build(&store, settings.devices, now.ms(), &mut chance).await?;
+        let mut ledger = Ledger::default();
+        groups.into_iter().for_each(|records| ledger.plant(records));
         let mut world = Self {
             settings,
             people: Chance::of(settings.seed, "people"),
@@ -141,10 +145,11 @@ impl<'a> World<'a> {
             town,
             site,
             phones: Vec::new(),
-            ledger: Ledger::default(),
+            ledger,
             report: Report::default(),
             trace: Sha256::new(),
             backup: None,
+            restored: Vec::new(),
             office: String::new(),
             is_calm: false,
             commit_is_due: false,
@@ -344,7 +349,12 @@ impl<'a> World<'a> {
         let call = self.next;
         let token = token_hash(&phone.identity()?.token);
         let generation = phone.generation;
-        let bytes = self.phones[number].ask(call)?.encode_to_vec();
+        let epoch = self.site.running().map(|shared| shared.store.epoch());
+        let request = self.phones[number].ask(call)?;
+        if let Some(epoch) = epoch {
+            self.phones[number].check_cursor(&request.cursor, epoch)?;
+        }
+        let bytes = request.encode_to_vec();
         self.note("call", &[number as u64, call, bytes.len() as u64]);
         self.soon(20 * SECOND_MS, 3 * MINUTE_MS, Event::GiveUp { phone: number, number: call });
         let mut copies = 1;
@@ -441,9 +451,10 @@ impl<'a> World<'a> {
             Code::Unavailable => {}
             // The server does not know the device any more, as it was restored from an older backup.
             Code::Unauthenticated if reason == "TOKEN_UNKNOWN" => {
-                let is_newer =
-                    self.backup.as_ref().is_none_or(|it| it.taken_ms <= self.phones[number].enrolled_ms);
-                promised(is_newer, Promise::Sound, || format!("device {number} is not known any more"))?;
+                let enrolled_ms = self.phones[number].enrolled_ms;
+                let is_in_between =
+                    self.restored.iter().any(|(taken_ms, at_ms)| (*taken_ms..=*at_ms).contains(&enrolled_ms));
+                promised(is_in_between, Promise::Sound, || format!("device {number} is not known any more"))?;
                 self.report.stranded += self.ledger.lose(number);
                 return self.reinstall(number).await;
             }
@@ -660,6 +671,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.site.restore(&backup.memory, epoch).await?;
+        self.restored.push((backup.taken_ms, self.now.ms()));
         self.ledger.known = backup.known.clone();
         self.commit_is_due = false;
         let store = self.site.store()?;
@@ -719,6 +731,8 @@ impl<'a> World<'a> {
         .to_vec();
         let fault = *self.chance.pick(&faults);
         let number = self.chance.between(0, self.phones.len() as i64 - 1) as usize;
+        // A copy that is revoked is worth a closer look.
+        let number = if fault == Fault::Revoke { self.phones.len() - 1 - number % 3 } else { number };
         if self.phones[number].is_gone || !self.fails(fault, 1_000) {
             return Ok(());
         }
