@@ -445,8 +445,14 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
 
     progress.restored =
         !meta.epoch.is_empty() && meta.epoch != rest.epoch && !is_injected(Bug::RestoreUnseen);
-    // What the server has forgotten goes out again; what it sends is compared with what is here.
-    let forgotten = outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
+    // What the server has forgotten goes out again. After a restore that is all that is held: the numbers up to
+    // `acknowledged_through` may by now be those of a copy of this phone, which only the bytes can tell.
+    let known_through = match progress.restored {
+        true => 0,
+        false if is_injected(Bug::RestoreUnseen) => u64::MAX >> 1,
+        false => rest.acknowledged_through,
+    };
+    let forgotten = outbox::unsend_after(tx, device, known_through.max(meta.forgotten_through))?;
     if progress.restored {
         pull_anew(tx, &mut meta)?;
     }
@@ -457,7 +463,8 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     }
     let standing = rest.standing(); // one that is not known here keeps nobody from unloading
     meta.revoked |= standing == v1::DeviceStanding::Revoked;
-    meta.forked_at = if standing == v1::DeviceStanding::Forked { rest.forked_at_seq } else { 0 };
+    // Also where it was revoked: the copy of a revoked phone has work to hand over, and needs a name for that.
+    meta.forked_at = if standing == v1::DeviceStanding::Good { 0 } else { rest.forked_at_seq };
 
     let mut more = progress.restored;
     if !progress.restored && !meta.revoked {
@@ -482,7 +489,7 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
     progress.next = match unsent {
         0 if meta.revoked => Next::Wiped,
-        _ if meta.forked_at > 0 && !meta.revoked => Next::Fork { at_seq: meta.forked_at },
+        _ if meta.forked_at > 0 => Next::Fork { at_seq: meta.forked_at },
         1.. if put_off && !more => Next::AskLater,
         0 if !more => Next::Rest,
         _ => Next::AskAgain,
