@@ -24,7 +24,7 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 20;
 /// Most connections of the job runner of one process to PostgreSQL.
 const POSTGRES_JOB_CONNECTIONS_MAX: u32 = 8;
 /// How long a statement waits for another process that writes to the same SQLite file.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages are read through the system's own cache, without a copy.
 const SQLITE_MMAP_BYTES: &str = "268435456";
 /// The write-ahead log goes back into the database after so many pages (16 MiB): each time costs two more syncs.
