@@ -299,17 +299,27 @@ impl Device {
     pub fn fork(&mut self, device: DeviceId, token: String, at_seq: u64) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
-            let old = meta.enrolled()?;
-            if old == device {
+            if meta.enrolled()? == device {
                 return Ok(());
             }
-            let moved = outbox::renumber(tx, old, device, at_seq)?;
-            meta.device = Some(device);
-            meta.token = token;
-            meta.next_seq = moved + 1;
-            meta.forgotten_through = 0;
-            meta.forked_at = 0;
-            pull_anew(tx, &mut meta)?;
+            go_on_as(tx, &mut meta, device, token, at_seq)?;
+            meta.save(tx)
+        })
+    }
+
+    /// Becomes another device, as the server does not know this one any more: whatever is held goes out again under the
+    /// new name, with its order and groups. Records are pulled anew.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
+    pub fn enrolled_again(&mut self, identity: Identity) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let mut meta = Meta::load(tx)?;
+            meta.role = Some(identity.role);
+            meta.worker = identity.worker;
+            meta.ca_pem = identity.ca_pem;
+            let first_held = meta.forgotten_through + 1;
+            go_on_as(tx, &mut meta, identity.device, identity.token, first_held)?;
             meta.save(tx)
         })
     }
@@ -337,6 +347,23 @@ fn identity(meta: &Meta) -> Result<Identity, Error> {
         server_url: meta.server_url.clone(),
         ca_pem: meta.ca_pem.clone(),
     })
+}
+
+/// Gives the device another name, under which ops from `at_seq` on get the numbers from 1 on.
+fn go_on_as(
+    tx: &Connection,
+    meta: &mut Meta,
+    device: DeviceId,
+    token: String,
+    at_seq: u64,
+) -> Result<(), Error> {
+    let moved = outbox::renumber(tx, meta.enrolled()?, device, at_seq)?;
+    meta.device = Some(device);
+    meta.token = token;
+    meta.next_seq = moved + 1;
+    meta.forgotten_through = 0;
+    meta.forked_at = 0;
+    pull_anew(tx, meta)
 }
 
 fn pull_anew(tx: &Connection, meta: &mut Meta) -> Result<(), Error> {
