@@ -118,8 +118,11 @@ fn with_causes(status: &Status) -> String {
 /// `server_url` is `https://...`, or `http://...` for a server on this machine. `ca_pem` holds the certificates that
 /// vouch for it, if those of the web do not.
 ///
+/// A device that was enrolled at this URL before is enrolled anew if the server does not know it any more, because it
+/// was restored from a backup that is older: what the device still holds goes out again under the new name.
+///
 /// # Errors
-/// [`CallError::SignedOut`] for a code that is wrong, used or too old; the file stays as it is.
+/// [`Error::AlreadyEnrolled`] if the server knows the device; [`CallError::SignedOut`] for a code that is wrong, used or too old; the file stays as it is.
 pub async fn enrol(
     device: &mut Device,
     server_url: &str,
@@ -127,11 +130,15 @@ pub async fn enrol(
     code: &str,
     label: &str,
 ) -> Result<Identity, CallError> {
-    match device.identity() {
-        Ok(identity) => return Err(Error::AlreadyEnrolled(identity.device).into()),
-        Err(Error::NotEnrolled) => {}
+    let before = match device.identity() {
+        Ok(before) if before.server_url == server_url && !Line::of(&before)?.is_known().await? => {
+            Some(before)
+        }
+        Ok(before) => return Err(Error::AlreadyEnrolled(before.device).into()),
+        Err(Error::NotEnrolled) => None,
         Err(error) => return Err(error.into()),
-    }
+    };
+    let ca_pem = ca_pem.or_else(|| before.as_ref().and_then(|before| before.ca_pem.clone()));
     let channel = channel(server_url, ca_pem.as_deref())?;
     let request = v1::EnrolRequest { code: code.to_owned(), label: label.to_owned() };
     let answer = DeviceServiceClient::new(channel).enrol(request).await?.into_inner();
@@ -145,7 +152,10 @@ pub async fn enrol(
         server_url: server_url.to_owned(),
         ca_pem,
     };
-    device.enrolled(identity.clone())?;
+    match before {
+        Some(_) => device.enrolled_again(identity.clone())?,
+        None => device.enrolled(identity.clone())?,
+    }
     Ok(identity)
 }
 
@@ -179,11 +189,7 @@ impl Client {
     /// # Errors
     /// When the device is not enrolled, or the address that it was enrolled with is no good.
     pub fn new(device: Device) -> Result<Self, CallError> {
-        let identity = device.identity()?;
-        let line = Line {
-            channel: channel(&identity.server_url, identity.ca_pem.as_deref())?,
-            authorization: authorization(&identity.token)?,
-        };
+        let line = Line::of(&device.identity()?)?;
         Ok(Self { device, line })
     }
 
@@ -302,6 +308,23 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    fn of(identity: &Identity) -> Result<Self, CallError> {
+        Ok(Self {
+            channel: channel(&identity.server_url, identity.ca_pem.as_deref())?,
+            authorization: authorization(&identity.token)?,
+        })
+    }
+
+    /// Whether the server knows whose token this is.
+    async fn is_known(&self) -> Result<bool, CallError> {
+        let request = self.signed(v1::SyncRequest { page_records_max: 1, ..v1::SyncRequest::default() });
+        match SyncServiceClient::new(self.channel.clone()).sync(request).await.map_err(CallError::from) {
+            Ok(_) => Ok(true),
+            Err(CallError::SignedOut { reason, .. }) if reason == "TOKEN_UNKNOWN" => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A stream of hints that an area moved; the first comes at once.
     pub(crate) async fn watch(&self) -> Result<Streaming<v1::WatchResponse>, Status> {
         let request = self.signed(v1::WatchRequest {});

@@ -299,17 +299,27 @@ impl Device {
     pub fn fork(&mut self, device: DeviceId, token: String, at_seq: u64) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
-            let old = meta.enrolled()?;
-            if old == device {
+            if meta.enrolled()? == device {
                 return Ok(());
             }
-            let moved = outbox::renumber(tx, old, device, at_seq)?;
-            meta.device = Some(device);
-            meta.token = token;
-            meta.next_seq = moved + 1;
-            meta.forgotten_through = 0;
-            meta.forked_at = 0;
-            pull_anew(tx, &mut meta)?;
+            go_on_as(tx, &mut meta, device, token, at_seq)?;
+            meta.save(tx)
+        })
+    }
+
+    /// Becomes another device, as the server does not know this one any more: whatever is held goes out again under the
+    /// new name, with its order and groups. Records are pulled anew.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
+    pub fn enrolled_again(&mut self, identity: Identity) -> Result<(), Error> {
+        self.store.write(|tx| {
+            let mut meta = Meta::load(tx)?;
+            meta.role = Some(identity.role);
+            meta.worker = identity.worker;
+            meta.ca_pem = identity.ca_pem;
+            let first_held = meta.forgotten_through + 1;
+            go_on_as(tx, &mut meta, identity.device, identity.token, first_held)?;
             meta.save(tx)
         })
     }
@@ -337,6 +347,23 @@ fn identity(meta: &Meta) -> Result<Identity, Error> {
         server_url: meta.server_url.clone(),
         ca_pem: meta.ca_pem.clone(),
     })
+}
+
+/// Gives the device another name, under which ops from `at_seq` on get the numbers from 1 on.
+fn go_on_as(
+    tx: &Connection,
+    meta: &mut Meta,
+    device: DeviceId,
+    token: String,
+    at_seq: u64,
+) -> Result<(), Error> {
+    let moved = outbox::renumber(tx, meta.enrolled()?, device, at_seq)?;
+    meta.device = Some(device);
+    meta.token = token;
+    meta.next_seq = moved + 1;
+    meta.forgotten_through = 0;
+    meta.forked_at = 0;
+    pull_anew(tx, meta)
 }
 
 fn pull_anew(tx: &Connection, meta: &mut Meta) -> Result<(), Error> {
@@ -445,8 +472,14 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
 
     progress.restored =
         !meta.epoch.is_empty() && meta.epoch != rest.epoch && !is_injected(Bug::RestoreUnseen);
-    // What the server has forgotten goes out again; what it sends is compared with what is here.
-    let forgotten = outbox::unsend_after(tx, device, rest.acknowledged_through.max(meta.forgotten_through))?;
+    // What the server has forgotten goes out again. After a restore that is all that is held: the numbers up to
+    // `acknowledged_through` may by now be those of a copy of this phone, which only the bytes can tell.
+    let known_through = match progress.restored {
+        true => 0,
+        false if is_injected(Bug::RestoreUnseen) => u64::MAX >> 1,
+        false => rest.acknowledged_through,
+    };
+    let forgotten = outbox::unsend_after(tx, device, known_through.max(meta.forgotten_through))?;
     if progress.restored {
         pull_anew(tx, &mut meta)?;
     }
@@ -457,7 +490,8 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     }
     let standing = rest.standing(); // one that is not known here keeps nobody from unloading
     meta.revoked |= standing == v1::DeviceStanding::Revoked;
-    meta.forked_at = if standing == v1::DeviceStanding::Forked { rest.forked_at_seq } else { 0 };
+    // Also where it was revoked: the copy of a revoked phone has work to hand over, and needs a name for that.
+    meta.forked_at = if standing == v1::DeviceStanding::Good { 0 } else { rest.forked_at_seq };
 
     let mut more = progress.restored;
     if !progress.restored && !meta.revoked {
@@ -482,7 +516,7 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
     progress.next = match unsent {
         0 if meta.revoked => Next::Wiped,
-        _ if meta.forked_at > 0 && !meta.revoked => Next::Fork { at_seq: meta.forked_at },
+        _ if meta.forked_at > 0 => Next::Fork { at_seq: meta.forked_at },
         1.. if put_off && !more => Next::AskLater,
         0 if !more => Next::Rest,
         _ => Next::AskAgain,

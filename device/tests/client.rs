@@ -208,6 +208,49 @@ async fn a_code_makes_a_device_that_syncs() {
     assert_eq!(shown(client.device()), wanted(service.0.lock().unwrap().server(), client.device()));
 }
 
+/// The restored server knows device 1, and this was device 2.
+#[tokio::test]
+async fn a_device_that_a_restored_server_does_not_know_is_enrolled_again_and_hands_over_what_it_holds() {
+    let (service, url) = serve().await;
+    let (dir, mut client) = client(&url, 2, 5).await;
+    service.0.lock().unwrap().server().safe_to_forget_through = 2;
+    client.sync_until_quiet(&Steady).await.unwrap();
+    client.device_mut().record(clock(2), vec![new_place(7), new_place(8)]).unwrap();
+    {
+        let mut wire = service.0.lock().unwrap();
+        wire.server = Some(Server::with(&[1]).restored());
+        wire.tokens = HashMap::from([("token-1".to_owned(), device_id(1))]);
+    }
+    let unknown = client.sync_until_quiet(&Steady).await;
+    assert!(matches!(&unknown, Err(CallError::SignedOut { reason, .. }) if reason == "TOKEN_UNKNOWN"));
+    drop(client);
+
+    let mut device = Device::open(path(&dir)).unwrap();
+    let identity = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await.unwrap();
+    assert_eq!((identity.device, device.status().unwrap().unsent_ops), (device_id(1), 5));
+    let mut client = Client::new(device).unwrap();
+    let summary = client.sync_until_quiet(&Steady).await.unwrap();
+    assert_eq!((summary.acknowledged, summary.next), (5, Next::Rest));
+    let known: Vec<_> = shown(client.device()).iter().map(|record| record.id).collect();
+    assert_eq!(known, [7, 8, 2_002, 2_003, 2_004].map(id), "two were forgotten before");
+    assert_eq!(shown(client.device()), wanted(service.0.lock().unwrap().server(), client.device()));
+}
+
+#[tokio::test]
+async fn a_device_is_not_enrolled_again_at_another_server() {
+    let (_service, url) = serve().await;
+    let (elsewhere, other_url) = serve().await;
+    elsewhere.0.lock().unwrap().tokens.remove("token-2");
+    let (dir, client) = client(&url, 2, 1).await;
+    drop(client);
+    let mut device = Device::open(path(&dir)).unwrap();
+    for url in [url, other_url] {
+        let refused = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await;
+        assert!(matches!(refused, Err(CallError::Device(Error::AlreadyEnrolled(_)))), "{refused:?}");
+    }
+    assert_eq!(device.status().unwrap().unsent_ops, 1);
+}
+
 #[tokio::test]
 async fn a_server_is_trusted_for_the_certificates_that_the_device_was_given_and_no_others() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -233,7 +233,7 @@ fn a_server_that_was_restored_gets_back_what_it_forgot() {
     device.record(clock(3), vec![new_place(5, 1)]).unwrap();
     let progress = sync_once(&mut device, &mut server);
     assert!(progress.restored && progress.next == Next::AskAgain);
-    assert_eq!(device.status().unwrap().unsent_ops, 3);
+    assert_eq!(device.status().unwrap().unsent_ops, 4, "all that it holds: the server compares");
     assert_eq!(ids(&device, Kind::Place), [1, 2, 3, 4, 5].map(id), "nothing flickers while it pulls anew");
     sync(&mut device, &mut server);
     assert_eq!(server.known_ops(device_id(1)), 4);
@@ -277,6 +277,52 @@ fn an_answer_from_before_the_restore_acknowledges_nothing() {
     server.put_off = None;
     sync(&mut device, &mut server);
     assert!(server.record(id(1)).is_some());
+}
+
+#[test]
+fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing() {
+    let mut server = Server::with(&[1]);
+    let (dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    let backup = server.clone();
+    drop(device);
+    let copy_dir = tempfile::tempdir().unwrap();
+    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
+    let mut device = Device::open(path(&dir)).unwrap();
+    let mut copy = Device::open(path(&copy_dir)).unwrap();
+
+    copy.record(clock(2), vec![new_place(2, 1)]).unwrap();
+    sync(&mut copy, &mut server);
+    server = backup.restored(); // without what the copy brought
+    device.record(clock(3), vec![new_place(3, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    copy.record(clock(4), vec![new_place(4, 1)]).unwrap();
+    assert_eq!(sync(&mut copy, &mut server), Next::Rest);
+    assert_eq!(ids(&copy, Kind::Place), [1, 2, 3, 4].map(id));
+    assert_ne!(copy.identity().unwrap().device, device_id(1));
+    assert_eq!(server.known_ops(device_id(1)), 2);
+}
+
+#[test]
+fn the_copy_of_a_revoked_phone_hands_its_work_over_too() {
+    let mut server = Server::with(&[1]);
+    let (dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    drop(device);
+    let copy_dir = tempfile::tempdir().unwrap();
+    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
+    let mut device = Device::open(path(&dir)).unwrap();
+    let mut copy = Device::open(path(&copy_dir)).unwrap();
+    device.record(clock(2), vec![new_place(2, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    copy.record(clock(2), vec![new_place(3, 1)]).unwrap();
+    let known = server.members.len();
+    server.revoke(1);
+    assert_eq!(sync(&mut copy, &mut server), Next::Wiped);
+    assert_eq!(server.members.len(), known + 1);
+    assert_eq!(server.known_ops(device_id(1_001)), 1);
 }
 
 #[test]

@@ -66,7 +66,10 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
         return not_applied(Reason::NotInScope, "the record was never in the area that this names");
     }
     record.through = placed.key;
-    if record.deleted.is_some() && !is_injected(Bug::Resurrection) {
+    if is_injected(Bug::Resurrection) {
+        record.deleted = None;
+    }
+    if record.deleted.is_some() {
         return not_applied(Reason::Deleted, "the record was deleted before");
     }
     if record.kind != placed.op.kind {
@@ -75,12 +78,7 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
     let effect = match &placed.op.action {
         Action::Create(body) if first_fields(body) == record.fields => Effect::Merged,
         Action::Create(_) => not_applied(Reason::AlreadyExists, "another op created this record before"),
-        Action::Edit { changes, reason } => {
-            if is_injected(Bug::Resurrection) {
-                record.deleted = None;
-            }
-            edit(record, placed, changes, reason)
-        }
+        Action::Edit { changes, reason } => edit(record, placed, changes, reason),
         Action::Step(step) => take_step(record, placed, step),
         Action::Move { to } if *to == record.area => Effect::Merged,
         Action::Move { to } => {

@@ -139,6 +139,10 @@ pub(crate) fn mend_notices(
             remind(state, around, &mut wanted, &mut may_stay, &mut moments);
         }
     }
+    // Whoever calls one missed before it is due does not end what is said of it then.
+    if standing.iter().any(|state| state.status == "missed") {
+        moments.extend(standing.iter().filter_map(|state| state.follow_up.due_at_ms));
+    }
     let existing: BTreeMap<RecordId, &Record> = around.notices.iter().map(|it| (it.id, it)).collect();
     let mut mends = Vec::new();
     for notice in around.notices {

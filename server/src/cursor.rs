@@ -65,6 +65,11 @@ impl Cursor {
         Ok(Self { areas, mark, stale: false })
     }
 
+    /// Whether it is of another epoch: the server was restored, and the device does not know.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// The number up to which the device has everything, by area and how much of it. Nothing if the device has to begin
     /// anew.
     pub(crate) fn numbers(&self) -> BTreeMap<(AreaId, Access), u64> {

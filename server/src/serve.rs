@@ -7,7 +7,7 @@ use crate::directory_service::Directory;
 use crate::edge;
 use crate::history_service::History;
 use crate::limit::{
-    self, DRAIN_TIMEOUT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SMALL_REQUEST_BYTES_MAX, WATCH_RECHECK,
+    DRAIN_TIMEOUT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX, SMALL_REQUEST_BYTES_MAX, WATCH_RECHECK,
 };
 use crate::listen::{ConnectionLimits, Door};
 use crate::secret::Random;

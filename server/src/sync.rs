@@ -9,7 +9,7 @@ use prost::Message as _;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::verdict::Reason;
-use rounds_domain::{DeviceId, Outcome, Refusal};
+use rounds_domain::{DeviceId, Outcome, Refusal, Verdict};
 use rounds_proto::v1::sync_service_server::SyncService;
 use rounds_proto::{clock_from_wire, decode_op, record_to_wire, v1, verdict_to_wire};
 use rounds_store::{Arrival, Batch, Caller, Contact, Content, Device, FeedItem, Page, Receipt, content_hash};
@@ -59,7 +59,9 @@ impl Shared {
         may_sync(&caller)?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
-        let batch = match request.ops.is_empty() {
+        // Of a device that does not know of the restore yet, ops are put off: what it takes for acknowledged may be
+        // gone, and its number another's.
+        let batch = match request.ops.is_empty() || cursor.is_stale() {
             true => None,
             false => Some(self.batch(&caller, &request, now_ms).await?),
         };
@@ -78,7 +80,7 @@ impl Shared {
             caller = access::identify(&self.store, token).await?;
         }
         let receipt = receipt.unwrap_or_else(|| Receipt {
-            verdicts: Vec::new(),
+            verdicts: request.ops.iter().map(|sealed| (sealed.seq, put_off())).collect(),
             acknowledged_through: caller.device.acknowledged_through,
             forked_at: None,
             lost: 0,
@@ -213,6 +215,12 @@ struct Pulled {
     cursor: Vec<u8>,
     more: bool,
     safe_to_forget_through: u64,
+}
+
+/// The verdict on ops of a device that does not know yet that the server was restored.
+fn put_off() -> Verdict {
+    let detail = "the server was restored from a backup: send again all that you hold";
+    Verdict::because(Outcome::Retry, Refusal::new(Reason::Behind, detail))
 }
 
 /// The envelopes are the client's own making: a fault in them is answered, not kept.

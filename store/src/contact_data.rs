@@ -1,13 +1,13 @@
 //! How to reach who raised a request: kept encrypted, in one table, and erased for good.
 
 use crate::audit::{AuditAction, NewAudit};
-use crate::database::{Database, read_on, write_on};
+use crate::database::{Database, SQLITE_BUSY_TIMEOUT, read_on, write_on};
 use crate::row::parse;
 use crate::vault::{ContactKeeping, KEY_BYTES, Vault};
 use crate::{Error, Store};
 use rounds_domain::contact::over_since_ms;
 use rounds_domain::{ContactData, Record, RecordId};
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// Contact data that is looked at at once.
@@ -199,9 +199,14 @@ impl Store {
     /// Leaves nothing of what was erased in the log of SQLite, and lets PostgreSQL have the room.
     async fn empty_log(&self) -> Result<(), Error> {
         match &self.shared.database {
-            // Where somebody reads an old state, the log keeps it until the next time.
             Database::Sqlite { writer, .. } => {
-                query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
+                // Where somebody reads an old state, the log keeps it until the next time: who writes must not wait.
+                let mut connection = writer.acquire().await?;
+                query("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+                let emptied = query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
+                let timeout = format!("PRAGMA busy_timeout = {}", SQLITE_BUSY_TIMEOUT.as_millis());
+                query(AssertSqlSafe(timeout)).execute(&mut *connection).await?;
+                emptied?;
             }
             Database::Postgres { pool, .. } => {
                 query("VACUUM contacts").execute(pool).await?;

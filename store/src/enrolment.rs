@@ -384,8 +384,8 @@ impl Store {
         Ok(version.map(|version| version as u64))
     }
 
-    /// A new device with the role, areas and holder of another, for the copy of a phone. `None`: there is no such
-    /// device, or it was revoked.
+    /// A new device with the role, areas and holder of another, for the copy of a phone; revoked if that was. `None`:
+    /// there is no such device.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -399,9 +399,9 @@ impl Store {
         let made = write_on!(&self.shared.database, tx => {
             let made = query(
                 "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
-                 last_at_ms)
-                 SELECT $2, label, role, worker, organization, $3, scope_version, $4, enrolled_ms
-                 FROM devices WHERE id = $1 AND revoked_ms IS NULL",
+                 last_at_ms, revoked_ms)
+                 SELECT $2, label, role, worker, organization, $3, scope_version, $4, enrolled_ms, revoked_ms
+                 FROM devices WHERE id = $1",
             )
             .bind(id.0)
             .bind(new.0)

@@ -22,8 +22,8 @@ pub struct Restored {
     pub backup_took: Duration,
     /// How long it took to make the database again.
     pub restore_took: Duration,
-    /// How long the backup is, in bytes.
-    pub backup_bytes: u64,
+    /// How large the database was, in bytes.
+    pub database_bytes: u64,
 }
 
 /// Lets phones push to the program on the first database; backs it up once `ops` of theirs were acknowledged, kills the
@@ -45,6 +45,7 @@ pub async fn lose_and_restore(
     let mut crew = Crew::begin(&store, server.address, PHONES).await;
     store.close().await;
     crew.acknowledged_more(ops).await;
+    let database_bytes = bytes(first).await;
     let begun = Instant::now();
     match first.is_postgres() {
         true => postgres("pg_dump", &["--format=custom", "--file", backup, first.url()]).await,
@@ -61,6 +62,8 @@ pub async fn lose_and_restore(
         rounds_must(rounds, &["restored", "--database", second.url()]).await;
     } else {
         rounds_must(rounds, &["restore", backup, "--database", second.url()]).await;
+        let key_file = |url: &str| format!("{}.contact-key", url.trim_start_matches("sqlite:"));
+        std::fs::copy(key_file(first.url()), key_file(second.url())).expect("the key file is taken along");
     }
     let restore_took = begun.elapsed();
     let store = second.open().await;
@@ -77,8 +80,18 @@ pub async fn lose_and_restore(
     crew.acknowledged_more(ops).await;
     let outcome = crew.finish(second).await;
     server.kill().await;
-    let backup_bytes = std::fs::metadata(&file).expect("the backup").len();
-    Restored { outcome, in_backup, at_the_loss, backup_took, restore_took, backup_bytes }
+    Restored { outcome, in_backup, at_the_loss, backup_took, restore_took, database_bytes }
+}
+
+async fn bytes(database: &TestDatabase) -> u64 {
+    let store = database.open().await;
+    let sql = match database.is_postgres() {
+        true => "SELECT pg_database_size(current_database())",
+        false => "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    };
+    let bytes = database.number(&store, sql).await.expect("a number");
+    store.close().await;
+    bytes as u64
 }
 
 /// Runs one of PostgreSQL's programs for users.

@@ -166,7 +166,8 @@ impl Server {
 
     pub(crate) fn fork(&mut self, device: DeviceId) -> DeviceId {
         let member = &self.members[&device];
-        let member = Member { scope: member.scope.clone(), scope_version: 1, ..Member::default() };
+        let (scope, revoked) = (member.scope.clone(), member.revoked);
+        let member = Member { scope, scope_version: 1, revoked, ..Member::default() };
         let new = device_id(1_000 + self.members.len() as u128);
         self.members.insert(new, member);
         new
@@ -199,7 +200,7 @@ impl Server {
     pub(crate) fn sync(&mut self, device: DeviceId, request: &v1::SyncRequest) -> v1::SyncResponse {
         self.now_ms += 1;
         let mut forked_at_seq = 0;
-        let mut stopped = None;
+        let mut stopped = self.is_stale(&request.cursor).then_some(Reason::Behind);
         let mut verdicts = Vec::new();
         for sealed in &request.ops {
             let retry = |reason| Verdict::because(Outcome::Retry, Refusal::new(reason, "again"));
@@ -240,6 +241,12 @@ impl Server {
             server_time_ms: self.now_ms,
             epoch: self.epoch.to_string(),
         }
+    }
+
+    /// Whether a cursor is of another epoch: the device does not know of the restore.
+    fn is_stale(&self, cursor: &[u8]) -> bool {
+        let read = serde_json::from_slice::<(u128, BTreeMap<AreaId, u64>)>(cursor);
+        read.is_ok_and(|(epoch, _)| epoch != self.epoch)
     }
 
     fn look(&mut self, device: DeviceId, sealed: &v1::SealedOp, holds_from: u64) -> Result<Verdict, Reason> {

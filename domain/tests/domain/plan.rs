@@ -581,6 +581,20 @@ fn the_worker_is_woken_for_every_follow_up_of_a_calendar_whatever_became_of_thos
 }
 
 #[test]
+fn one_that_somebody_called_missed_too_early_is_told_of_in_time() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 2), 0));
+    let early = world.follow_up_on(date(2026, 1, 16)).id;
+    let at_ms = world.at(date(2026, 1, 3), 9);
+    let missed = rounds_domain::op::Step { to: "missed".to_owned(), ..Default::default() };
+    world.act_on(at_ms, early, Kind::FollowUp, Action::Step(missed));
+    world.live_by_timers(at_ms + 1, world.at(date(2026, 1, 20), 0));
+    let told = world.made.values().flatten().filter(|it| it.kind == Kind::Notice && it.status == "raised");
+    assert!(told.into_iter().any(|it| it.subject() == Some(early)));
+    assert_eq!(world.look_once(world.at(date(2026, 1, 20), 0)), [], "nobody was told too late");
+}
+
+#[test]
 fn an_adopted_planting_falls_back_to_the_team_when_it_was_not_watered_in_time() {
     let mut world = World::of(watering(), shanghai());
     let adoption = rounds_domain::body::Adoption {

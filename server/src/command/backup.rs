@@ -97,5 +97,7 @@ impl Restored {
 
 fn hint_what_is_undone() {
     hint!("Devices and links that were revoked since are not any more: revoke them again.");
-    hint!("One-time codes are void: make new ones. Devices that were enrolled since have to enrol again.");
+    hint!(
+        "One-time codes are void: make new ones. Devices that were enrolled since are not known: enrol them again."
+    );
 }

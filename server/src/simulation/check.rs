@@ -11,12 +11,13 @@ use rounds_domain::{AreaId, DeviceId, Kind, OpId, Outcome, Record, RecordId, Rol
 use rounds_proto::decode_op;
 use rounds_store::{Access, StoredOp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Everything on the server, area by area, as devices get it.
-pub(super) type Everything = BTreeMap<AreaId, Vec<Record>>;
+pub(super) type Everything = BTreeMap<AreaId, Arc<Vec<Record>>>;
 
 /// Reads everything in these areas.
-pub(super) async fn everything(site: &Site, areas: impl Iterator<Item = AreaId>) -> Kept<Everything> {
+pub(super) async fn everything(site: &mut Site, areas: impl Iterator<Item = AreaId>) -> Kept<Everything> {
     let mut all = Everything::new();
     for area in areas {
         all.insert(area, site.records(area).await?);
@@ -33,7 +34,7 @@ pub(super) fn agrees(
 ) -> Kept {
     let mut wanted: BTreeMap<RecordId, &Record> = BTreeMap::new();
     for area in scope.keys() {
-        let of_area = all.get(area).map_or(&[][..], Vec::as_slice);
+        let of_area = all.get(area).map_or(&[][..], |records| records.as_slice());
         let seen =
             of_area.iter().filter(|record| record.deleted.is_none() && may_see(scope, *area, record.kind));
         wanted.extend(seen.map(|record| (record.id, record)));
@@ -61,10 +62,10 @@ impl World<'_> {
     pub(super) async fn check(&mut self) -> Kept {
         let store = self.site.store()?;
         self.town.read_tree(&store).await?;
-        let all = everything(&self.site, self.town.parents.keys().copied()).await?;
+        let all = everything(&mut self.site, self.town.parents.keys().copied()).await?;
         self.report.records = all.values().map(|records| records.len() as u64).sum();
         let mut homes: BTreeMap<RecordId, AreaId> = BTreeMap::new();
-        for record in all.values().flatten() {
+        for record in all.values().flat_map(|records| records.iter()) {
             let before = homes.insert(record.id, record.area);
             promised(before.is_none(), Promise::Scope, || format!("record {} is in two areas", record.id))?;
             if record.kind != Kind::Plan {
@@ -77,7 +78,7 @@ impl World<'_> {
             let unsent = phone.device.status()?.unsent_ops;
             promised(unsent == 0, Promise::Liveness, || format!("a device still has {unsent} unsent ops"))?;
         }
-        self.check_ops(&all).await?;
+        self.check_ops().await?;
         let verified = store.verify(|_| {}).await?;
         promised(verified.faults_total == 0, Promise::Recomputation, || {
             format!("{} differences, the first is {:?}", verified.faults_total, verified.faults.first())
@@ -86,23 +87,23 @@ impl World<'_> {
 
     /// Every op is there once, as it was recorded, with the verdict that was told; and in an order in which nothing is
     /// before its cause.
-    async fn check_ops(&self, all: &Everything) -> Kept {
+    async fn check_ops(&self) -> Kept {
         for (key, recorded) in &self.ledger.recorded {
             let is_there = recorded.holders.is_empty() || self.ledger.is_committed(key);
             promised(is_there, Promise::Survival, || {
-                format!("an op never came in: {:?}", decode_op(&recorded.bytes))
+                let holders = &recorded.holders;
+                format!("an op of devices {holders:?} never came in: {:?}", decode_op(&recorded.bytes))
             })?;
         }
         let store = self.site.store()?;
         let mut stored: BTreeMap<OpId, StoredOp> = BTreeMap::new();
-        let mut records: BTreeSet<RecordId> = all.values().flatten().map(|record| record.id).collect();
         let decoded: BTreeMap<Key, _> = self
             .ledger
             .recorded
             .iter()
             .filter_map(|(key, recorded)| Some((*key, decode_op(&recorded.bytes).ok()?)))
             .collect();
-        records.extend(decoded.values().map(|op| op.record));
+        let records: BTreeSet<RecordId> = decoded.values().map(|op| op.record).collect();
         for record in records {
             for op in store.ops_of(record).await? {
                 stored.insert(op.placed.id(), op);

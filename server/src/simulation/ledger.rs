@@ -1,6 +1,7 @@
 //! What was recorded and what the server said of it, written down beside the system, to be held against it.
 
 use super::{Kept, Promise, promised};
+use rounds_domain::verdict::Reason;
 use rounds_domain::{Action, DeviceId, OpId, Outcome, RecordId, Verdict};
 use rounds_proto::{decode_op, v1};
 use sha2::{Digest, Sha256};
@@ -20,6 +21,8 @@ pub(super) struct Recorded {
     pub(super) bytes: Vec<u8>,
     /// The devices that have it, and have to bring it to the server, or bring it again.
     pub(super) holders: BTreeSet<usize>,
+    /// Its area was the author's, as far as the author was told.
+    is_fair: bool,
 }
 
 /// Ops that belong together.
@@ -54,7 +57,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// A device recorded these together.
-    pub(super) fn record(&mut self, phone: usize, ops: Vec<Vec<u8>>) {
+    pub(super) fn record(&mut self, phone: usize, ops: Vec<Vec<u8>>, is_fair: bool) {
         let mut group = Group { ops: Vec::new(), records: Vec::new(), is_touched: false };
         for bytes in ops {
             let key = key(&bytes);
@@ -69,7 +72,7 @@ impl Ledger {
                     group.is_touched = true;
                 }
             }
-            self.recorded.insert(key, Recorded { bytes, holders: BTreeSet::from([phone]) });
+            self.recorded.insert(key, Recorded { bytes, holders: BTreeSet::from([phone]), is_fair });
         }
         if group.ops.len() > 1 {
             for record in &group.records {
@@ -77,6 +80,19 @@ impl Ledger {
             }
             self.groups.push(group);
         }
+    }
+
+    /// Records that came together before anybody had a device.
+    pub(super) fn plant(&mut self, records: Vec<RecordId>) {
+        for record in &records {
+            self.group_of.insert(*record, self.groups.len());
+        }
+        self.groups.push(Group { ops: Vec::new(), records, is_touched: false });
+    }
+
+    /// What was known of areas when ops were recorded is not known any more.
+    pub(super) fn forget_fairness(&mut self) {
+        self.recorded.values_mut().for_each(|recorded| recorded.is_fair = false);
     }
 
     /// The group that created a record, if its records must still be in one page.
@@ -120,8 +136,13 @@ impl Ledger {
             let id = OpId { device, seq: *seq };
             let sealed = request.ops.iter().find(|sealed| sealed.seq == *seq);
             let key = sealed.map(|sealed| key(&sealed.op)).unwrap_or_default();
-            promised(self.recorded.contains_key(&key), Promise::Once, || {
+            let recorded = self.recorded.get(&key);
+            promised(recorded.is_some(), Promise::Once, || {
                 format!("op {id} got a verdict, and nobody recorded it")
+            })?;
+            let is_foreign = verdict.reason == Some(Reason::NotInScope);
+            promised(!is_foreign || recorded.is_none_or(|it| !it.is_fair), Promise::Survival, || {
+                format!("op {id} was recorded in an area of its author, and is refused: {verdict:?}")
             })?;
             if let Some((known, before)) = self.known.committed.get(&id) {
                 promised(*known == key, Promise::Survival, || {

@@ -1,12 +1,15 @@
 //! A device, its clocks and its line to the server.
 
-use super::Kept;
 use super::site::Now;
+use super::{Kept, Promise, promised};
 use crate::chance::Chance;
+use crate::cursor::Cursor;
 use rounds_device::{Asked, Device, Draft, Identity, Size};
 use rounds_domain::{AreaId, ClockReading, DeviceId, RecordId, Role};
 use rounds_proto::v1;
+use rounds_store::Access;
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// Text that makes an op one that cannot be read when it arrives.
 pub(super) const POISON: &str = "POISON";
@@ -23,6 +26,8 @@ pub(super) struct Phone {
     pub(super) role: Role,
     /// The roots of its areas.
     pub(super) roots: BTreeSet<AreaId>,
+    /// The same as the device was last told.
+    pub(super) told: BTreeSet<AreaId>,
     /// Another one after each start: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
@@ -35,6 +40,8 @@ pub(super) struct Phone {
     pub(super) size: Size,
     /// Calls in a row that came to nothing.
     pub(super) failures: u32,
+    /// How far it has read, as of its last call.
+    cursor: BTreeMap<(AreaId, Access), u64>,
     /// Records that its user has seen.
     pub(super) seen: Vec<RecordId>,
     pub(super) enrolled_ms: i64,
@@ -54,6 +61,7 @@ impl Phone {
             device,
             clocks: Clocks::new(now, chance),
             role,
+            told: roots.clone(),
             roots,
             generation: 0,
             is_connected: true,
@@ -62,6 +70,7 @@ impl Phone {
             asked: BTreeMap::new(),
             size,
             failures: 0,
+            cursor: BTreeMap::new(),
             seen: Vec::new(),
             enrolled_ms: now.ms(),
         }
@@ -105,6 +114,20 @@ impl Phone {
         Ok(request)
     }
 
+    /// Within an epoch, and unless it begins anew, a device never goes back to where it was before.
+    pub(super) fn check_cursor(&mut self, bytes: &[u8], epoch: Uuid) -> Kept {
+        let cursor = Cursor::read(bytes, epoch)?;
+        let (now, before) = (cursor.numbers(), std::mem::take(&mut self.cursor));
+        let is_anew = bytes.is_empty() || cursor.is_stale();
+        for (place, number) in before.iter().filter(|_| !is_anew) {
+            promised(now.get(place).is_none_or(|now| now >= number), Promise::Cursor, || {
+                format!("a device went back from {number} in area {}", place.0)
+            })?;
+        }
+        self.cursor = now;
+        Ok(())
+    }
+
     /// Forgets what was under way: it is started again.
     pub(super) fn restart(&mut self, chance: &mut Chance) {
         self.generation += 1;
@@ -115,12 +138,10 @@ impl Phone {
 
     pub(super) fn note_seen(&mut self, ids: impl Iterator<Item = RecordId>, chance: &mut Chance) {
         for id in ids {
-            if self.seen.len() < SEEN_MAX {
-                self.seen.push(id);
-            } else {
-                let at = chance.between(0, SEEN_MAX as i64 - 1) as usize;
-                self.seen[at] = id;
+            if self.seen.len() == SEEN_MAX {
+                self.seen.swap_remove(chance.between(0, SEEN_MAX as i64 - 1) as usize);
             }
+            self.seen.push(id); // the latest is the last
         }
     }
 }

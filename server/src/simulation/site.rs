@@ -11,6 +11,7 @@ use rounds_domain::{AreaId, Record};
 use rounds_proto::v1::device_service_server::DeviceService;
 use rounds_proto::{record_from_wire, record_to_wire, v1};
 use rounds_store::{Access, FeedItem, Memory, Position, Store};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 /// How long devices keep ops that were acknowledged. Backups that are restored are younger.
-pub(super) const ACKNOWLEDGED_KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+pub(super) const ACKNOWLEDGED_KEPT: Duration = Duration::from_secs(14 * 60 * 60);
 
 /// The time as it is, which no clock has to show.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub(super) struct Site {
     running: Option<Arc<Shared>>,
     /// Calls that were looked at, to be committed together.
     pub(super) door: Vec<Waiting>,
+    /// What was read of areas, and up to where.
+    read: BTreeMap<AreaId, (Uuid, Vec<Position>, Arc<Vec<Record>>)>,
     now: Now,
     random: Random,
 }
@@ -69,7 +72,8 @@ impl Site {
             }
             Ok(())
         });
-        let mut site = Self { memory: Memory::new().await?, running: None, door: Vec::new(), now, random };
+        let memory = Memory::new().await?;
+        let mut site = Self { memory, running: None, door: Vec::new(), read: BTreeMap::new(), now, random };
         site.start(epoch).await?;
         Ok(site)
     }
@@ -149,8 +153,15 @@ impl Site {
     }
 
     /// Everything in an area, deleted ones too, as a device gets it.
-    pub(super) async fn records(&self, area: AreaId) -> Kept<Vec<Record>> {
+    pub(super) async fn records(&mut self, area: AreaId) -> Kept<Arc<Vec<Record>>> {
         let store = self.store()?;
+        let epoch = store.epoch();
+        if let Some((known_epoch, positions, records)) = self.read.get(&area)
+            && *known_epoch == epoch
+            && store.pull(positions, 1).await?.items.is_empty()
+        {
+            return Ok(records.clone()); // nothing has moved since
+        }
         let mut wanted = vec![Position { area, access: Access::Full, after: 0 }];
         let mut records = Vec::new();
         loop {
@@ -160,10 +171,12 @@ impl Site {
                     records.push(through_the_wire(&numbered.record)?);
                 }
             }
+            wanted = page.positions;
             if !page.more {
+                let records = Arc::new(records);
+                self.read.insert(area, (epoch, wanted, records.clone()));
                 return Ok(records);
             }
-            wanted = page.positions;
         }
     }
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 /// Dwellings of a building: with it, they are one group.
 const DWELLINGS: usize = 12;
 /// Buildings of a community: a first sync has several pages of the smallest size, cut within buildings.
-const BUILDINGS: usize = 6;
+const BUILDINGS: usize = 5;
 /// Community areas for so many devices.
 const DEVICES_PER_COMMUNITY: usize = 8;
 
@@ -39,7 +39,13 @@ pub(super) struct Town {
 
 impl Town {
     /// Builds it, as an import would.
-    pub(super) async fn build(store: &Store, devices: usize, now_ms: i64, chance: &mut Chance) -> Kept<Self> {
+    /// Answers which records belong together, too.
+    pub(super) async fn build(
+        store: &Store,
+        devices: usize,
+        now_ms: i64,
+        chance: &mut Chance,
+    ) -> Kept<(Self, Vec<Vec<RecordId>>)> {
         let district = AreaId::from(chance.id(now_ms));
         let count = (devices / DEVICES_PER_COMMUNITY).max(3);
         let communities: Vec<AreaId> = (0..count).map(|_| AreaId::from(chance.id(now_ms))).collect();
@@ -63,14 +69,18 @@ impl Town {
             ..Default::default()
         };
         groups.push(vec![(district, town.checklist, Body::Checklist(checklist))]);
+        let office = Place { name: "Office".into(), sort: "building".into(), ..Default::default() };
+        groups.push(vec![(district, chance.id(now_ms), Body::Place(office))]);
         for (at, community) in communities.iter().enumerate() {
             let zone = ["Asia/Shanghai", "America/New_York"][at % 2];
             let body = area(&format!("Community {at}"), Some(district), zone);
             groups.push(vec![(*community, RecordId::from(*community), body)]);
-            for _ in 0..BUILDINGS {
-                groups.push(town.building(*community, now_ms, chance));
+            for number in 0..BUILDINGS {
+                groups.push(town.building(*community, number % 3 == 0, now_ms, chance));
             }
         }
+        let together =
+            groups.iter().map(|group| group.iter().map(|(_, record, _)| *record).collect()).collect();
         let importer = DeviceId(chance.id(now_ms).0);
         store.internal_device(importer, "import", Role::Admin, now_ms).await?;
         let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
@@ -98,11 +108,17 @@ impl Town {
             })?;
         }
         town.read_tree(store).await?;
-        Ok(town)
+        Ok((town, together))
     }
 
     /// A building with its dwellings, and what is looked after in it.
-    fn building(&mut self, area: AreaId, now_ms: i64, chance: &mut Chance) -> Vec<(AreaId, RecordId, Body)> {
+    fn building(
+        &mut self,
+        area: AreaId,
+        is_planned: bool,
+        now_ms: i64,
+        chance: &mut Chance,
+    ) -> Vec<(AreaId, RecordId, Body)> {
         let building = chance.id(now_ms);
         let place = |name: String, sort: &str, parent| {
             Body::Place(Place { name, sort: sort.to_owned(), parent, ..Default::default() })
@@ -119,8 +135,10 @@ impl Town {
             ..Default::default()
         };
         all.push((area, elevator, Body::Asset(asset)));
-        all.push((area, chance.id(now_ms), Body::Plan(plan(elevator, now_ms, chance))));
-        self.places.entry(area).or_default().extend(all[..all.len() - 1].iter().map(|(_, id, _)| *id));
+        self.places.entry(area).or_default().extend(all.iter().map(|(_, id, _)| *id));
+        if is_planned {
+            all.push((area, chance.id(now_ms), Body::Plan(plan(elevator, now_ms, chance))));
+        }
         all
     }
 
@@ -356,7 +374,9 @@ fn seen(phone: &Phone, chance: &mut Chance, wanted: impl Fn(&Record) -> bool) ->
         if phone.seen.is_empty() {
             break;
         }
-        let id = *chance.pick(&phone.seen);
+        // What is new is on everybody's mind.
+        let latest = phone.seen.len().saturating_sub(if chance.percent(50) { 12 } else { usize::MAX });
+        let id = *chance.pick(&phone.seen[latest..]);
         if let Some(view) = phone.device.view(id)?
             && view.record.deleted.is_none()
             && wanted(&view.record)
@@ -387,7 +407,8 @@ fn plan(subject: RecordId, now_ms: i64, chance: &mut Chance) -> Plan {
     Plan {
         subject: Some(subject),
         sort: "maintenance".into(),
-        rule: (*chance.pick(&["FREQ=DAILY", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,TH"])).to_owned(),
+        rule: (*chance.pick(&["FREQ=DAILY;INTERVAL=2", "FREQ=DAILY;INTERVAL=5", "FREQ=WEEKLY;BYDAY=MO,TH"]))
+            .to_owned(),
         from: local_day(now_ms, &jiff::tz::TimeZone::UTC).to_string(),
         after_completion: chance.percent(50),
         gap_days_max: chance.percent(50).then_some(4),

@@ -11,9 +11,9 @@ use crate::secret::token_hash;
 use prost::Message as _;
 use rounds_device::{Device, Identity, Next};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{AreaId, DeviceId, OpId, Record, RecordId, Role};
-use rounds_proto::v1;
-use rounds_store::{Memory, NewCode, Receipt};
+use rounds_domain::{Action, AreaId, DeviceId, Kind, OpId, Record, RecordId, Role};
+use rounds_proto::{decode_op, v1};
+use rounds_store::{Access, Memory, NewCode, Receipt};
 use rounds_worker::DEVICE;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +32,9 @@ const ACTS_PER_DAY: i64 = 5;
 /// Times that a device calls, for each day.
 const CALLS_PER_DAY: i64 = 4;
 /// Mishaps for each 100 device-days.
-const MISHAPS_PER_100: i64 = 25;
+const MISHAPS_PER_100: i64 = 40;
 /// A backup that is restored is at most so old: less than devices keep what was acknowledged.
-const BACKUP_AGE_MAX_MS: i64 = DAY_MS;
+const BACKUP_AGE_MAX_MS: i64 = 13 * HOUR_MS;
 /// Rounds in which everything must have come to rest.
 const ROUNDS_MAX: usize = 12;
 /// Calls in a row after which a device must have come to rest, by far.
@@ -70,7 +70,11 @@ enum Event {
 #[derive(Clone)]
 enum Answer {
     /// An answer, and what the server has for the device at this moment if that is looked at.
-    Bytes(Vec<u8>, Option<Arc<Everything>>),
+    Bytes {
+        bytes: Vec<u8>,
+        all: Option<Arc<Everything>>,
+        roots: BTreeSet<AreaId>,
+    },
     Failed(Code, String),
 }
 
@@ -95,6 +99,8 @@ pub(super) struct World<'a> {
     pub(super) report: Report,
     trace: Sha256,
     backup: Option<Backup>,
+    /// When backups that were restored had been taken, and when they were restored.
+    restored: Vec<(i64, i64)>,
     /// An administrator, who decides about devices.
     office: String,
     /// The last fault was over: from now on everything works.
@@ -127,7 +133,9 @@ impl<'a> World<'a> {
         let mut chance = Chance::of(settings.seed, "simulation");
         let site = Site::new(now.clone(), Chance::of(settings.seed, "server")).await?;
         let store = site.store()?;
-        let town = Town::build(&store, settings.devices, now.ms(), &mut chance).await?;
+        let (town, groups) = Town::build(&store, settings.devices, now.ms(), &mut chance).await?;
+        let mut ledger = Ledger::default();
+        groups.into_iter().for_each(|records| ledger.plant(records));
         let mut world = Self {
             settings,
             people: Chance::of(settings.seed, "people"),
@@ -137,10 +145,11 @@ impl<'a> World<'a> {
             town,
             site,
             phones: Vec::new(),
-            ledger: Ledger::default(),
+            ledger,
             report: Report::default(),
             trace: Sha256::new(),
             backup: None,
+            restored: Vec::new(),
             office: String::new(),
             is_calm: false,
             commit_is_due: false,
@@ -150,10 +159,10 @@ impl<'a> World<'a> {
         for _ in 0..settings.devices {
             world.add_phone().await?;
         }
-        for hour in (3..i64::from(settings.days) * 24).step_by(3) {
+        for hour in (3..i64::from(settings.days) * 24).step_by(5) {
             let at_ms = START_MS + hour * HOUR_MS;
             world.at(at_ms, Event::Work);
-            if hour % 12 == 0 {
+            if hour % 2 == 0 {
                 world.at(at_ms + 1, Event::BackUp);
             }
         }
@@ -314,13 +323,19 @@ impl<'a> World<'a> {
         if group.is_empty() {
             return Ok(());
         }
+        // Its areas as it knows them, or as they are: work in them is accepted, however late it comes.
+        let held = phone.told.iter().chain(&phone.roots).copied();
+        let is_held =
+            self.town.scope(held, phone.role == Role::Admin).get(&group[0].area) == Some(&Access::Full);
+        let moves = group.iter().any(|draft| matches!(draft.action, Action::Move { .. }));
+        let is_fair = is_held && !moves;
         let made: Vec<RecordId> = group.iter().map(|draft| draft.record).collect();
         let ops = self.phones[number].record(group)?;
         self.report.recorded += ops.len() as u64;
         self.note("record", &[number as u64, ops.len() as u64]);
         if !ops.is_empty() {
             self.phones[number].note_seen(made.into_iter(), &mut self.people);
-            self.ledger.record(number, ops);
+            self.ledger.record(number, ops, is_fair);
         }
         Ok(())
     }
@@ -334,7 +349,12 @@ impl<'a> World<'a> {
         let call = self.next;
         let token = token_hash(&phone.identity()?.token);
         let generation = phone.generation;
-        let bytes = self.phones[number].ask(call)?.encode_to_vec();
+        let epoch = self.site.running().map(|shared| shared.store.epoch());
+        let request = self.phones[number].ask(call)?;
+        if let Some(epoch) = epoch {
+            self.phones[number].check_cursor(&request.cursor, epoch)?;
+        }
+        let bytes = request.encode_to_vec();
         self.note("call", &[number as u64, call, bytes.len() as u64]);
         self.soon(20 * SECOND_MS, 3 * MINUTE_MS, Event::GiveUp { phone: number, number: call });
         let mut copies = 1;
@@ -364,8 +384,8 @@ impl<'a> World<'a> {
             phone.waits_for = None;
         }
         let Some(asked) = phone.asked.get(&call) else { return Ok(()) };
-        let (bytes, all) = match answer {
-            Answer::Bytes(bytes, all) => (bytes, all),
+        let (bytes, all, roots) = match answer {
+            Answer::Bytes { bytes, all, roots } => (bytes, all, roots),
             Answer::Failed(code, reason) => return self.fail(number, is_awaited, code, &reason).await,
         };
         let response = v1::SyncResponse::decode(bytes.as_slice())?;
@@ -381,6 +401,9 @@ impl<'a> World<'a> {
         promised(progress.unreadable.is_none(), Promise::Sound, || format!("{:?}", progress.unreadable))?;
         let phone = &mut self.phones[number];
         phone.failures = 0;
+        if !progress.restored {
+            phone.told = roots;
+        }
         // The answer of a server that was restored since is not taken in: everything is pulled anew.
         let seen = if progress.restored { Vec::new() } else { seen };
         let groups = seen.iter().filter_map(|id| self.ledger.whole_group_of(*id));
@@ -397,6 +420,11 @@ impl<'a> World<'a> {
             Next::AskLater => self.soon(MINUTE_MS, HOUR_MS, Event::Wake(number)),
             Next::Rest => {
                 self.report.syncs += 1;
+                for pending in phone.device.pending()? {
+                    if self.people.percent(20) {
+                        phone.device.dismiss(pending.op)?; // its user has seen it
+                    }
+                }
                 if let Some(all) = all
                     && phone.device.status()?.unsent_ops == 0
                 {
@@ -423,9 +451,10 @@ impl<'a> World<'a> {
             Code::Unavailable => {}
             // The server does not know the device any more, as it was restored from an older backup.
             Code::Unauthenticated if reason == "TOKEN_UNKNOWN" => {
-                let is_newer =
-                    self.backup.as_ref().is_none_or(|it| it.taken_ms <= self.phones[number].enrolled_ms);
-                promised(is_newer, Promise::Sound, || format!("device {number} is not known any more"))?;
+                let enrolled_ms = self.phones[number].enrolled_ms;
+                let is_in_between =
+                    self.restored.iter().any(|(taken_ms, at_ms)| (*taken_ms..=*at_ms).contains(&enrolled_ms));
+                promised(is_in_between, Promise::Sound, || format!("device {number} is not known any more"))?;
                 self.report.stranded += self.ledger.lose(number);
                 return self.reinstall(number).await;
             }
@@ -457,7 +486,7 @@ impl<'a> World<'a> {
                 let phone = &mut self.phones[number];
                 phone.device.fork(device, answer.token, at_seq)?;
                 phone.enrolled_ms = now_ms;
-                self.note("fork", &[number as u64, at_seq]);
+                self.note("fork", &[number as u64, at_seq, number_of(device)]);
                 self.soon(0, 100, Event::Wake(number));
             }
             Err(status) => {
@@ -554,12 +583,16 @@ impl<'a> World<'a> {
             let new = self.ledger.commit(device, &waiting.request, &receipt.verdicts)?;
             self.report.committed += new;
             let outcomes = receipt.verdicts.iter().map(|(seq, verdict)| seq * 16 + verdict.outcome as u64);
-            let numbers: Vec<u64> =
-                [waiting.phone as u64, receipt.acknowledged_through].into_iter().chain(outcomes).collect();
+            let numbers: Vec<u64> = [waiting.phone as u64, number_of(device), receipt.acknowledged_through]
+                .into_iter()
+                .chain(outcomes)
+                .collect();
             self.note("commit", &numbers);
             committed.push((waiting, receipt));
         }
-        self.town.read_tree(&shared.store).await?;
+        if committed.iter().any(|(waiting, _)| may_plant(&waiting.request)) {
+            self.town.read_tree(&shared.store).await?;
+        }
         if self.fails(Fault::ServerCrash, 10) {
             return self.crash().await;
         }
@@ -577,11 +610,12 @@ impl<'a> World<'a> {
         let response = shared.answer(call, receipt).await?;
         let roots = shared.store.device(device).await?.map(|device| device.areas).unwrap_or_default();
         let is_admin = self.phones[phone].role == Role::Admin;
-        let scope = self.town.scope(roots.into_iter(), is_admin);
+        let roots: BTreeSet<AreaId> = roots.into_iter().collect();
+        let scope = self.town.scope(roots.iter().copied(), is_admin);
         let epoch = shared.store.epoch();
         tap::look(&mut self.ledger, device, &scope, epoch, &request, &response)?;
-        let all = match !response.more && self.chance.percent(6) {
-            true => Some(Arc::new(everything(&self.site, scope.keys().copied()).await?)),
+        let all = match !response.more && self.chance.percent(8) {
+            true => Some(Arc::new(everything(&mut self.site, scope.keys().copied()).await?)),
             false => None,
         };
         let bytes = response.encode_to_vec();
@@ -595,7 +629,7 @@ impl<'a> World<'a> {
             let (from_ms, to_ms) = if is_late { (MINUTE_MS, 30 * HOUR_MS) } else { (10, 2_000) };
             // What the server has by then is something else.
             let all = all.clone().filter(|_| copy == 0 && !is_late);
-            let answer = Answer::Bytes(bytes.clone(), all);
+            let answer = Answer::Bytes { bytes: bytes.clone(), all, roots: roots.clone() };
             self.soon(from_ms, to_ms, Event::Answer { phone, generation, number, answer });
         }
         Ok(())
@@ -637,6 +671,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.site.restore(&backup.memory, epoch).await?;
+        self.restored.push((backup.taken_ms, self.now.ms()));
         self.ledger.known = backup.known.clone();
         self.commit_is_due = false;
         let store = self.site.store()?;
@@ -646,6 +681,7 @@ impl<'a> World<'a> {
                 phone.roots = device.areas.into_iter().collect();
             }
         }
+        self.ledger.forget_fairness(); // what a device knew of its areas is of another history
         self.note("restore", &[]);
         Ok(())
     }
@@ -695,6 +731,8 @@ impl<'a> World<'a> {
         .to_vec();
         let fault = *self.chance.pick(&faults);
         let number = self.chance.between(0, self.phones.len() as i64 - 1) as usize;
+        // A copy that is revoked is worth a closer look.
+        let number = if fault == Fault::Revoke { self.phones.len() - 1 - number % 3 } else { number };
         if self.phones[number].is_gone || !self.fails(fault, 1_000) {
             return Ok(());
         }
@@ -708,6 +746,9 @@ impl<'a> World<'a> {
             Fault::ServerCrash if self.site.running().is_some() => self.crash().await,
             Fault::PhoneCrash => {
                 self.phones[number].restart(&mut self.chance);
+                if self.chance.percent(20) {
+                    self.phones[number].device.pull_anew()?; // as after a cursor that no server knows
+                }
                 self.soon(SECOND_MS, HOUR_MS, Event::Wake(number));
                 Ok(())
             }
@@ -813,8 +854,13 @@ impl<'a> World<'a> {
         }
         let id = *self.chance.pick(&kept);
         let Some(op) = store.quarantined(id).await?.and_then(|kept| kept.op) else { return Ok(()) };
-        let verdict = store.release(id, op).await?;
-        self.note("release", &[id.seq, verdict.map_or(0, |verdict| verdict.outcome as u64)]);
+        if self.chance.percent(25) {
+            store.dismiss(id).await?;
+            self.note("dismiss", &[id.seq]);
+        } else {
+            let verdict = store.release(id, op).await?;
+            self.note("release", &[id.seq, verdict.map_or(0, |verdict| verdict.outcome as u64)]);
+        }
         // It takes along what waited for it.
         for id in kept {
             if store.quarantined(id).await?.is_none() {
@@ -905,9 +951,9 @@ impl<'a> World<'a> {
         if before == after {
             return Ok(());
         }
-        let all = everything(&self.site, self.town.parents.keys().copied()).await?;
+        let all = everything(&mut self.site, self.town.parents.keys().copied()).await?;
         let is_new = |record: &&Record| record.changed.op.device == DEVICE && record.changed.op.seq > before;
-        let changed: Vec<&Record> = all.values().flatten().filter(is_new).collect();
+        let changed: Vec<&Record> = all.values().flat_map(|records| records.iter()).filter(is_new).collect();
         promised(false, Promise::Recomputation, || {
             format!("looking at everything again made {} more ops of the worker: {changed:?}", after - before)
         })
@@ -922,6 +968,15 @@ fn records_of(response: &v1::SyncResponse) -> Kept<Vec<RecordId>> {
         _ => None,
     });
     Ok(records.collect::<Result<_, _>>()?)
+}
+
+/// Whether an area may be there because of this call.
+fn may_plant(request: &v1::SyncRequest) -> bool {
+    request.ops.iter().any(|sealed| decode_op(&sealed.op).is_ok_and(|op| op.kind == Kind::Area))
+}
+
+fn number_of(device: DeviceId) -> u64 {
+    device.0.as_u64_pair().1
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -1,6 +1,5 @@
 //! How to reach who raised a request: never in a record, never lost, read by those who handle it, and gone in time.
 
-use super::port::http;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use hyper::{Request, StatusCode};
@@ -10,11 +9,11 @@ use rounds_domain::{AreaId, Body, ClockReading, ContactData, Kind, RecordId, Rol
 use rounds_proto::v1;
 use rounds_server::Config;
 use rounds_store::{AuditAction, AuditFilter, ContactKeeping, Store, Vault};
-use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, new_id, on_both_databases, reason};
+use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, http, new_id, on_both_databases, reason};
 use rounds_worker::{ChannelOptions, Channels, Options, Worker};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::Code;
 
@@ -391,6 +390,20 @@ on_both_databases! {
         assert_eq!(read(&server.admin, request).await.unwrap(), Some(contact()), "what was given later stays");
         server.stop().await;
         drop(files);
+    }
+
+    async fn an_erasure_does_not_wait_for_who_reads_an_old_state(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let store = &town.server.store;
+        let mut snapshot = store.snapshot().await.unwrap();
+        snapshot.page(Kind::Request, town.north, None, None, 10).await.unwrap();
+        let begin = Instant::now();
+        put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(8), "SQLite would wait for ten seconds");
+        drop(snapshot);
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None);
+        town.server.stop().await;
     }
 
     async fn a_database_is_opened_with_the_key_file_that_it_was_filled_with(database: &TestDatabase) {

@@ -64,6 +64,12 @@ async fn assert_found(store: &Store) {
     let due = RecordFilter { due_from_ms: Some(0), ..filter(Kind::FollowUp) };
     let due = store.records(&due).await.unwrap();
     assert!(!follow_ups.is_empty() && follow_ups.len() == due.len(), "by when they are due");
+    let called_for = RecordFilter { due_from_ms: Some(0), ..filter(Kind::Notice) };
+    let called_for = store.records(&called_for).await.unwrap();
+    assert!(
+        !called_for.is_empty()
+            && store.records(&filter(Kind::Notice)).await.unwrap().len() == called_for.len()
+    );
     let open = follow_ups.iter().find(|numbered| numbered.record.status == "open").unwrap();
     let assigned = store.assigned(open.record.reference("worker").unwrap(), 0, 100).await.unwrap();
     assert_eq!(assigned, std::slice::from_ref(&open.record), "by who does them");

@@ -27,17 +27,17 @@ macro_rules! hold {
 }
 
 hold! {
-    no_promise_is_broken_in_the_first_fifty_seeds: 0..50, 6 devices, 3 days;
-    no_promise_is_broken_in_the_second_fifty_seeds: 50..100, 6 devices, 3 days;
-    no_promise_is_broken_in_the_third_fifty_seeds: 100..150, 6 devices, 3 days;
-    no_promise_is_broken_in_the_fourth_fifty_seeds: 150..200, 6 devices, 3 days;
+    no_promise_is_broken_in_the_first_fifty_seeds: 0..50, 5 devices, 2 days;
+    no_promise_is_broken_in_the_second_fifty_seeds: 50..100, 5 devices, 2 days;
+    no_promise_is_broken_in_the_third_fifty_seeds: 100..150, 5 devices, 2 days;
+    no_promise_is_broken_in_the_fourth_fifty_seeds: 150..200, 5 devices, 2 days;
 }
 
 /// Seeds that found something which was mended since, with the number of devices and days.
 const ONCE_FAILED: &[(u64, usize, u32)] = &[
-    // A follow-up that somebody cancelled ended its plan; one by the calendar came up to a day late.
-    (4, 6, 3),
-    (9, 6, 3),
+    // The copy of a phone lost an op whose number the phone took after a restore; those told of one that somebody called
+    // missed too early were told too late.
+    (1005, 20, 6),
 ];
 
 #[test]
@@ -55,10 +55,21 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
     assert_ne!(first, trace(2));
 }
 
+/// Half of the known bugs: the others are another test's, beside this one.
+fn every_one_is_found(half: usize) {
+    let of_half = Bug::ALL.iter().copied().skip(half).step_by(2);
+    let missed: Vec<Bug> = of_half.filter(|bug| find(*bug, 500).is_none()).collect();
+    assert_eq!(missed, []);
+}
+
 #[test]
 fn every_known_bug_is_found_within_500_seeds() {
-    let missed: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| find(*bug, 500).is_none()).collect();
-    assert_eq!(missed, []);
+    every_one_is_found(0);
+}
+
+#[test]
+fn every_other_known_bug_is_found_within_500_seeds() {
+    every_one_is_found(1);
 }
 
 #[test]

@@ -526,6 +526,21 @@ async fn a_cursor_of_nobody_is_refused_and_says_to_begin_anew() {
 }
 
 #[tokio::test]
+async fn ops_of_a_device_that_does_not_know_of_a_restore_wait_until_it_does() {
+    let street = Street::start_on_sqlite().await;
+    let mut phone = street.phone().await;
+    let op = phone.seal(street.visit());
+    let other_epoch = [&[0x0a, 16][..], &[7; 16]].concat(); // a cursor with no area in it
+    phone.cursor = other_epoch;
+    let answer = phone.send(vec![op.clone()]).await.unwrap();
+    assert_eq!(outcomes(&answer.verdicts), [(Outcome::Retry, "BEHIND")]);
+    assert_eq!(answer.acknowledged_through, 0);
+    let answer = phone.send(vec![op]).await.unwrap();
+    assert_eq!(outcomes(&answer.verdicts), [(Outcome::Applied, "")]);
+    street.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_cursor_grants_nothing() {
     let server = TestServer::start_on_sqlite().await;
     let north = server.area("North", None).await;

@@ -9,7 +9,8 @@ const GB: f64 = 1e9;
 /// Ops of phones before the backup, and again before the loss.
 const OPS: u64 = 1_000;
 
-/// What went wrong, and seconds for each GB of backup: of making it beside phones that push, and of restoring it.
+/// What went wrong, and seconds for each GB of the database, or for all of it if it is less: of making a backup beside
+/// phones that push, and of restoring it.
 pub(crate) async fn p10(kind: Kind, asked: &Asked) -> [Line; 3] {
     let stored = asked.setting("--stored").unwrap_or(asked.size(10_000, 700_000));
     let Ground { store, database, .. } = {
@@ -19,7 +20,7 @@ pub(crate) async fn p10(kind: Kind, asked: &Asked) -> [Line; 3] {
     };
     store.close().await;
     let restored = lose_and_restore(&asked.rounds, &database, &kind.create().await, OPS).await;
-    let (outcome, bytes) = (restored.outcome, restored.backup_bytes as f64);
+    let (outcome, gb) = (restored.outcome, restored.database_bytes as f64 / GB);
     let line = |figure: String, value: f64, floor: f64| Line {
         id: "P10",
         database: kind.name(),
@@ -38,9 +39,8 @@ pub(crate) async fn p10(kind: Kind, asked: &Asked) -> [Line; 3] {
         restored.at_the_loss,
         restored.in_backup
     );
-    let seconds = |what: &str, took: f64| {
-        line(format!("{what} {:.2} GB in {took:.1} s: seconds for 1 GB", bytes / GB), took * GB / bytes, 60.0)
-    };
+    let seconds =
+        |what: &str, took: f64| line(format!("{what} {gb:.2} GB in {took:.1} s"), took / gb.max(1.0), 60.0);
     [
         line(carried_on, outcome.wrong() as f64, 0.0),
         seconds("backed up", restored.backup_took.as_secs_f64()),

@@ -5,7 +5,7 @@ use crate::line::{Bound, Line};
 use rounds_tests::gap::write_beside_readers;
 
 pub(crate) async fn p8(asked: &Asked) -> Line {
-    let rows = asked.setting("--stored").unwrap_or(asked.size(20_000, 1_000_000));
+    let rows = asked.setting("--stored").unwrap_or(asked.size(5_000, 1_000_000));
     let gaps = write_beside_readers(&Kind::Postgres.create().await, rows).await;
     Line {
         id: "P8",

@@ -5,7 +5,7 @@ use crate::line::{Bound, Line};
 use rounds_tests::kill::kill_server;
 
 pub(crate) async fn p4(kind: Kind, asked: &Asked) -> Line {
-    let kills = asked.setting("--kills").unwrap_or(asked.size(20, 200));
+    let kills = asked.setting("--kills").unwrap_or(asked.size(10, 200));
     let outcome = kill_server(&asked.rounds, &kind.create().await, kills).await;
     Line {
         id: "P4",

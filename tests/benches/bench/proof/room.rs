@@ -11,7 +11,7 @@ const KILL_EVERY: usize = 10;
 
 /// Each refused write of a row; on SQLite also each write to the disk, of the real program.
 pub(crate) async fn p6(kind: Kind, asked: &Asked) -> Vec<Line> {
-    let writes = || (1..=500_u64).step_by(asked.size(25, 1));
+    let writes = || (1..=500_u64).step_by(asked.size(50, 1));
     let refused = refuse_each_write(&kind.create().await, writes()).await;
     let line = |figure: String, value: f64, bound: f64| Line {
         id: "P6",
