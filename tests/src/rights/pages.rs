@@ -169,11 +169,15 @@ impl Row {
             ("/behind", _) => (format!("/behind?figure=visit&area={area}"), String::new()),
             ("/download", _) => (format!("/download?what=visits&format=csv&area={area}"), String::new()),
             ("/record/{id}/contact", _) => (format!("/record/{}/contact", place.referred), String::new()),
+            ("/devices", "there") => {
+                // The page that begins with it: there are many.
+                let phone = ground.phone_of(&[relation]).await.0.as_u128();
+                let after = uuid::Uuid::from_u128(phone - 1).simple();
+                (format!("/devices?area={area}&after={after}"), String::new())
+            }
             (path, "there") => {
-                match path {
-                    "/quarantine" => drop(ground.quarantined(relation).await),
-                    "/devices" => drop(ground.phone_of(&[relation]).await),
-                    _ => {}
+                if path == "/quarantine" {
+                    ground.quarantined(relation).await;
                 }
                 (format!("{path}?area={area}"), String::new())
             }
