@@ -515,6 +515,7 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
     let unsent = outbox::unsent(tx, device)?;
     let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
     progress.next = match unsent {
+        _ if meta.revoked && is_injected(Bug::WipedTooEarly) => Next::Wiped,
         0 if meta.revoked => Next::Wiped,
         _ if meta.forked_at > 0 => Next::Fork { at_seq: meta.forked_at },
         1.. if put_off && !more => Next::AskLater,

@@ -89,11 +89,7 @@ pub(crate) fn note(
     seq: u64,
     verdict: &Verdict,
 ) -> Result<bool, Error> {
-    let is_done = verdict.outcome != Outcome::Retry;
-    let mut outcome = is_done.then(|| verdict.outcome.as_str());
-    if !is_done && is_injected(Bug::PutOffIsDone) {
-        outcome = Some(Outcome::Applied.as_str());
-    }
+    let outcome = (verdict.outcome != Outcome::Retry).then(|| verdict.outcome.as_str());
     let reason = verdict.reason.map(|reason| reason.as_str()).unwrap_or_default();
     let mut statement = connection.prepare_cached(
         "UPDATE outbox SET outcome = ?3, reason = ?4, detail = ?5

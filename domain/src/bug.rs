@@ -43,8 +43,8 @@ pub enum Bug {
     WorkerMissesLast,
     /// The device forgets ops once they are acknowledged, restore or not.
     OutboxForgetsEarly,
-    /// The device takes an op that was put off for one that was taken in.
-    PutOffIsDone,
+    /// A revoked device is wiped with its first answer, whatever it still holds.
+    WipedTooEarly,
     /// The device takes in an answer that another has overtaken.
     StaleAnswerTaken,
     /// The device does not see that the server was restored.
@@ -73,7 +73,7 @@ impl Bug {
         Bug::TallyKept,
         Bug::WorkerMissesLast,
         Bug::OutboxForgetsEarly,
-        Bug::PutOffIsDone,
+        Bug::WipedTooEarly,
         Bug::StaleAnswerTaken,
         Bug::RestoreUnseen,
     ];

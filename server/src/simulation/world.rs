@@ -437,9 +437,10 @@ impl<'a> World<'a> {
             Next::Wiped => {
                 phone.is_gone = true;
                 self.note("wiped", &[number as u64]);
-                for recorded in self.ledger.recorded.values_mut() {
-                    recorded.holders.remove(&number);
-                }
+                let unsaved = self.ledger.lose(number);
+                promised(unsaved == 0, Promise::Survival, || {
+                    format!("device {number} was wiped with {unsaved} ops that nobody else has")
+                })?;
             }
         }
         Ok(())
