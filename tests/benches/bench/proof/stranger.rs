@@ -28,7 +28,15 @@ pub(crate) fn p9(asked: &Asked) -> Vec<Line> {
                 crashes += 1;
                 eprintln!("{name} panics at {}", hexadecimal(&input));
             }
-            let took = began.elapsed();
+            let mut took = began.elapsed();
+            for _ in 0..2 {
+                if took > SLOW {
+                    // Perhaps others kept the processor: what is slow is slow each time.
+                    let again = Instant::now();
+                    let _ = catch_unwind(|| target(&input));
+                    took = took.min(again.elapsed());
+                }
+            }
             if took > SLOW {
                 crashes += 1;
                 eprintln!("{name} takes {took:?} for {}", hexadecimal(&input));
