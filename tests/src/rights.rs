@@ -7,6 +7,7 @@ mod ground;
 mod pages;
 mod table;
 
+use crate::database::TestDatabase;
 use crate::peer::Peer;
 use crate::server::TestServer;
 use ground::{Caller, Ground, Relation};
@@ -14,8 +15,12 @@ pub use pages::hold_pages_against_table;
 use prost::Message as _;
 use rounds_domain::Role;
 use rounds_proto::prost_types::FileDescriptorSet;
+use rounds_store::{ContactKeeping, Vault};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 use table::{Row, TABLE};
+use tempfile::TempDir;
 use tonic::Status;
 
 /// What came of holding a server against the table.
@@ -37,6 +42,21 @@ pub(crate) enum Seen {
     Told(String),
     /// It took an op in, or not.
     Verdict(rounds_proto::v1::Verdict),
+}
+
+/// A server that has everything to give, and counts no calls; it is one as long as the folder of its key file is there.
+///
+/// # Panics
+/// When it does not start.
+pub async fn serve(database: &TestDatabase) -> (TestServer, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let vault = Vault::open(folder.path().join("key"), [1; 32]).expect("a key file");
+    let contacts = ContactKeeping { vault: Arc::new(vault), kept: Duration::from_secs(24 * 60 * 60) };
+    let server = TestServer::start_with(database, |config| {
+        config.rate_limits = false;
+        config.contacts = Some(contacts);
+    });
+    (server.await, folder)
 }
 
 /// Makes every call of the table: as everybody, or only as devices with one role. The server must not limit how often.

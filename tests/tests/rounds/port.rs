@@ -88,7 +88,10 @@ async fn grpc_web_is_spoken_on_the_same_port() {
 #[tokio::test]
 async fn a_message_that_is_no_protobuf_is_refused() {
     let server = TestServer::start_on_sqlite().await;
-    let answer = http(&server, web("/rounds.v1.SyncService/Sync", b"\xff\xff\xff\xff")).await;
+    let mut request = web("/rounds.v1.SyncService/Sync", b"\xff\xff\xff\xff");
+    let token = format!("Bearer {}", server.admin.token).parse().unwrap(); // without, nothing of it would be read
+    request.headers_mut().insert("authorization", token);
+    let answer = http(&server, request).await;
     let status = answer.headers().get("grpc-status").cloned();
     assert_eq!(status, Some(HeaderValue::from_static("13")), "{answer:?}");
     server.stop().await;

@@ -1,12 +1,8 @@
 //! Nobody gets what is not theirs: every call and every page, by everybody, about areas near and far.
 
 use rounds_domain::Role;
-use rounds_tests::rights::{Rights, hold_against_table, hold_pages_against_table};
-use rounds_tests::{TestDatabase, TestServer};
-
-async fn start(database: &TestDatabase) -> TestServer {
-    TestServer::start_with(database, |config| config.rate_limits = false).await
-}
+use rounds_tests::TestDatabase;
+use rounds_tests::rights::{Rights, hold_against_table, hold_pages_against_table, serve};
 
 fn hold(rights: &Rights) {
     assert!(rights.faults.is_empty(), "{} faults:\n{}", rights.faults.len(), rights.faults.join("\n"));
@@ -16,7 +12,7 @@ fn hold(rights: &Rights) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_answers_everybody_as_the_table_says_and_tells_nothing_else() {
     let database = TestDatabase::sqlite().await;
-    let server = start(&database).await;
+    let (server, _key_file) = serve(&database).await;
     hold(&hold_against_table(&server, None).await);
     server.stop().await;
 }
@@ -25,7 +21,7 @@ async fn every_call_answers_everybody_as_the_table_says_and_tells_nothing_else()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_answers_coordinators_on_postgres_as_the_table_says_and_tells_nothing_else() {
     let database = TestDatabase::postgres().await;
-    let server = start(&database).await;
+    let (server, _key_file) = serve(&database).await;
     hold(&hold_against_table(&server, Some(Role::Coordinator)).await);
     server.stop().await;
 }
@@ -33,7 +29,7 @@ async fn every_call_answers_coordinators_on_postgres_as_the_table_says_and_tells
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_answers_everybody_as_the_table_says_and_tells_nothing_else() {
     let database = TestDatabase::sqlite().await;
-    let server = start(&database).await;
+    let (server, _key_file) = serve(&database).await;
     hold(&hold_pages_against_table(&server).await);
     server.stop().await;
 }

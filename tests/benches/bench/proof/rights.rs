@@ -2,15 +2,14 @@
 
 use crate::asked::Kind;
 use crate::line::{Bound, Line};
-use rounds_tests::TestServer;
-use rounds_tests::rights::{hold_against_table, hold_pages_against_table};
+use rounds_tests::rights::{hold_against_table, hold_pages_against_table, serve};
 
 /// Answers that are not as the tables say, or tell what is not the caller's.
 pub(crate) async fn p11(kind: Kind) -> Line {
     let (mut tried, mut faults, mut of) = (0, Vec::new(), Vec::new());
     for is_calls in [true, false] {
         let database = kind.create().await;
-        let server = TestServer::start_with(&database, |config| config.rate_limits = false).await;
+        let (server, _key_file) = serve(&database).await;
         let rights = match is_calls {
             true => hold_against_table(&server, None).await,
             false => hold_pages_against_table(&server).await,
