@@ -48,6 +48,13 @@ pub(super) struct Waiting {
     pub(super) call: Call,
 }
 
+/// What was read of an area: in which epoch, up to where, and what.
+struct Read {
+    epoch: Uuid,
+    positions: Vec<Position>,
+    records: Arc<Vec<Record>>,
+}
+
 /// The server and its database.
 pub(super) struct Site {
     pub(super) memory: Memory,
@@ -55,8 +62,7 @@ pub(super) struct Site {
     running: Option<Arc<Shared>>,
     /// Calls that were looked at, to be committed together.
     pub(super) door: Vec<Waiting>,
-    /// What was read of areas, and up to where.
-    read: BTreeMap<AreaId, (Uuid, Vec<Position>, Arc<Vec<Record>>)>,
+    read: BTreeMap<AreaId, Read>,
     now: Now,
     random: Random,
 }
@@ -156,11 +162,11 @@ impl Site {
     pub(super) async fn records(&mut self, area: AreaId) -> Kept<Arc<Vec<Record>>> {
         let store = self.store()?;
         let epoch = store.epoch();
-        if let Some((known_epoch, positions, records)) = self.read.get(&area)
-            && *known_epoch == epoch
-            && store.pull(positions, 1).await?.items.is_empty()
+        if let Some(read) = self.read.get(&area)
+            && read.epoch == epoch
+            && store.pull(&read.positions, 1).await?.items.is_empty()
         {
-            return Ok(records.clone()); // nothing has moved since
+            return Ok(read.records.clone()); // nothing has moved since
         }
         let mut wanted = vec![Position { area, access: Access::Full, after: 0 }];
         let mut records = Vec::new();
@@ -174,7 +180,7 @@ impl Site {
             wanted = page.positions;
             if !page.more {
                 let records = Arc::new(records);
-                self.read.insert(area, (epoch, wanted, records.clone()));
+                self.read.insert(area, Read { epoch, positions: wanted, records: records.clone() });
                 return Ok(records);
             }
         }
