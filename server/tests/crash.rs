@@ -7,7 +7,7 @@ use rounds_tests::{Outcome, TestDatabase};
 use std::path::Path;
 
 /// `scripts/proof --only P4` kills more often.
-const KILLS: usize = 20;
+const KILLS: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_survives_kill_9_on_sqlite() {

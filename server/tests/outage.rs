@@ -8,9 +8,9 @@ use std::path::Path;
 
 const ROUNDS: &str = env!("CARGO_BIN_EXE_rounds");
 const PHONES: usize = 4;
-const STOPS: usize = 3;
+const STOPS: usize = 2;
 /// Ops that have to be acknowledged between two outages.
-const OPS: u64 = 200;
+const OPS: u64 = 120;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_survives_stops_of_postgresql() {
