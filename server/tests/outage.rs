@@ -10,7 +10,7 @@ const ROUNDS: &str = env!("CARGO_BIN_EXE_rounds");
 const PHONES: usize = 4;
 const STOPS: usize = 2;
 /// Ops that have to be acknowledged between two outages.
-const OPS: u64 = 120;
+const OPS: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_survives_stops_of_postgresql() {
@@ -19,6 +19,14 @@ async fn acknowledged_survives_stops_of_postgresql() {
     let server = Program::start(Path::new(ROUNDS), database.url(), "127.0.0.1:0").await;
     let store = database.open().await;
     let mut crew = Crew::begin(&store, server.address, PHONES).await;
+    // Until its worker is there, the server is starting still, and ends with an error where the database goes away.
+    while !database
+        .number(&store, "SELECT count(*) FROM apalis.workers")
+        .await
+        .is_ok_and(|workers| workers > 0)
+    {
+        tokio::task::yield_now().await;
+    }
     store.close().await;
     for _ in 0..STOPS {
         crew.acknowledged_more(OPS).await;
