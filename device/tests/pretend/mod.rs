@@ -204,10 +204,13 @@ impl Server {
         let mut verdicts = Vec::new();
         for sealed in &request.ops {
             let retry = |reason| Verdict::because(Outcome::Retry, Refusal::new(reason, "again"));
-            let verdict = match (stopped, self.look(device, sealed, request.holds_from)) {
-                (Some(reason), _) => retry(reason),
-                (None, Ok(verdict)) => verdict,
-                (None, Err(reason)) => {
+            let taken = match stopped {
+                Some(reason) => Err(reason), // behind one that was not taken in, none is
+                None => self.look(device, sealed, request.holds_from),
+            };
+            let verdict = match taken {
+                Ok(verdict) => verdict,
+                Err(reason) => {
                     if reason == Reason::AlreadyExists {
                         forked_at_seq = sealed.seq;
                     }
