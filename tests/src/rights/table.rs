@@ -42,7 +42,7 @@ DeviceService/Revoke          a phone here and there         mur  F       ++SSSN
 DeviceService/Rotate          its own token                  mur  +       +       +       +       +
 DeviceService/Assign          a phone there to here          mur  F       ++NNNN  F       F       +++++N
 DeviceService/Assign          a phone here to there          mur  F       ++NNNN  F       F       +++++N
-DeviceService/Fork            itself, no copy                mur  k       k       k       k       k
+DeviceService/Fork            itself, no copy                muk  k       k       k       k       k
 DirectoryService/ListRecords  places there                   mur  ++NNNN  ++NNNN  ++NNNN  F       +++++N
 DirectoryService/ListRecords  places of all areas            mur  ++....  ++....  ++....  F       +++++.
 DirectoryService/ListRecords  places, its page token         mur  ++....  ++....  ++....  F       +++++.
