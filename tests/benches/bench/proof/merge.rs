@@ -9,6 +9,8 @@ mod history;
 #[allow(dead_code)]
 #[path = "../../../../domain/tests/domain/sample.rs"]
 mod sample;
+#[path = "../../../../domain/tests/domain/whole.rs"]
+mod whole;
 
 use crate::asked::Asked;
 use crate::line::{Bound, Line};
