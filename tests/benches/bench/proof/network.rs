@@ -73,7 +73,7 @@ impl Attack {
         }
         loop {
             let Ok(mut stream) = hostile::connect_from(source, server).await else {
-                tokio::time::sleep(EVERY).await;
+                tokio::time::sleep(EVERY).await; // refused: it comes back, as attackers do
                 continue;
             };
             match self {
