@@ -279,6 +279,15 @@ fn an_answer_from_before_the_restore_acknowledges_nothing() {
     assert!(server.record(id(1)).is_some());
 }
 
+/// The phone itself, and a copy of its file with the folder that it is in.
+fn copied(dir: &tempfile::TempDir, device: Device) -> (Device, tempfile::TempDir, Device) {
+    drop(device); // what it wrote is in the file
+    let copy_dir = tempfile::tempdir().unwrap();
+    std::fs::copy(path(dir), path(&copy_dir)).unwrap();
+    let (device, copy) = (Device::open(path(dir)).unwrap(), Device::open(path(&copy_dir)).unwrap());
+    (device, copy_dir, copy)
+}
+
 #[test]
 fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing() {
     let mut server = Server::with(&[1]);
@@ -286,11 +295,7 @@ fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing
     device.record(clock(1), vec![new_place(1, 1)]).unwrap();
     sync(&mut device, &mut server);
     let backup = server.clone();
-    drop(device);
-    let copy_dir = tempfile::tempdir().unwrap();
-    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
-    let mut device = Device::open(path(&dir)).unwrap();
-    let mut copy = Device::open(path(&copy_dir)).unwrap();
+    let (mut device, _copy_dir, mut copy) = copied(&dir, device);
 
     copy.record(clock(2), vec![new_place(2, 1)]).unwrap();
     sync(&mut copy, &mut server);
@@ -310,11 +315,7 @@ fn the_copy_of_a_revoked_phone_hands_its_work_over_too() {
     let (dir, mut device) = enrolled(1);
     device.record(clock(1), vec![new_place(1, 1)]).unwrap();
     sync(&mut device, &mut server);
-    drop(device);
-    let copy_dir = tempfile::tempdir().unwrap();
-    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
-    let mut device = Device::open(path(&dir)).unwrap();
-    let mut copy = Device::open(path(&copy_dir)).unwrap();
+    let (mut device, _copy_dir, mut copy) = copied(&dir, device);
     device.record(clock(2), vec![new_place(2, 1)]).unwrap();
     sync(&mut device, &mut server);
     copy.record(clock(2), vec![new_place(3, 1)]).unwrap();
@@ -350,11 +351,7 @@ fn a_copied_phone_gets_a_name_of_its_own_and_loses_nothing() {
     }
     server.refuse = Some(id(2));
     sync(&mut device, &mut server);
-    drop(device);
-    let copy_dir = tempfile::tempdir().unwrap();
-    std::fs::copy(path(&dir), path(&copy_dir)).unwrap();
-    let mut device = Device::open(path(&dir)).unwrap();
-    let mut copy = Device::open(path(&copy_dir)).unwrap();
+    let (mut device, _copy_dir, mut copy) = copied(&dir, device);
 
     device.record(clock(2), vec![new_place(3, 1)]).unwrap();
     copy.record(clock(3), vec![new_place(4, 1), new_place(5, 1)]).unwrap();
