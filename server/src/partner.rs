@@ -253,8 +253,11 @@ impl Shared {
         let area = name(Some(request.area.into())).await?;
         let zone_name = area.as_ref().map_or("UTC", |area| area.text("time_zone")).to_owned();
         let zone = TimeZone::get(&zone_name).unwrap_or(TimeZone::UTC);
-        let place = name(request.subject()).await?;
-        let around = name(place.as_ref().and_then(Record::subject)).await?;
+        // A request may name any id: what is in another area than the request ever was is none of the partner's business.
+        let is_here =
+            |place: &Record| place.area == request.area || request.former_areas.contains(&place.area);
+        let place = name(request.subject()).await?.filter(is_here);
+        let around = name(place.as_ref().and_then(Record::subject)).await?.filter(is_here);
         let place = [place, around].into_iter().flatten().map(|record| record.text("name").to_owned());
         let organization = name(Some(opened.organization)).await?;
         let due_ms = request.fields.get("due_at_ms").and_then(serde_json::Value::as_i64);

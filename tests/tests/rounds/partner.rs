@@ -171,6 +171,19 @@ on_both_databases! {
         desk.server.stop().await;
     }
 
+    async fn a_page_names_no_place_of_another_area(database: &TestDatabase) {
+        let desk = Desk::on(database).await;
+        let elsewhere = desk.server.area("Hillside", None).await;
+        let foreign = desk.server.dwelling(elsewhere, "9-9-999").await;
+        let subject = desk.record().await.text("subject").to_owned();
+        let (is, was) = (foreign.to_string().into(), subject.into());
+        desk.team(Act::edit(desk.request, desk.area, Kind::Request, "subject", was, is)).await;
+        let (status, page) = desk.get(&desk.link_of(desk.water).await).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(!page.contains("9-9-999"), "{page}");
+        desk.server.stop().await;
+    }
+
     async fn what_is_sent_back_needs_a_reason_and_is_the_teams_again(database: &TestDatabase) {
         let desk = Desk::on(database).await;
         let link = desk.link_of(desk.water).await;
