@@ -118,7 +118,7 @@ async fn calendar(
             .add_property("TRANSP", "TRANSPARENT")
             .add_property("CLASS", "PRIVATE");
         let mut summary = language.work(follow_up.text("sort")).to_owned();
-        let place = place_name(store, follow_up.reference("subject")).await?;
+        let place = store.place_name(follow_up.reference("subject"), follow_up).await?;
         if !place.is_empty() {
             event.location(&place);
             summary = format!("{summary} · {place}");
@@ -127,19 +127,6 @@ async fn calendar(
         calendar.push(event.done());
     }
     Ok(calendar.done().to_string())
-}
-
-/// The name of a place or asset, and of the place that it is in.
-async fn place_name(store: &Store, id: Option<RecordId>) -> Result<String, Error> {
-    let mut names = Vec::new();
-    let mut next = id;
-    while let Some(id) = next.filter(|_| names.len() < 2) {
-        let Some(record) = store.record(id).await?.map(|numbered| numbered.record) else { break };
-        names.push(record.text("name").to_owned());
-        next = record.subject().filter(|_| matches!(record.kind, Kind::Place | Kind::Asset));
-    }
-    names.retain(|name| !name.is_empty());
-    Ok(names.join(", "))
 }
 
 /// The calendar, or that it is the one that the program has.

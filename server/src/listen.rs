@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -119,14 +119,9 @@ impl Door {
             let _ = stream.set_nodelay(true); // it is only slower without
             let (door, builder, open) = (self.clone(), builder.clone(), open.clone());
             tokio::spawn(async move {
-                let stream = Line { stream, stalled: None, patience: door.limits.stall_timeout };
-                match &door.tls {
-                    None => door.converse(stream, peer, &builder).await,
-                    Some(tls) => match timeout(door.limits.tls_timeout, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => door.converse(stream, peer, &builder).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
-                        Err(_) => tracing::debug!("agreeing on TLS took too long"),
-                    },
+                let line = Line { stream, stalled: None, patience: door.limits.stall_timeout };
+                if let Some(stream) = door.agree(line).await {
+                    door.converse(stream, peer, &builder).await;
                 }
                 drop((seat, open));
             });
@@ -135,10 +130,18 @@ impl Door {
         let _ = all_closed.recv().await; // nobody says anything: it ends when all have let go
     }
 
-    async fn converse<S>(&self, stream: S, peer: Peer, builder: &auto::Builder<TokioExecutor>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    /// Agrees on TLS, where that is wanted. `None`: it came to nothing.
+    async fn agree(&self, line: Line<TcpStream>) -> Option<Box<dyn Stream>> {
+        let Some(tls) = &self.tls else { return Some(Box::new(line)) };
+        match timeout(self.limits.tls_timeout, tls.accept(line)).await {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
+            Err(_) => tracing::debug!("agreeing on TLS took too long"),
+        }
+        None
+    }
+
+    async fn converse(&self, stream: Box<dyn Stream>, peer: Peer, builder: &auto::Builder<TokioExecutor>) {
         let calls = Arc::new(Calls::default());
         let service = service_fn(|request: Request<Incoming>| {
             let (mut app, under_way) = (self.app.clone(), Calls::begin(&calls));
@@ -269,6 +272,11 @@ impl HttpBody for Tracked {
         self.body.size_hint()
     }
 }
+
+/// A line with or without TLS: of one type, so that the program holds the code of a connection once.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A line that breaks when what is written to it does not go away.
 struct Line<S> {

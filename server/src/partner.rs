@@ -253,12 +253,6 @@ impl Shared {
         let area = name(Some(request.area.into())).await?;
         let zone_name = area.as_ref().map_or("UTC", |area| area.text("time_zone")).to_owned();
         let zone = TimeZone::get(&zone_name).unwrap_or(TimeZone::UTC);
-        // A request may name any id: what is in another area than the request ever was is none of the partner's business.
-        let is_here =
-            |place: &Record| place.area == request.area || request.former_areas.contains(&place.area);
-        let place = name(request.subject()).await?.filter(is_here);
-        let around = name(place.as_ref().and_then(Record::subject)).await?.filter(is_here);
-        let place = [place, around].into_iter().flatten().map(|record| record.text("name").to_owned());
         let organization = name(Some(opened.organization)).await?;
         let due_ms = request.fields.get("due_at_ms").and_then(serde_json::Value::as_i64);
         let device = partner_device(opened.organization);
@@ -277,7 +271,7 @@ impl Shared {
             area: area.as_ref().map_or("", |area| area.text("name")).to_owned(),
             category: of_city.label("request_category", request.text("category")).to_owned(),
             description: request.text("description").to_owned(),
-            place: place.collect::<Vec<_>>().join(", "),
+            place: self.store.place_name(request.subject(), request).await?,
             stage: stage(language, &request.status).to_owned(),
             due: due_ms.map(|ms| moment(ms, &zone)).unwrap_or_default(),
             left: due_ms

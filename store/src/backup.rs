@@ -34,6 +34,10 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 /// Faults in a database that are told one by one.
 const FAULTS_TOLD_MAX: usize = 10;
 
+/// Numbers of assignments that are left out after a restore. Those given out since the backup may still be on devices,
+/// and must not be given out for other assignments: far fewer than this.
+pub(crate) const SCOPE_VERSIONS_SKIPPED: i64 = 1_000_000;
+
 /// What is different in a database that was restored.
 macro_rules! begin_anew {
     ($connection:expr, $new_epoch:expr) => {{
@@ -45,8 +49,13 @@ macro_rules! begin_anew {
             return Err(Error::Unsuitable("this is no database of Rounds".to_owned()));
         }
         query("UPDATE codes SET expires_ms = 0 WHERE used_by IS NULL").execute($connection).await?;
+        query("UPDATE devices SET scope_version = scope_version + $1")
+            .bind($crate::backup::SCOPE_VERSIONS_SKIPPED)
+            .execute($connection)
+            .await?;
     }};
 }
+pub(crate) use begin_anew;
 
 /// What a backup says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 //! A database in memory: SQLite with all that it promises but for the disk, for simulations.
 
+use crate::backup::begin_anew;
 use crate::database::{Database, migrate_sqlite, sqlite_pool};
 use crate::{Error, Store};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -59,10 +60,8 @@ impl Memory {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn begin_epoch(&self, epoch: Uuid) -> Result<(), Error> {
-        query("UPDATE meta SET value = $1 WHERE key = 'epoch'")
-            .bind(epoch.to_string())
-            .execute(&self.anchor)
-            .await?;
+        let mut connection = self.anchor.acquire().await?;
+        begin_anew!(&mut *connection, epoch);
         Ok(())
     }
 

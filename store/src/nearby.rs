@@ -130,6 +130,28 @@ impl Store {
         Ok(Some((zone, policies)))
     }
 
+    /// The name of a place or asset, and of the place that it is in, for whoever may know of `record`: "Elevator 2,
+    /// Building 4". Empty if there is none. A record may name any id, so what is in none of the areas that the record is
+    /// or was in is left out.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn place_name(&self, place: Option<RecordId>, record: &Record) -> Result<String, Error> {
+        let mut names = Vec::new();
+        let mut next = place;
+        for _ in 0..2 {
+            let Some(id) = next else { break };
+            let Some(place) = self.record(id).await?.map(|numbered| numbered.record) else { break };
+            if place.area != record.area && !record.former_areas.contains(&place.area) {
+                break;
+            }
+            names.push(place.text("name").to_owned());
+            next = place.subject().filter(|_| matches!(place.kind, Kind::Place | Kind::Asset));
+        }
+        names.retain(|name| !name.is_empty());
+        Ok(names.join(", "))
+    }
+
     /// The words that hold in an area: those of the areas above it first, its own last.
     ///
     /// # Errors

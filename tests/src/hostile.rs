@@ -153,6 +153,28 @@ pub async fn never_read(mut stream: TcpStream, path: &str) {
     while stream.write_all(ask.as_bytes()).await.is_ok() {}
 }
 
+/// The same call over HTTP/1 again and again, with a body that is gRPC's, packed in `encoding`. Ends when the server
+/// closes the connection.
+pub async fn calls(stream: TcpStream, path: &str, headers: &str, encoding: &str, body: &[u8]) {
+    let (mut reading, mut writing) = stream.into_split();
+    let head = call_head(path, &format!("grpc-encoding: {encoding}\r\n{headers}"), body.len());
+    let call = [head.as_bytes(), body].concat();
+    let mut answer = [0; 16 * 1024];
+    let mut beat = tokio::time::interval(Duration::from_secs_f64(call.len() as f64 / LINE_BYTES_PER_SECOND));
+    let write = async {
+        loop {
+            beat.tick().await;
+            if writing.write_all(&call).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = write => {}
+        () = async { while reading.read(&mut answer).await.is_ok_and(|read| read > 0) {} } => {}
+    }
+}
+
 /// A call over HTTP/1 of which only so much comes; the connection stays open.
 ///
 /// # Errors
@@ -164,15 +186,18 @@ pub async fn half_a_call(
     length: usize,
     comes: usize,
 ) -> io::Result<TcpStream> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web+proto\r\n\
-         content-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(call_head(path, headers, length).as_bytes()).await?;
     let message = u32::try_from(length - 5).map_err(io::Error::other)?.to_be_bytes();
     let body = [&[0][..], &message, &vec![0; comes.saturating_sub(5)]].concat();
     stream.write_all(&body).await?;
     Ok(stream)
+}
+
+fn call_head(path: &str, headers: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web+proto\r\n\
+         content-length: {length}\r\n{headers}\r\n"
+    )
 }
 
 /// What the server answers over HTTP/1, up to where it says nothing more for now.

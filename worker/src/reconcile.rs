@@ -12,10 +12,11 @@ use rounds_domain::follow_up::{
 };
 use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::{
-    Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role,
+    Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role, apply,
 };
 use rounds_store::{Arrival, Batch, Content, Device, Store, Timer, content_hash};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// The device under whose name the worker acts. The same for ever: what it did is told by it from what people did.
@@ -23,6 +24,9 @@ pub const DEVICE: DeviceId = DeviceId(Uuid::from_u128(0x0bf5_f0c9_30f5_8d4e_a3c6
 
 /// Numbers of a feed that are looked at together.
 const STRIDE_NUMBERS: u64 = 100;
+
+/// Fields that say what a record is about, see [`Record::subject`] and [`site`].
+const SUBJECT_FIELDS: [&str; 5] = ["subject", "source", "asset", "place", "parent"];
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -87,88 +91,73 @@ pub(crate) async fn records(store: &Store, clock: &Clock, ids: &[RecordId]) -> R
 /// The records that may call for something else because these changed.
 async fn sources(store: &Store, clock: &Clock, causes: &[Record]) -> Result<Vec<RecordId>, Failure> {
     let now_ms = clock();
-    let near = Near::read(store, causes, now_ms).await?;
+    let mut causes = causes.to_vec();
+    for at in 0..causes.len() {
+        causes.extend(former(store, &causes[at]).await?);
+    }
+    let near = Near::read(store, &causes, now_ms).await?;
     let sources: BTreeSet<RecordId> =
         causes.iter().flat_map(|cause| sources_of(cause, near.around(cause))).collect();
     Ok(sources.into_iter().collect())
 }
 
+/// What a record was before it was deleted, or was about before it was said to be about something else: what was called
+/// for there may be called for no longer.
+async fn former(store: &Store, record: &Record) -> Result<Vec<Record>, Failure> {
+    let mut all: Vec<Record> = Vec::new();
+    if record.deleted.is_none() && !SUBJECT_FIELDS.iter().any(|field| record.writers.contains_key(*field)) {
+        return Ok(all);
+    }
+    let mut was = None;
+    for op in store.ops_of(record.id).await? {
+        if matches!(op.placed.op.action, Action::Delete { .. }) {
+            continue;
+        }
+        apply(&mut was, &op.placed);
+        let about = |record: &Record| (site(record), record.subject());
+        if let Some(was) = &was
+            && all.last().is_none_or(|last| about(last) != about(was))
+        {
+            all.push(was.clone());
+        }
+    }
+    Ok(all)
+}
+
 /// Makes what these records call for, and says when to look at them again.
 async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(), Failure> {
     let now_ms = clock();
-    let since_ms = now_ms - LOOK_BACK_DAYS * DAY_MS;
     let mut sources = store.records_of(ids).await?;
     sources.retain(|record| is_source(record.kind));
     if sources.is_empty() {
         return Ok(());
     }
-    let near = Near::read(store, &sources, now_ms).await?;
-    let own = store.about(&sources.iter().map(|source| source.id).collect::<Vec<_>>(), since_ms).await?;
-    let is_follow_up = |record: &&Record| record.kind == Kind::FollowUp;
-    let follow_up_ids: Vec<RecordId> = own.iter().filter(is_follow_up).map(|record| record.id).collect();
-    let reminders = store.about(&follow_up_ids, since_ms).await?;
-
-    let mut follow_ups: HashMap<RecordId, Vec<Record>> = HashMap::new();
-    let mut notices: HashMap<RecordId, Vec<Record>> = HashMap::new();
-    let mut source_of: HashMap<RecordId, RecordId> = HashMap::new();
-    for record in own {
-        let Some(source) = record.subject() else { continue };
-        match record.kind {
-            Kind::FollowUp => {
-                source_of.insert(record.id, source);
-                follow_ups.entry(source).or_default().push(record);
+    let mut known = Known::read(store, &sources, now_ms).await?;
+    let looked_at = sources.into_iter().map(|source| (known.look(&source), source));
+    let mut outlooks: Vec<(Outlook, Record)> = looked_at.collect();
+    let mut there = created_before(store, &outlooks).await?;
+    if there.values().any(|record| record.kind == Kind::FollowUp) {
+        known.learn(store, &outlooks, &there).await?;
+        for (outlook, source) in outlooks.iter_mut() {
+            if created(outlook).any(|id| there.contains_key(&id)) {
+                *outlook = known.look(source);
             }
-            Kind::Notice => notices.entry(source).or_default().push(record),
-            _ => {}
         }
+        there = created_before(store, &outlooks).await?;
     }
-    for notice in reminders.into_iter().filter(|record| record.kind == Kind::Notice) {
-        if let Some(source) = notice.subject().and_then(|follow_up| source_of.get(&follow_up)) {
-            notices.entry(*source).or_default().push(notice);
-        }
-    }
-
-    let mut places: HashMap<AreaId, Place> = HashMap::new();
-    let mut outlooks: Vec<(Record, Outlook)> = Vec::with_capacity(sources.len());
-    for source in sources {
-        let place = match places.entry(source.area) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Place::read(store, source.area).await?)
-            }
-        };
-        let policies: Vec<&Record> = place.policies.iter().collect();
-        let around = Around {
-            now_ms,
-            zone: &place.zone,
-            system: DEVICE,
-            follow_ups: follow_ups.get(&source.id).map_or(&[], Vec::as_slice),
-            notices: notices.get(&source.id).map_or(&[], Vec::as_slice),
-            nearby: near.around(&source),
-            policies: &policies,
-        };
-        let outlook = look(&source, &around);
-        outlooks.push((source, outlook));
-    }
-    leave_what_was_there(store, &mut outlooks).await?;
 
     let mut mends: Vec<(Mend, u64)> = Vec::new();
     let mut timers: Vec<Timer> = Vec::new();
-    for (source, outlook) in outlooks {
+    for (mut outlook, source) in outlooks {
+        outlook.mends.retain(|mend| !there.contains_key(&mend.record));
         if mends.len() + outlook.mends.len() > BATCH_OPS_MAX && !mends.is_empty() {
             submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut timers)).await?;
         }
         let timer = |record, at_ms| Timer { record, area: source.area, at_ms };
         timers.extend(outlook.next_ms.map(|at_ms| timer(source.id, at_ms)));
-        let place = places.get(&source.area);
-        let told = outlook.mends.iter().filter(|mend| place.is_some_and(|place| place.has_channel(mend)));
+        let told = outlook.mends.iter().filter(|mend| known.has_channel(&source, mend));
         timers.extend(told.map(|mend| timer(mend.record, now_ms)));
-        let stamps: HashMap<RecordId, u64> = [&follow_ups, &notices]
-            .into_iter()
-            .filter_map(|existing| existing.get(&source.id))
-            .flatten()
-            .map(|record| (record.id, record.through.stamp))
-            .collect();
+        let stamps = known.stamps(&source);
         mends.extend(outlook.mends.into_iter().map(|mend| {
             let seen = stamps.get(&mend.record).copied().unwrap_or_default();
             (mend, source.through.stamp.max(seen))
@@ -180,19 +169,116 @@ async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(),
     submit(store, now_ms, mends, timers).await
 }
 
-/// Takes out what would be created and is there: deleted by somebody, or over for so long that it was not read.
-async fn leave_what_was_there(store: &Store, outlooks: &mut [(Record, Outlook)]) -> Result<(), Failure> {
-    let created = |mend: &&Mend| matches!(mend.action, Action::Create(_));
-    let all = outlooks.iter().flat_map(|(_, outlook)| &outlook.mends);
-    let ids: Vec<RecordId> = all.filter(created).map(|mend| mend.record).collect();
-    let there: HashSet<RecordId> =
-        store.records_of(&ids).await?.into_iter().map(|record| record.id).collect();
-    if !there.is_empty() {
-        for (_, outlook) in outlooks {
-            outlook.mends.retain(|mend| !there.contains(&mend.record) || !ids.contains(&mend.record));
+/// What would be created and is there: deleted by somebody, or over for so long that it was not read.
+async fn created_before(
+    store: &Store,
+    outlooks: &[(Outlook, Record)],
+) -> Result<HashMap<RecordId, Record>, Failure> {
+    let ids: Vec<RecordId> = outlooks.iter().flat_map(|(outlook, _)| created(outlook)).collect();
+    Ok(store.records_of(&ids).await?.into_iter().map(|record| (record.id, record)).collect())
+}
+
+fn created(outlook: &Outlook) -> impl Iterator<Item = RecordId> {
+    let creates = |mend: &&Mend| matches!(mend.action, Action::Create(_));
+    outlook.mends.iter().filter(creates).map(|mend| mend.record)
+}
+
+/// What is known about some records when they are looked at.
+struct Known {
+    now_ms: i64,
+    near: Near,
+    /// By their source.
+    follow_ups: HashMap<RecordId, Vec<Record>>,
+    /// By the source that they are about, or whose follow-up they are about.
+    notices: HashMap<RecordId, Vec<Record>>,
+    places: HashMap<AreaId, Place>,
+}
+
+impl Known {
+    async fn read(store: &Store, sources: &[Record], now_ms: i64) -> Result<Self, Failure> {
+        let near = Near::read(store, sources, now_ms).await?;
+        let mut places = HashMap::new();
+        for source in sources {
+            if let Entry::Vacant(entry) = places.entry(source.area) {
+                entry.insert(Place::read(store, source.area).await?);
+            }
         }
+        let mut known = Self { now_ms, near, follow_ups: HashMap::new(), notices: HashMap::new(), places };
+        let ids: Vec<RecordId> = sources.iter().map(|source| source.id).collect();
+        let mut follow_ups: Vec<(RecordId, Record)> = Vec::new();
+        for record in store.about(&ids, known.since_ms()).await? {
+            let Some(source) = record.subject() else { continue };
+            match record.kind {
+                Kind::FollowUp => follow_ups.push((source, record)),
+                Kind::Notice => known.notices.entry(source).or_default().push(record),
+                _ => {}
+            }
+        }
+        known.add(store, follow_ups).await?;
+        Ok(known)
     }
-    Ok(())
+
+    /// Adds follow-ups that do not say any more whose they are, or were over for too long to be read.
+    async fn learn(
+        &mut self,
+        store: &Store,
+        outlooks: &[(Outlook, Record)],
+        there: &HashMap<RecordId, Record>,
+    ) -> Result<(), Failure> {
+        let of_source = |(outlook, source): &(Outlook, Record)| {
+            let found = created(outlook).filter_map(|id| there.get(&id));
+            let found = found.filter(|record| record.kind == Kind::FollowUp);
+            found.map(|record| (source.id, record.clone())).collect::<Vec<_>>()
+        };
+        self.add(store, outlooks.iter().flat_map(of_source).collect()).await
+    }
+
+    /// Adds follow-ups, each with its source, and the notices about them.
+    async fn add(&mut self, store: &Store, follow_ups: Vec<(RecordId, Record)>) -> Result<(), Failure> {
+        let source_of: HashMap<RecordId, RecordId> =
+            follow_ups.iter().map(|(source, follow_up)| (follow_up.id, *source)).collect();
+        let ids: Vec<RecordId> = follow_ups.iter().map(|(_, follow_up)| follow_up.id).collect();
+        for (source, follow_up) in follow_ups {
+            self.follow_ups.entry(source).or_default().push(follow_up);
+        }
+        for notice in store.about(&ids, self.since_ms()).await? {
+            let source = notice.subject().and_then(|follow_up| source_of.get(&follow_up));
+            if let Some(source) = source.filter(|_| notice.kind == Kind::Notice) {
+                self.notices.entry(*source).or_default().push(notice);
+            }
+        }
+        Ok(())
+    }
+
+    fn since_ms(&self) -> i64 {
+        self.now_ms - LOOK_BACK_DAYS * DAY_MS
+    }
+
+    fn look(&self, source: &Record) -> Outlook {
+        let place = &self.places[&source.area];
+        let policies: Vec<&Record> = place.policies.iter().collect();
+        let around = Around {
+            now_ms: self.now_ms,
+            zone: &place.zone,
+            system: DEVICE,
+            follow_ups: self.follow_ups.get(&source.id).map_or(&[], Vec::as_slice),
+            notices: self.notices.get(&source.id).map_or(&[], Vec::as_slice),
+            nearby: self.near.around(source),
+            policies: &policies,
+        };
+        look(source, &around)
+    }
+
+    /// Up to where the follow-ups and notices of a source were seen.
+    fn stamps(&self, source: &Record) -> HashMap<RecordId, u64> {
+        let existing = [&self.follow_ups, &self.notices];
+        let of_source = existing.into_iter().filter_map(|all| all.get(&source.id)).flatten();
+        of_source.map(|record| (record.id, record.through.stamp)).collect()
+    }
+
+    fn has_channel(&self, source: &Record, mend: &Mend) -> bool {
+        self.places.get(&source.area).is_some_and(|place| place.has_channel(mend))
+    }
 }
 
 /// What is known about the places and assets that some records are about.

@@ -71,6 +71,12 @@ impl Serve {
         let stopping = stop_signal()?;
         let contacts = self.worker.contacts.keeping(&self.database, &random)?;
         let config = Config { contacts: contacts.clone(), ..self.config()? };
+        let worker = async || match self.no_worker {
+            true => Ok(None),
+            false => self.worker.start(&store, &clock, &random, contacts.clone()).await.map(Some),
+        };
+        // Whoever is told that this serves can rely on it that it also works, but for a demo, which does it by itself.
+        let mut working = if self.demo { None } else { worker().await? };
         let serving = serve(config, store.clone(), clock.clone(), random.clone(), stopping)
             .await
             .map_err(|error| with_causes(&error))?;
@@ -82,14 +88,11 @@ impl Serve {
                 made = demo::make_once(&store) => made?,
                 ended = &mut stopped => return ended.map(|()| ExitCode::SUCCESS),
             }
+            working = worker().await?;
         }
-        let worker = match self.no_worker {
-            true => None,
-            false => Some(self.worker.start(&store, &clock, &random, contacts).await?),
-        };
-        self.tell_first_steps(&store).await?;
+        self.tell_first_steps(&store).await;
         let ended = stopped.await;
-        if let Some(worker) = worker {
+        if let Some(worker) = working {
             worker.stop().await;
         }
         store.close().await;
@@ -118,13 +121,12 @@ impl Serve {
     }
 
     /// Nobody can enrol anybody yet: says how to begin.
-    async fn tell_first_steps(&self, store: &Store) -> Result<(), String> {
-        let devices = store.devices(None, None, 100).await.map_err(|error| with_causes(&error))?;
-        if devices.iter().all(|device| device.role == rounds_domain::Role::System) {
+    async fn tell_first_steps(&self, store: &Store) {
+        let devices = store.devices(None, None, 100).await; // if they cannot be read, that is told elsewhere
+        if devices.is_ok_and(|all| all.iter().all(|device| device.role == rounds_domain::Role::System)) {
             announce!("Nobody is enrolled yet. For the first administrator, run:");
             announce!("  rounds code --role admin --database {}", without_password(&self.database));
         }
-        Ok(())
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Phone {
     pub(super) roots: BTreeSet<AreaId>,
     /// The same as the device was last told.
     pub(super) told: BTreeSet<AreaId>,
+    /// When the server looked at what it told.
+    pub(super) told_ms: i64,
     /// Another one after each start: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
@@ -62,6 +64,7 @@ impl Phone {
             clocks: Clocks::new(now, chance),
             role,
             told: roots.clone(),
+            told_ms: now.ms(),
             roots,
             generation: 0,
             is_connected: true,

@@ -322,7 +322,8 @@ impl<'a> World<'a> {
             return Ok(());
         }
         // Its areas as it knows them, or as they are: work in them is accepted, however late it comes.
-        let held = phone.told.iter().chain(&phone.roots).copied();
+        let told = Some(&phone.told).filter(|_| !self.is_undone(phone.told_ms));
+        let held = told.into_iter().flatten().chain(&phone.roots).copied();
         let is_held =
             self.town.scope(held, phone.role == Role::Admin).get(&group[0].area) == Some(&Access::Full);
         let moves = group.iter().any(|draft| matches!(draft.action, Action::Move { .. }));
@@ -336,6 +337,11 @@ impl<'a> World<'a> {
             self.ledger.record(number, ops, is_fair);
         }
         Ok(())
+    }
+
+    /// Whether what the server did at this time is in no database any more, because a backup was restored.
+    fn is_undone(&self, ms: i64) -> bool {
+        self.restored.iter().any(|(taken_ms, at_ms)| (*taken_ms..=*at_ms).contains(&ms))
     }
 
     /// The worker looks at all that is to be looked at. Answers how much it did.

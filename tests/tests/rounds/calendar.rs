@@ -115,6 +115,17 @@ on_both_databases! {
         team.server.stop().await;
     }
 
+    async fn a_calendar_names_no_place_of_another_area(database: &TestDatabase) {
+        let team = Team::on(database).await;
+        let elsewhere = team.server.area("Hillside", None).await;
+        let foreign = team.server.dwelling(elsewhere, "9-9-999").await;
+        let due_at_ms = team.server.clock.now_ms() + HOUR_MS;
+        team.follow_up(due_at_ms, |it| (it.worker, it.subject) = (Some(team.worker), Some(foreign))).await;
+        let answer = get(&team.server, &path(&team.server, Kind::Worker, team.worker).await, "").await;
+        assert_eq!(values(&lines(&answer), "SUMMARY"), ["Maintenance"]);
+        team.server.stop().await;
+    }
+
     async fn a_calendar_that_did_not_change_is_not_sent_again(database: &TestDatabase) {
         let team = Team::on(database).await;
         let now_ms = team.server.clock.now_ms();

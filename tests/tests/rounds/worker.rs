@@ -107,12 +107,21 @@ impl Field {
     }
 
     pub(super) async fn follow_ups_of(&self, source: RecordId) -> Vec<Record> {
-        let areas = self.store.areas().await.unwrap();
-        let filter = RecordFilter { subject: Some(source), ..RecordFilter::of(Kind::FollowUp, areas, 1_000) };
-        let mut found: Vec<_> =
-            self.store.records(&filter).await.unwrap().into_iter().map(|numbered| numbered.record).collect();
+        let mut found = self.about(source, Kind::FollowUp).await;
         found.sort_by_key(due_ms);
         found
+    }
+
+    /// What the notices about a follow-up are now.
+    async fn notices_of(&self, follow_up: RecordId) -> Vec<String> {
+        self.about(follow_up, Kind::Notice).await.into_iter().map(|notice| notice.status).collect()
+    }
+
+    async fn about(&self, subject: RecordId, kind: Kind) -> Vec<Record> {
+        let areas = self.store.areas().await.unwrap();
+        let filter = RecordFilter { subject: Some(subject), ..RecordFilter::of(kind, areas, 1_000) };
+        let found = self.store.records(&filter).await.unwrap();
+        found.into_iter().map(|numbered| numbered.record).collect()
     }
 
     /// How many ops the worker made so far.
@@ -281,6 +290,71 @@ on_both_databases! {
         field.act([amend("outcome", json!("no_answer"), json!("met"))]).await;
         worker.drained().await.unwrap();
         assert_eq!(statuses(&field.follow_ups_of(visit).await), ["cancelled"]);
+        field.close(worker).await;
+    }
+
+    async fn nobody_is_told_of_a_follow_up_that_was_deleted(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker().await;
+        let violation = field.removed_violation().await;
+        worker.drained().await.unwrap();
+        let [first, second, _] = &field.follow_ups_of(violation).await[..] else { panic!("three rechecks") };
+        field.clock.advance(HOUR * 24 * 8); // the first is overdue by a day
+        worker.drained().await.unwrap();
+        assert_eq!(field.notices_of(first.id).await, ["raised"]);
+
+        let delete = |follow_up: &Record| {
+            let action = Action::Delete { reason: "the house was torn down".to_owned() };
+            Act::on(follow_up.id, field.area, Kind::FollowUp, action)
+        };
+        field.act([delete(first), delete(second)]).await;
+        worker.drained().await.unwrap();
+        assert_eq!(field.notices_of(first.id).await, ["withdrawn"], "what was said of it");
+        field.clock.advance(HOUR * 24 * 30); // the second would be overdue
+        worker.drained().await.unwrap();
+        assert_eq!(field.notices_of(second.id).await, Vec::<String>::new());
+        assert_eq!(statuses(&field.follow_ups_of(violation).await), ["open"], "neither comes back");
+        field.close(worker).await;
+    }
+
+    async fn work_that_turns_out_to_be_none_leaves_its_follow_up_open(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker().await;
+        let [here, elsewhere] = [RecordId(new_id()), RecordId(new_id())];
+        let dumping = body::Violation { subject: Some(here), sort: "dumping".to_owned(), ..body::Violation::default() };
+        let found = Act::create(field.area, Body::Violation(dumping));
+        let violation = found.record();
+        field.act([found, step(violation, field.area, "removed")]).await;
+        field.clock.advance(HOUR * 24 * 7);
+        let state = async || {
+            worker.drained().await.unwrap();
+            field.follow_ups_of(violation).await[0].status.clone()
+        };
+        let come_again = async || {
+            let visit = body::Visit {
+                subject: Some(here),
+                purpose: "recheck".to_owned(),
+                outcome: "met".to_owned(),
+                ..body::Visit::default()
+            };
+            let visit = Act::create(field.area, Body::Visit(visit));
+            let id = visit.record();
+            field.act([visit]).await;
+            id
+        };
+        assert_eq!(state().await, "open");
+        let visit = come_again().await;
+        assert_eq!(state().await, "done");
+        let changes = vec![Change { field: "subject".to_owned(), base: json!(here), value: json!(elsewhere) }];
+        let amendment = Action::Edit { changes, reason: "another door".to_owned() };
+        field.act([Act::on(visit, field.area, Kind::Visit, amendment)]).await;
+        assert_eq!(state().await, "open", "it was somewhere else");
+
+        let visit = come_again().await;
+        assert_eq!(state().await, "done");
+        let action = Action::Delete { reason: "recorded by mistake".to_owned() };
+        field.act([Act::on(visit, field.area, Kind::Visit, action)]).await;
+        assert_eq!(state().await, "open", "there was none");
         field.close(worker).await;
     }
 

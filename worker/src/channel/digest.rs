@@ -1,7 +1,7 @@
 //! Digests: what a coordinator or supervisor should know of the day or the week, in one mail.
 
 use super::Failure;
-use super::message::{Message, moment, place_name};
+use super::message::{Message, moment};
 use super::phrase::{self, Words};
 use askama::Template;
 use rounds_domain::record::Standing;
@@ -172,7 +172,7 @@ async fn gaps(store: &Store, raised: &DueFilter<'_>) -> Result<Section, Failure>
 }
 
 async fn line(store: &Store, record: &Record, when: &str) -> Result<(String, i64, String), Failure> {
-    let place = place_name(store, record.reference("subject")).await?;
+    let place = store.place_name(record.reference("subject"), record).await?;
     Ok((record.text("sort").to_owned(), ms(record, when), place))
 }
 

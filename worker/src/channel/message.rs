@@ -126,7 +126,7 @@ impl Message {
         message.about.id = subject.id.to_string();
         let sort = if subject.kind == Kind::Contract { "covers" } else { "sort" };
         message.about.sort = subject.text(sort).to_owned();
-        message.about.place = place_name(store, subject.reference("subject")).await?;
+        message.about.place = store.place_name(subject.reference("subject"), &subject).await?;
         let request = match subject.kind {
             Kind::Request => Some(subject),
             Kind::FollowUp => {
@@ -144,7 +144,7 @@ impl Message {
                 message.link = Some(format!("{url}{}", link.path(&token)));
             }
             if message.about.place.is_empty() {
-                message.about.place = place_name(store, request.reference("subject")).await?;
+                message.about.place = store.place_name(request.reference("subject"), &request).await?;
             }
             let words =
                 rounds_domain::language::Words::new(channels.language, store.terms(request.area).await?);
@@ -229,22 +229,6 @@ impl Message {
     pub(super) fn area_name(&self) -> &str {
         &self.area_name
     }
-}
-
-/// The name of a place or asset, and of the place that it is in: "Elevator 2, Building 4".
-pub(super) async fn place_name(store: &Store, id: Option<RecordId>) -> Result<String, Failure> {
-    let mut names = Vec::new();
-    let mut next = id;
-    while let Some(id) = next.filter(|_| names.len() < 2) {
-        let Some(record) = store.record(id).await?.map(|numbered| numbered.record) else { break };
-        names.push(record.text("name").to_owned());
-        next = match record.kind {
-            Kind::Place | Kind::Asset => record.subject(),
-            _ => None,
-        };
-    }
-    names.retain(|name| !name.is_empty());
-    Ok(names.join(", "))
 }
 
 /// A moment as people of the area read it.

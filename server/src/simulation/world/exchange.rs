@@ -66,6 +66,7 @@ impl World<'_> {
         };
         let response = v1::SyncResponse::decode(bytes.as_slice())?;
         let seen: Vec<RecordId> = records_of(&response)?;
+        let told_ms = response.server_time_ms;
         let progress = phone.device.take(asked, response)?;
         self.note("hear", &[number as u64, call, progress.acknowledged as u64, progress.pulled as u64]);
         if progress.stale {
@@ -78,11 +79,12 @@ impl World<'_> {
         let phone = &mut self.phones[number];
         phone.failures = 0;
         if !progress.restored {
-            phone.told = roots;
+            (phone.told, phone.told_ms) = (roots, told_ms);
         }
         // The answer of a server that was restored since is not taken in: everything is pulled anew.
         let seen = if progress.restored { Vec::new() } else { seen };
-        let groups = seen.iter().filter_map(|id| self.ledger.whole_group_of(*id));
+        let mut groups: Vec<_> = seen.iter().filter_map(|id| self.ledger.whole_group_of(*id)).collect();
+        groups.dedup_by_key(|group| std::ptr::from_ref(*group)); // most of a group comes in one go
         for group in groups {
             for member in &group.records {
                 promised(phone.device.view(*member)?.is_some(), Promise::Groups, || {
@@ -128,10 +130,8 @@ impl World<'_> {
             Code::Unavailable => {}
             // The server does not know the device any more, as it was restored from an older backup.
             Code::Unauthenticated if reason == "TOKEN_UNKNOWN" => {
-                let enrolled_ms = self.phones[number].enrolled_ms;
-                let is_in_between =
-                    self.restored.iter().any(|(taken_ms, at_ms)| (*taken_ms..=*at_ms).contains(&enrolled_ms));
-                promised(is_in_between, Promise::Sound, || format!("device {number} is not known any more"))?;
+                let is_undone = self.is_undone(self.phones[number].enrolled_ms);
+                promised(is_undone, Promise::Sound, || format!("device {number} is not known any more"))?;
                 self.report.stranded += self.ledger.lose(number);
                 return self.reinstall(number).await;
             }

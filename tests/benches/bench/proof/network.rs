@@ -3,16 +3,17 @@
 use crate::asked::{Asked, Kind};
 use crate::line::{Bound, Line, median};
 use crate::phone::{Chance, Phone};
-use crate::site::{Ground, endpoint};
+use crate::site::Ground;
 use crate::sync::program::{MIB, Program, phones};
-use rounds_proto::v1::sync_service_client::SyncServiceClient;
+use prost::Message as _;
 use rounds_proto::v1::{SealedOp, SyncRequest};
 use rounds_tests::hostile;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tonic::codec::CompressionEncoding;
 
 /// Phones that mean well, each of which sends an op so often.
 const PHONES: usize = 32;
@@ -25,6 +26,9 @@ const IDLE: u8 = 200;
 const BOMB_BYTES: usize = 64 * 1024 * 1024;
 /// More of the same than any connection stands, or than goes over the line while it is measured.
 const MANY: usize = 1_000_000;
+
+/// Where most can be sent to.
+const SYNC: &str = "/rounds.v1.SyncService/Sync";
 
 /// A way to harm.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +43,35 @@ enum Attack {
     Silence,
     NeverReading,
     HalvesOfCalls,
-    Bombs(CompressionEncoding),
+    Bombs(Packer),
+}
+
+/// How a bomb is packed.
+#[derive(Clone, Copy, Debug)]
+enum Packer {
+    Gzip,
+    Zstd,
+}
+
+/// Bombs as they go over the line, made once: to make one costs more than to be hit by it.
+static GZIP_BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| framed(&gzip(&bomb())));
+static ZSTD_BOMB: LazyLock<Vec<u8>> =
+    LazyLock::new(|| framed(&zstd::encode_all(&*bomb(), 0).expect("packed in memory")));
+
+fn bomb() -> Vec<u8> {
+    let ops = vec![SealedOp { seq: 1, followed_by: 0, op: vec![0; BOMB_BYTES].into() }];
+    SyncRequest { ops, ..SyncRequest::default() }.encode_to_vec()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(bytes).and_then(|()| packed.finish()).expect("packed in memory")
+}
+
+/// A packed message as gRPC frames it.
+fn framed(packed: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(packed.len()).expect("a bomb is small").to_be_bytes();
+    [&[1][..], &length, packed].concat()
 }
 
 const ATTACKS: [Attack; 12] = [
@@ -53,8 +85,8 @@ const ATTACKS: [Attack; 12] = [
     Attack::Silence,
     Attack::NeverReading,
     Attack::HalvesOfCalls,
-    Attack::Bombs(CompressionEncoding::Gzip),
-    Attack::Bombs(CompressionEncoding::Zstd),
+    Attack::Bombs(Packer::Gzip),
+    Attack::Bombs(Packer::Zstd),
 ];
 
 impl Attack {
@@ -68,9 +100,7 @@ impl Attack {
     /// Goes on for ever from one address: a connection that is over is followed by the next. `token` is that of a
     /// device that turned bad.
     async fn run(self, source: [u8; 4], server: SocketAddr, token: String) {
-        if let Attack::Bombs(encoding) = self {
-            return bomb(server, encoding, &token).await;
-        }
+        let headers = format!("authorization: Bearer {token}\r\n");
         loop {
             let Ok(mut stream) = hostile::connect_from(source, server).await else {
                 tokio::time::sleep(EVERY).await; // refused: it comes back, as attackers do
@@ -87,30 +117,21 @@ impl Attack {
                 Attack::Silence => hostile::closed(stream).await,
                 Attack::NeverReading => hostile::never_read(stream, "/dashboard.js").await,
                 Attack::HalvesOfCalls => {
-                    let headers = format!("authorization: Bearer {token}\r\n");
-                    let path = "/rounds.v1.SyncService/Sync";
-                    let half = hostile::half_a_call(stream, path, &headers, 4 << 20, 2 << 20).await;
+                    let half = hostile::half_a_call(stream, SYNC, &headers, 4 << 20, 2 << 20).await;
                     stream = match half {
                         Ok(stream) => stream,
                         Err(_) => continue,
                     };
                     hostile::closed(stream).await;
                 }
-                Attack::Bombs(_) => {}
+                Attack::Bombs(Packer::Gzip) => {
+                    hostile::calls(stream, SYNC, &headers, "gzip", &GZIP_BOMB).await;
+                }
+                Attack::Bombs(Packer::Zstd) => {
+                    hostile::calls(stream, SYNC, &headers, "zstd", &ZSTD_BOMB).await;
+                }
             }
         }
-    }
-}
-
-async fn bomb(server: SocketAddr, encoding: CompressionEncoding, token: &str) {
-    let mut client = SyncServiceClient::new(endpoint(server).connect_lazy())
-        .send_compressed(encoding)
-        .max_encoding_message_size(usize::MAX);
-    let ops = vec![SealedOp { seq: 1, followed_by: 0, op: vec![0; BOMB_BYTES].into() }];
-    loop {
-        let mut request = tonic::Request::new(SyncRequest { ops: ops.clone(), ..SyncRequest::default() });
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("a token"));
-        let _ = client.sync(request).await; // it is refused
     }
 }
 
@@ -152,6 +173,8 @@ pub(crate) async fn p12(kind: Kind, asked: &Asked) -> Vec<Line> {
     let program = Program::start_with_limits(&asked.rounds, ground.database.url());
     let mut honest = phones(&ground, PHONES, program.address).await;
     let (_, token) = ground.enrol(ground.areas[0]).await;
+    LazyLock::force(&GZIP_BOMB);
+    LazyLock::force(&ZSTD_BOMB);
     p99(&mut honest, time).await;
     let (mut worst, mut figure, mut yardstick) = (0.0, String::new(), String::new());
     for attack in ATTACKS {
@@ -167,7 +190,10 @@ pub(crate) async fn p12(kind: Kind, asked: &Asked) -> Vec<Line> {
             ratios.push(under / peace);
         }
         let ratio = median(ratios);
-        eprintln!("P12: {attack:?}: p99 {under:.1} ms, {peace:.1} ms in peace, {ratio:.2} x");
+        let memory = program.memory("VmRSS:") / MIB;
+        eprintln!(
+            "P12: {attack:?}: p99 {under:.1} ms, {peace:.1} ms in peace, {ratio:.2} x; {memory:.0} MiB"
+        );
         if ratio > worst {
             worst = ratio;
             figure = format!("p99 {under:.1} ms under {attack:?}, the worst of {}", ATTACKS.len());
