@@ -290,7 +290,7 @@ impl Client {
     }
 
     async fn fork(&mut self, at_seq: u64) -> Result<(), CallError> {
-        let answer = self.line.fork(at_seq).await?;
+        let answer = self.line.fork(self.device.fork_request(at_seq)?).await?;
         let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
         let authorization = authorization(&answer.token)?;
         self.device.fork(device, answer.token, at_seq)?;
@@ -359,8 +359,8 @@ impl Line {
         Ok(ContactServiceClient::new(self.channel.clone()).read_contact(request).await?.into_inner())
     }
 
-    async fn fork(&self, forked_at_seq: u64) -> Result<v1::ForkResponse, Status> {
-        let mut request = self.signed(v1::ForkRequest { forked_at_seq });
+    async fn fork(&self, request: v1::ForkRequest) -> Result<v1::ForkResponse, Status> {
+        let mut request = self.signed(request);
         request.set_timeout(CALL_TIMEOUT);
         Ok(DeviceServiceClient::new(self.channel.clone()).fork(request).await?.into_inner())
     }

@@ -291,6 +291,18 @@ impl Device {
         Ok(progress)
     }
 
+    /// The question for a name of its own, for a device that turned out to be a copy. The same one as long as the op is
+    /// held with which it differs.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
+    pub fn fork_request(&self, at_seq: u64) -> Result<v1::ForkRequest, Error> {
+        self.store.read(|tx| {
+            let op = outbox::op(tx, Meta::load(tx)?.enrolled()?, at_seq)?.unwrap_or_default();
+            Ok(v1::ForkRequest { forked_at_seq: at_seq, op })
+        })
+    }
+
     /// Becomes another device, as this one turned out to be a copy: ops from `at_seq` on get the numbers from 1 on
     /// under the new name, with their order and groups. Records are pulled anew.
     ///

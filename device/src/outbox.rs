@@ -66,6 +66,12 @@ pub(crate) fn batch(
     Ok(batch)
 }
 
+/// An op as it is sent, if it is held.
+pub(crate) fn op(connection: &Connection, device: DeviceId, seq: u64) -> Result<Option<Vec<u8>>, Error> {
+    let mut statement = connection.prepare_cached("SELECT op FROM outbox WHERE device = ?1 AND seq = ?2")?;
+    Ok(statement.query_row(params![device.0, seq], |row| row.get(0)).optional()?)
+}
+
 /// How many ops have no verdict.
 pub(crate) fn unsent(connection: &Connection, device: DeviceId) -> Result<u64, Error> {
     let mut statement =

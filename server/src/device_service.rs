@@ -5,7 +5,7 @@ use crate::edge::Origin;
 use crate::error::Error;
 use crate::limit::{CODE_VALID_SECONDS_DEFAULT, CODE_VALID_SECONDS_MAX, LIST_MAX};
 use crate::page;
-use crate::secret::{code_hash, token_hash};
+use crate::secret::{Random, code_hash, token_hash};
 use crate::shared::Shared;
 use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX};
 use rounds_domain::{AreaId, DeviceId, Kind, RecordId, Role};
@@ -257,13 +257,23 @@ impl Shared {
             return Err(Error::NotForked);
         }
         let now_ms = self.clock.now_ms();
-        let new = DeviceId(self.random.id(now_ms)?);
-        let token = self.random.token()?;
-        self.note(caller, AuditAction::DeviceForked, new, "").await?;
-        let device = self.store.fork(caller.device.id, new, token_hash(&token), now_ms).await?;
-        let device = device.ok_or(Error::NotFound("device"))?;
-        tracing::warn!(device = %caller.device.id, new = %device.id, "a copy of a device got a name of its own");
-        Ok(v1::ForkResponse { device: device.id.to_string(), token })
+        let mut sources = vec![(self.random.clone(), now_ms)];
+        if !request.op.is_empty() {
+            let (device, seq) = (caller.device.id.0, request.forked_at_seq.to_be_bytes());
+            let what = [device.as_bytes(), &seq[..], &request.op[..]].concat();
+            sources.insert(0, (Random::of_secret(&self.link_key, what), caller.device.enrolled_ms));
+        }
+        for (random, ms) in sources {
+            let new = DeviceId(random.id(ms)?);
+            let token = random.token()?;
+            self.note(caller, AuditAction::DeviceForked, new, "").await?;
+            let device = self.store.fork(caller.device.id, new, token_hash(&token), now_ms).await?;
+            if let Some(device) = device {
+                tracing::warn!(device = %caller.device.id, new = %device.id, "a copy of a device got a name of its own");
+                return Ok(v1::ForkResponse { device: device.id.to_string(), token });
+            }
+        }
+        Err(Error::NotFound("device"))
     }
 }
 

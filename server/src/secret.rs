@@ -2,9 +2,10 @@
 //! slower is needed to keep them from being guessed.
 
 use crate::error::Error;
-use rounds_store::LINK_KEY_BYTES;
+use rounds_store::{LINK_KEY_BYTES, LinkKey};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use uuid::Uuid;
 
 /// Crockford's base 32: no letter can be taken for a digit.
@@ -31,6 +32,20 @@ impl Random {
     /// The system's source.
     pub fn system() -> Self {
         Self::new(|buffer| getrandom::fill(buffer).map_err(|_| Error::NoRandomness))
+    }
+
+    /// A source that gives the same bytes for the same `what` each time, which nobody can tell without the key: for an
+    /// answer that must be the same when it is asked for again.
+    pub(crate) fn of_secret(key: &LinkKey, what: Vec<u8>) -> Self {
+        let (key, turns) = (key.clone(), AtomicU32::new(0));
+        Self::new(move |buffer| {
+            for piece in buffer.chunks_mut(LINK_KEY_BYTES) {
+                let turn = turns.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+                let bytes = key.secret_of(&[&turn[..], &what].concat());
+                piece.copy_from_slice(&bytes[..piece.len()]);
+            }
+            Ok(())
+        })
     }
 
     /// A new id, of version 7, so that ids sort by age.

@@ -384,8 +384,8 @@ impl Store {
         Ok(version.map(|version| version as u64))
     }
 
-    /// A new device with the role, areas and holder of another, for the copy of a phone; revoked if that was. `None`:
-    /// there is no such device.
+    /// A new device with the role, areas and holder of another, for the copy of a phone; revoked if that was. Done
+    /// again, it answers the same device. `None`: there is no other, or `new` has another token by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -396,12 +396,12 @@ impl Store {
         token_hash: [u8; 32],
         now_ms: i64,
     ) -> Result<Option<Device>, Error> {
-        let made = write_on!(&self.shared.database, tx => {
+        let there = write_on!(&self.shared.database, tx => {
             let made = query(
                 "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
                  last_at_ms, revoked_ms)
                  SELECT $2, label, role, worker, organization, $3, scope_version, $4, enrolled_ms, revoked_ms
-                 FROM devices WHERE id = $1",
+                 FROM devices WHERE id = $1 ON CONFLICT DO NOTHING",
             )
             .bind(id.0)
             .bind(new.0)
@@ -420,8 +420,10 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
-            made
+            let there = query_scalar("SELECT count(*) FROM devices WHERE id = $1 AND token_hash = $2");
+            let there: i64 = there.bind(new.0).bind(&token_hash[..]).fetch_one(&mut *tx).await?;
+            there
         });
-        if made == 1 { self.device(new).await } else { Ok(None) }
+        if there == 1 { self.device(new).await } else { Ok(None) }
     }
 }

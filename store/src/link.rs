@@ -20,6 +20,8 @@ const SECOND_MS: i64 = 1_000;
 /// Keeps what is computed here apart from whatever else may be computed with the same key one day.
 const CONTEXT: &[u8] = b"rounds link 1";
 
+const SECRET_CONTEXT: &[u8] = b"rounds secret 1";
+
 /// What a link is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -96,6 +98,14 @@ impl LinkKey {
         Self(bytes)
     }
 
+    /// Bytes that belong to `what`, the same ones each time, and that nobody can tell without the key.
+    pub fn secret_of(&self, what: &[u8]) -> [u8; LINK_KEY_BYTES] {
+        let mut code = self.mac();
+        code.update(SECRET_CONTEXT);
+        code.update(what);
+        code.finalize().into_bytes().into()
+    }
+
     /// Whether this is the token of a link in one of its versions. Compares in constant time.
     pub fn is_token(&self, link: &Link, version: u64, token: &str) -> bool {
         let claimed = BASE64_URL_SAFE_NO_PAD.decode(token);
@@ -104,8 +114,7 @@ impl LinkKey {
 
     /// The authentication code of a link in one of its versions: HMAC-SHA256 over fields of fixed lengths.
     fn code(&self, link: &Link, version: u64) -> Hmac<Sha256> {
-        #[allow(clippy::expect_used)] // HMAC takes keys of every length
-        let mut code = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes");
+        let mut code = self.mac();
         code.update(CONTEXT);
         code.update(&[link.purpose as u8]);
         code.update(link.subject.0.as_bytes());
@@ -113,6 +122,11 @@ impl LinkKey {
         code.update(&version.to_be_bytes());
         code.update(&link.expires_ms.unwrap_or(i64::MAX).to_be_bytes());
         code
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        #[allow(clippy::expect_used)] // HMAC takes keys of every length
+        Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of 32 bytes")
     }
 }
 

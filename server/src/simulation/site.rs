@@ -138,9 +138,13 @@ impl Site {
     }
 
     /// A device's call to have a name of its own.
-    pub(super) async fn fork(&self, token: &str, at_seq: u64) -> Result<v1::ForkResponse, Status> {
+    pub(super) async fn fork(
+        &self,
+        token: &str,
+        request: v1::ForkRequest,
+    ) -> Result<v1::ForkResponse, Status> {
         let Some(shared) = self.running() else { return Err(Status::unavailable("down")) };
-        let request = signed(token, v1::ForkRequest { forked_at_seq: at_seq })?;
+        let request = signed(token, request)?;
         Devices(shared).fork(request).await.map(Response::into_inner)
     }
 

@@ -283,7 +283,7 @@ fn requests(writer: &Writer, area: AreaId, record: RecordId) -> String {
     add!("DeviceService/Revoke", v1::RevokeRequest { device: device.clone() });
     add!("DeviceService/Rotate", v1::RotateRequest {});
     add!("DeviceService/Assign", v1::AssignRequest { device: device.clone(), areas: vec![area.clone()] });
-    add!("DeviceService/Fork", v1::ForkRequest { forked_at_seq: 3 });
+    add!("DeviceService/Fork", v1::ForkRequest { forked_at_seq: 3, ..Default::default() });
     let list = v1::ListRecordsRequest {
         kind: v1::Kind::Request.into(),
         area: area.clone(),

@@ -207,7 +207,7 @@ pub(super) async fn call(
             done(peer.devices().assign(v1::AssignRequest { device, areas }).await?)
         }
         "DeviceService/Fork itself, no copy" => {
-            done(peer.devices().fork(v1::ForkRequest { forked_at_seq: 1 }).await?)
+            done(peer.devices().fork(v1::ForkRequest { forked_at_seq: 1, ..Default::default() }).await?)
         }
         "DirectoryService/ListRecords places there" => {
             let area = place.area.to_string();

@@ -221,7 +221,7 @@ on_both_databases! {
         let answer = copy.seal(lost.clone());
         let answer = copy.send(vec![answer]).await.unwrap();
         assert_eq!((answer.standing(), answer.forked_at_seq), (DeviceStanding::Forked, 2));
-        let fork = v1::ForkRequest { forked_at_seq: 2 };
+        let fork = v1::ForkRequest { forked_at_seq: 2, ..v1::ForkRequest::default() };
         let forked = copy.devices().fork(fork).await.unwrap().into_inner();
         (copy.id, copy.token, copy.seq) = (forked.device.parse().unwrap(), forked.token, 0);
         assert_eq!(outcomes(&copy.act(vec![lost.clone()]).await), [(Outcome::Applied, "")]);
@@ -233,10 +233,39 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    async fn copies_that_hold_the_same_op_get_the_same_name_and_hand_it_over_once(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let mut phone = street.phone().await;
+        let mut copies = [phone.clone(), phone.clone()];
+        phone.act(vec![street.visit()]).await;
+        let sealed = copies[0].seal(street.visit());
+        let fork = v1::ForkRequest { forked_at_seq: 1, op: sealed.op.to_vec() };
+        let mut names = Vec::new();
+        for copy in &mut copies {
+            let answer = copy.send(vec![sealed.clone()]).await.unwrap();
+            assert_eq!((answer.standing(), answer.forked_at_seq), (DeviceStanding::Forked, 1));
+            let lost = copy.devices().fork(fork.clone()).await.unwrap().into_inner();
+            let forked = copy.devices().fork(fork.clone()).await.unwrap().into_inner();
+            assert_eq!(forked, lost, "the answer may have been lost");
+            (copy.id, copy.token) = (forked.device.parse().unwrap(), forked.token.clone());
+            let answer = copy.send(vec![sealed.clone()]).await.unwrap();
+            assert_eq!((outcomes(&answer.verdicts), answer.standing()), (vec![(Outcome::Applied, "")], DeviceStanding::Good));
+            names.push(forked);
+        }
+        assert_eq!(names[0], names[1]);
+        let another = v1::ForkRequest { op: copies[0].seal(street.visit()).op.to_vec(), ..fork };
+        let other = phone.devices().fork(another).await.unwrap().into_inner();
+        assert_ne!((other.device, other.token), (names[0].device.clone(), names[0].token.clone()));
+        phone.pull().await;
+        assert_eq!(phone.records.values().filter(|record| record.kind() == v1::Kind::Visit).count(), 2);
+        street.server.stop().await;
+    }
+
     async fn a_device_that_is_no_copy_gets_no_second_name(database: &TestDatabase) {
         let street = Street::start(database).await;
         let phone = street.phone().await;
-        let refused = phone.devices().fork(v1::ForkRequest { forked_at_seq: 1 }).await.unwrap_err();
+        let fork = v1::ForkRequest { forked_at_seq: 1, ..v1::ForkRequest::default() };
+        let refused = phone.devices().fork(fork).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "NOT_FORKED"));
         street.server.stop().await;
     }

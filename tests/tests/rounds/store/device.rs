@@ -272,6 +272,10 @@ on_both_databases! {
         assert!(store.held(device(2), area(4), 1).await.unwrap(), "what it recorded for the old area counts too");
         assert!(!store.held(device(2), area(4), 2).await.unwrap());
 
+        let again = store.fork(device(1), device(2), TOKEN, START_MS + 8).await.unwrap();
+        assert_eq!(again, Some(made), "the answer may have been lost");
+        assert_eq!(store.fork(device(1), device(2), [10; 32], START_MS).await.unwrap(), None, "it has another token");
+
         assert_eq!(store.fork(device(9), device(10), [10; 32], START_MS).await.unwrap(), None, "there is none");
         store.revoke(device(1), START_MS).await.unwrap();
         let copy = store.fork(device(1), device(11), [11; 32], START_MS).await.unwrap().unwrap();
