@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use rounds_domain::RecordId;
-use rounds_store::Store;
+use rounds_store::{AuditFilter, Store};
 use rounds_tests::kill::removed_violations;
 use rounds_tests::{TestClock, TestDatabase, new_id, on_both_databases};
 use rounds_worker::{Options, Worker};
@@ -52,6 +52,15 @@ async fn worker(store: &Store, clock: &TestClock, error: Option<&'static str>) -
         ..Options::new(new_id())
     };
     Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await.unwrap()
+}
+
+/// Who did what to which jobs, as the audit log has it.
+async fn noted_of(store: &Store) -> Vec<String> {
+    let entries = store.audit_entries(&AuditFilter { limit: 100, ..AuditFilter::default() }).await.unwrap();
+    let mut noted: Vec<_> =
+        entries.iter().map(|it| (it.seq, format!("{} {} {}", it.role, it.action, it.subject))).collect();
+    noted.sort();
+    noted.into_iter().map(|(_, noted)| noted).filter(|noted| noted.contains(" job.")).collect()
 }
 
 /// The columns of each line.
@@ -134,6 +143,9 @@ on_both_databases! {
         assert!(of_mended.iter().any(|line| line[4] == "done"), "{history}");
         assert!(refused(database, &["drop", mended]).await.contains("is done"));
         assert_eq!(told(database, &["retry", "--all"]).await, "0 start anew\n");
+        let noted = noted_of(&store).await;
+        assert_eq!(noted[0], format!("operator job.retried {mended}"));
+        assert!(noted.contains(&format!("operator job.dropped {unwanted}")), "{noted:?}");
         store.close().await;
     }
 
@@ -152,6 +164,8 @@ on_both_databases! {
         assert_eq!(works.drained().await.unwrap(), 0);
         assert_eq!(told(database, &["resume", "look"]).await, "look is not paused\n");
         assert!(refused(database, &["pause", "everything"]).await.contains("look, wake, deliver"));
+        let paused = ["paused", "paused", "resumed", "resumed"].map(|done| format!("operator job.{done} look"));
+        assert_eq!(noted_of(&store).await, paused, "somebody can find out why nothing was done");
         works.stop().await;
         store.close().await;
     }

@@ -54,6 +54,12 @@ pub enum AuditAction {
     LinkRevoked,
     /// A job was dropped: what it asked for is left undone.
     JobDropped,
+    /// Jobs that had been given up were put back.
+    JobsRetried,
+    /// A kind of jobs was paused: nothing of it is done until it is resumed.
+    JobsPaused,
+    /// A kind of jobs was resumed.
+    JobsResumed,
     /// An op was taken out of quarantine.
     QuarantineReleased,
     /// An op in quarantine was laid aside.
@@ -62,7 +68,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::ContactRead,
         Self::ContactPut,
         Self::ContactErased,
@@ -78,6 +84,9 @@ impl AuditAction {
         Self::LinkShown,
         Self::LinkRevoked,
         Self::JobDropped,
+        Self::JobsRetried,
+        Self::JobsPaused,
+        Self::JobsResumed,
         Self::QuarantineReleased,
         Self::QuarantineDismissed,
     ];
@@ -100,6 +109,9 @@ impl AuditAction {
             Self::LinkShown => "link.shown",
             Self::LinkRevoked => "link.revoked",
             Self::JobDropped => "job.dropped",
+            Self::JobsRetried => "job.retried",
+            Self::JobsPaused => "job.paused",
+            Self::JobsResumed => "job.resumed",
             Self::QuarantineReleased => "quarantine.released",
             Self::QuarantineDismissed => "quarantine.dismissed",
         }

@@ -125,20 +125,27 @@ impl JobsCommand {
     }
 
     async fn act(&self, store: &Store, jobs: &Jobs) -> Result<(), String> {
+        let note = async |action, on: &str| {
+            let entry = NewAudit::of_operator(Clock::system().now_ms(), action, on);
+            store.audit(entry).await.map_err(|error| with_causes(&error))
+        };
         match &self.act {
             Act::List { state, kind, limit } => self.list(jobs, *state, *kind, *limit).await,
             Act::Show { id } => self.show(jobs, id).await,
-            Act::Retry { id: Some(id), .. } => match jobs.retry(id).await.map_err(said)? {
-                true => self.say(json!({ "retried": 1 }), "it starts anew"),
-                false => Err(no_such(jobs, id, "was not given up, so there is nothing to retry").await),
-            },
+            Act::Retry { id: Some(id), .. } => {
+                note(AuditAction::JobsRetried, id).await?;
+                match jobs.retry(id).await.map_err(said)? {
+                    true => self.say(json!({ "retried": 1 }), "it starts anew"),
+                    false => Err(no_such(jobs, id, "was not given up, so there is nothing to retry").await),
+                }
+            }
             Act::Retry { id: None, .. } => {
+                note(AuditAction::JobsRetried, "").await?;
                 let retried = jobs.retry_all().await.map_err(said)?;
                 self.say(json!({ "retried": retried }), &format!("{retried} start anew"))
             }
             Act::Drop { id } => {
-                let entry = NewAudit::of_operator(Clock::system().now_ms(), AuditAction::JobDropped, id);
-                store.audit(entry).await.map_err(|error| with_causes(&error))?;
+                note(AuditAction::JobDropped, id).await?;
                 match jobs.drop(id).await.map_err(said)? {
                     true => self.say(json!({ "dropped": 1 }), "dropped"),
                     false => Err(no_such(
@@ -150,6 +157,7 @@ impl JobsCommand {
                 }
             }
             Act::Pause { kind } => {
+                note(AuditAction::JobsPaused, kind.as_str()).await?;
                 let clock = Clock::system();
                 let paused =
                     jobs.pause(*kind, &(Arc::new(move || clock.now_ms()) as _)).await.map_err(said)?;
@@ -157,6 +165,7 @@ impl JobsCommand {
                 self.say(json!({ "paused": kind.as_str() }), &format!("{kind} {text}"))
             }
             Act::Resume { kind } => {
+                note(AuditAction::JobsResumed, kind.as_str()).await?;
                 let resumed = jobs.resume(*kind).await.map_err(said)?;
                 let text = if resumed { "resumed" } else { "is not paused" };
                 self.say(json!({ "resumed": kind.as_str() }), &format!("{kind} {text}"))

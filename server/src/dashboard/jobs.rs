@@ -216,13 +216,20 @@ async fn do_it(reader: &Reader, asked: &Asked) -> Result<&'static str, Error> {
     let jobs = reader.shared.jobs().await?;
     let kind = || asked.on.parse::<JobKind>().map_err(|_| Error::NotFound("kind of jobs"));
     let clock = reader.shared.clock.clone();
+    let noted = match asked.act.as_str() {
+        "retry" | "retry_all" => Some(AuditAction::JobsRetried),
+        "drop" => Some(AuditAction::JobDropped),
+        "pause" => kind().map(|_| Some(AuditAction::JobsPaused))?,
+        "resume" => kind().map(|_| Some(AuditAction::JobsResumed))?,
+        _ => None,
+    };
+    if let Some(action) = noted {
+        reader.shared.note(&reader.caller, action, &asked.on, "").await?;
+    }
     let (done, said) = match asked.act.as_str() {
         "retry" => (jobs.retry(&asked.on).await, "retried"),
         "retry_all" => (jobs.retry_all().await.map(|count| count > 0), "retried"),
-        "drop" => {
-            reader.shared.note(&reader.caller, AuditAction::JobDropped, &asked.on, "").await?;
-            (jobs.drop(&asked.on).await, "dropped")
-        }
+        "drop" => (jobs.drop(&asked.on).await, "dropped"),
         "pause" => (jobs.pause(kind()?, &(Arc::new(move || clock.now_ms()) as _)).await, "paused"),
         "resume" => (jobs.resume(kind()?).await, "resumed"),
         "retry_delivery" => {

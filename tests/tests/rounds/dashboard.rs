@@ -490,6 +490,10 @@ on_both_databases! {
         let resume = [("act", "resume"), ("on", "look")];
         assert_eq!(leads_to(&admin.post("/jobs", &resume).await), "/jobs?said=resumed");
         assert!(!admin.page("/jobs").await.contains("paused since"));
+        for action in [AuditAction::JobsPaused, AuditAction::JobsResumed] {
+            let filter = AuditFilter { action: Some(action), limit: 1, ..AuditFilter::default() };
+            assert_eq!(town.server.store.audit_entries(&filter).await.unwrap()[0].subject, "look");
+        }
         for (act, on, status) in [
             ("retry", "nothing", StatusCode::SEE_OTHER),
             ("drop", "nothing", StatusCode::SEE_OTHER),
