@@ -47,9 +47,9 @@ pub const CODE_VALID_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 pub const SMALL_REQUEST_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of requests that are read at the same time, of everybody together, as they come over the line. Who waits for
 /// the rest of a request holds what came of it.
-pub const READING_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub const READING_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// Bytes of batches that are worked on, or wait for it, at the same time, after decompression.
-pub const WORKING_BYTES_MAX: usize = 128 * 1024 * 1024;
+pub const WORKING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one address may have at most of what all have together, as a part of it: connections, and bytes that are read.
 pub const ADDRESS_SHARE: usize = 4;
 

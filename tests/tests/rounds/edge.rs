@@ -1,5 +1,9 @@
 //! A hostile network: connections and calls that are made to cost something cost little, and those of others go on.
 
+use http_body_util::Full;
+use hyper::Request;
+use prost::bytes::Bytes;
+use rounds_domain::limit::OP_BYTES_MAX;
 use rounds_domain::{AreaId, DeviceId, Role};
 use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
@@ -254,6 +258,32 @@ async fn nothing_large_is_read_from_whom_nobody_knows() {
     let made_up = v1::EnrolRequest { code: "7".repeat(1024 * 1024), label: "phone".into() };
     let refused = DeviceServiceClient::new(server.channel().await).enrol(made_up).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_nested_without_end_is_refused_and_ends_nothing() {
+    let server = TestServer::start_on_sqlite().await;
+    let (mut phone, area) = phone(&server).await;
+    let nested = [0xa3, 0x06].repeat(OP_BYTES_MAX / 2); // field 100, begin of a group: each in the one before
+    let op = phone.seal_bytes(nested.clone());
+    let verdicts = phone.send(vec![op]).await.unwrap().verdicts;
+    assert_eq!(verdicts[0].reason, "MALFORMED");
+    assert!(verdicts[0].detail.contains("recursion limit"), "{verdicts:?}");
+
+    let length = u32::try_from(nested.len()).unwrap().to_be_bytes();
+    let message = [&[0][..], &length, &nested].concat();
+    let request = Request::post(SYNC)
+        .header("host", "localhost")
+        .header("content-type", "application/grpc-web+proto")
+        .header("authorization", format!("Bearer {}", phone.token))
+        .body(Full::new(Bytes::from(message)))
+        .unwrap();
+    let answer = http(&server, request).await;
+    let said = format!("{:?} {}", answer.headers(), String::from_utf8_lossy(answer.body()));
+    assert!(said.contains("recursion%20limit"), "{said}");
+    let dwelling = server.dwelling(area, "4-2-301").await;
+    assert_eq!(phone.act(vec![visit(area, dwelling)]).await.len(), 1, "it goes on");
     server.stop().await;
 }
 
