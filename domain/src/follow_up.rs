@@ -84,10 +84,10 @@ pub(crate) struct CalledFor {
 
 /// Whether a change of this record may change what should be done about it or about what is near it.
 pub fn is_cause(record: &Record) -> bool {
-    match record.kind {
-        Kind::Asset | Kind::Place => record.deleted.is_some(),
-        kind => is_source(kind) || matches!(kind, Kind::Inspection | Kind::FollowUp),
-    }
+    // Whatever is deleted may be what a plan is about.
+    record.deleted.is_some()
+        || is_source(record.kind)
+        || matches!(record.kind, Kind::Inspection | Kind::FollowUp)
 }
 
 /// Whether follow-ups and notices can follow from records of this kind.
@@ -201,16 +201,9 @@ pub fn sources_of<'a>(cause: &'a Record, near: &'a [Record]) -> BTreeSet<RecordI
     if cause.kind == Kind::FollowUp {
         sources.extend(cause.subject());
     }
-    if matches!(
-        cause.kind,
-        Kind::Visit
-            | Kind::Inspection
-            | Kind::Plan
-            | Kind::Contract
-            | Kind::Adoption
-            | Kind::Asset
-            | Kind::Place
-    ) {
+    if cause.deleted.is_some()
+        || matches!(cause.kind, Kind::Visit | Kind::Inspection | Kind::Plan | Kind::Contract | Kind::Adoption)
+    {
         let touched = |record: &&Record| match record.kind {
             Kind::Plan | Kind::Violation => true,
             Kind::Visit => record.text("outcome") == "no_answer",
@@ -222,8 +215,12 @@ pub fn sources_of<'a>(cause: &'a Record, near: &'a [Record]) -> BTreeSet<RecordI
     sources
 }
 
-/// The place or asset around which a cause or source has to be looked at.
+/// The place or asset around which a cause or source has to be looked at. What was deleted does not say any more what it
+/// was about, but others may be about it.
 pub fn site(record: &Record) -> Option<RecordId> {
+    if record.deleted.is_some() {
+        return Some(record.id);
+    }
     match record.kind {
         Kind::Asset | Kind::Place => Some(record.id),
         Kind::Adoption => record.reference("asset"),

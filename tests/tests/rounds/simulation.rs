@@ -38,6 +38,12 @@ const ONCE_FAILED: &[(u64, usize, u32)] = &[
     // The copy of a phone lost an op whose number the phone took after a restore; those told of one that somebody called
     // missed too early were told too late.
     (1005, 20, 6),
+    // Numbers of assignments were given out again after a restore; nobody looked where a deleted follow-up had been.
+    (2, 20, 6),
+    // Two copies of a phone handed the same op over, each under a name of its own.
+    (6, 20, 6),
+    // A plan went on about something that was deleted and was neither place nor asset.
+    (74, 20, 6),
 ];
 
 #[test]
