@@ -176,7 +176,7 @@ impl Shared {
             clock,
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         let receipt = self.store.submit(batch).await?;
         let verdicts = receipt.verdicts.iter().map(|(seq, verdict)| verdict_to_wire(*seq, verdict)).collect();

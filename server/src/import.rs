@@ -676,5 +676,5 @@ fn arrival(op: Op) -> Result<Arrival, Refusal> {
 }
 
 fn batch(arrivals: Vec<Arrival>, clock: ClockReading) -> Batch {
-    Batch { device: device(), arrivals, clock, received_ms: clock.wall_ms, holds_from: 0, timers: None }
+    Batch { device: device(), arrivals, clock, received_ms: clock.wall_ms, holds_from: 0, settled: None }
 }

@@ -214,7 +214,7 @@ impl Shared {
             clock,
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         let receipt = self.store.submit(batch).await?;
         let took_effect = receipt

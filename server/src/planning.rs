@@ -100,7 +100,8 @@ pub async fn apply(
         planned.made += arrivals.len() as u64;
         if !arrivals.is_empty() && !planning.dry_run {
             let (clock, received_ms) = (reading, now_ms);
-            let batch = Batch { device: device(), arrivals, clock, received_ms, holds_from: 0, timers: None };
+            let batch =
+                Batch { device: device(), arrivals, clock, received_ms, holds_from: 0, settled: None };
             store.submit(batch).await?;
         }
         progress(planned);

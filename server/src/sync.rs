@@ -148,7 +148,7 @@ impl Shared {
             clock: clock_from_wire(request.clock.unwrap_or_default()),
             received_ms: now_ms,
             holds_from: request.holds_from,
-            timers: None,
+            settled: None,
         })
     }
 

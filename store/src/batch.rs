@@ -2,6 +2,7 @@
 
 use crate::timer::Timer;
 use rounds_domain::{ClockReading, DeviceId, Op, RecordId, Refusal, Verdict};
+use std::collections::HashMap;
 
 /// The ops that one device sends in one call, in the order of their seq.
 #[derive(Clone, Debug)]
@@ -16,10 +17,26 @@ pub struct Batch {
     pub received_ms: i64,
     /// The smallest seq that the device still holds; 0 if unknown. See [`Receipt::lost`].
     pub holds_from: u64,
-    /// Set in the same transaction; a time that was due when the batch was received
-    /// is replaced, of two that are not the earlier stays. With them the sender looks after everything that follows from its ops: they leave
-    /// no job. Without (phones, coordinators) the worker gets a job where something may follow.
-    pub timers: Option<Vec<Timer>>,
+    /// What the sender looked after that follows from its ops: they leave no job. `None` for phones and coordinators: the
+    /// worker gets a job where something may follow.
+    pub settled: Option<Settled>,
+}
+
+/// What a look at records came to, beside its ops.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Set in the same transaction; a time that was due when the batch was received is replaced, of two that are not the
+    /// earlier stays.
+    pub timers: Vec<Timer>,
+    /// The numbers that records had when they were looked at. One that has another by now leaves a job all the same: the
+    /// look did not see what moved it, and whoever looks at that finds the record moved on by these ops.
+    pub seen: HashMap<RecordId, u64>,
+}
+
+impl From<Vec<Timer>> for Settled {
+    fn from(timers: Vec<Timer>) -> Self {
+        Self { timers, seen: HashMap::new() }
+    }
 }
 
 /// One op as it came in.

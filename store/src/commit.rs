@@ -56,8 +56,10 @@ struct Incoming {
     content: Content,
     /// It was in quarantine until now, so its row exists.
     released: bool,
-    /// Its author looks after what follows from it.
+    /// Its author looks after what follows from it,
     settled: bool,
+    /// as of this number of its record, if it says so.
+    seen: Option<u64>,
 }
 
 impl Incoming {
@@ -114,7 +116,7 @@ pub(crate) async fn take_in<T: Tx>(
         units.extend(new);
     }
     let mut writes = Writes { contacts: latest(contacts), timers: timers(batches), ..Writes::default() };
-    let setting = batches.iter().filter(|batch| batch.timers.is_some());
+    let setting = batches.iter().filter(|batch| batch.settled.is_some());
     writes.timers_at_ms = setting.map(|batch| batch.received_ms).min().unwrap_or_default();
     match apply_units(tx, units, extra_areas, &mut writes).await? {
         Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
@@ -138,7 +140,7 @@ pub(crate) async fn take_in<T: Tx>(
 
 /// The timers that these batches set; the last one of each record counts.
 fn timers(batches: &[Batch]) -> Vec<Timer> {
-    let all = batches.iter().filter_map(|batch| batch.timers.as_ref()).flatten();
+    let all = batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|settled| &settled.timers);
     let timers: BTreeMap<RecordId, Timer> = all.map(|timer| (timer.record, *timer)).collect();
     timers.into_values().collect()
 }
@@ -261,6 +263,7 @@ fn leaving(waiting: WaitingOp) -> Incoming {
         content,
         released: true,
         settled: false,
+        seen: None,
     }
 }
 
@@ -415,7 +418,8 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 hash: arrival.hash,
                 content: arrival.content.clone(),
                 released: false,
-                settled: batch.timers.is_some(),
+                settled: batch.settled.is_some(),
+                seen: batch.settled.as_ref().zip(op).and_then(|(it, op)| it.seen.get(&op.record).copied()),
             }
         })
         .collect()
@@ -484,7 +488,7 @@ async fn apply_units<T: Tx>(
                         worker: incoming.worker,
                         op: op.clone(),
                     };
-                    let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
+                    let (effect, touched) = desk.take(tx, placed, incoming.settled, incoming.seen).await?;
                     if is_injected(Bug::GroupTornInFeed) {
                         numbers.clear();
                     }
@@ -743,6 +747,7 @@ impl Desk {
         tx: &mut T,
         placed: PlacedOp,
         settled: bool,
+        seen: Option<u64>,
     ) -> Result<(Effect, Vec<AreaId>), Error> {
         let id = placed.op.record;
         let is_late = self.record(id).is_some_and(|record| placed.key < record.through)
@@ -756,7 +761,8 @@ impl Desk {
         if working.now.is_none() && working.history.is_none() && !working.taken.is_empty() {
             working.history = Some(std::mem::take(&mut working.taken)); // ops that came before their record
         }
-        working.unsettled |= !settled;
+        let number = working.before.as_ref().map_or(0, |before| before.number);
+        working.unsettled |= !settled || seen.is_some_and(|seen| seen != number);
         let area_before = working.now.as_ref().map(|record| record.area);
         let effect = match &mut working.history {
             Some(history) => {

@@ -269,7 +269,7 @@ mod tests {
             clock: ClockReading { wall_ms: 0, boot: 0, monotonic_ms: 0 },
             received_ms: 0,
             holds_from: 0,
-            timers: None,
+            settled: None,
         }
     }
 

@@ -67,7 +67,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn about(&self, subjects: &[RecordId], since_ms: i64) -> Result<Vec<Record>, Error> {
+    pub async fn about(&self, subjects: &[RecordId], since_ms: i64) -> Result<Vec<Numbered>, Error> {
         if subjects.is_empty() {
             return Ok(Vec::new());
         }
@@ -93,7 +93,7 @@ impl Store {
                 .await?
             }
         };
-        read(rows)
+        rows.into_iter().map(numbered).collect()
     }
 
     /// The time zone of an area, and the policies for it: its own, then those of the areas above it, nearest first;
@@ -131,8 +131,8 @@ impl Store {
     }
 
     /// The name of a place or asset, and of the place that it is in, for whoever may know of `record`: "Elevator 2,
-    /// Building 4". Empty if there is none. A record may name any id, so what is in none of the areas that the record is
-    /// or was in is left out.
+    /// Building 4". Empty if there is none. A record may name any id, so what is neither in an area that the record is
+    /// or was in, nor below the one that it is in, is left out.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -142,7 +142,8 @@ impl Store {
         for _ in 0..2 {
             let Some(id) = next else { break };
             let Some(place) = self.record(id).await?.map(|numbered| numbered.record) else { break };
-            if place.area != record.area && !record.former_areas.contains(&place.area) {
+            let was_there = record.former_areas.contains(&place.area);
+            if !was_there && !self.is_within(place.area, record.area).await? {
                 break;
             }
             names.push(place.text("name").to_owned());
@@ -150,6 +151,20 @@ impl Store {
         }
         names.retain(|name| !name.is_empty());
         Ok(names.join(", "))
+    }
+
+    async fn is_within(&self, area: AreaId, other: AreaId) -> Result<bool, Error> {
+        if area == other {
+            return Ok(true);
+        }
+        let lines: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT count(*) FROM area_lines WHERE ancestor = $1 AND descendant = $2")
+                .bind(other.0)
+                .bind(area.0)
+                .fetch_one(pool)
+                .await?
+        });
+        Ok(lines > 0)
     }
 
     /// The words that hold in an area: those of the areas above it first, its own last.

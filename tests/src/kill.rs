@@ -148,7 +148,7 @@ async fn bring(store: &Store, device: DeviceId, clock: &TestClock, acts: impl It
             clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 },
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         let receipt = store.submit(batch).await.expect("a database");
         assert!(

@@ -41,7 +41,7 @@ impl Writer {
             clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 },
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         }
     }
 

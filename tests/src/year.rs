@@ -321,7 +321,7 @@ async fn look_at_all_plans(store: &Store, areas: &[AreaId], now_ms: i64) {
         clock,
         received_ms: now_ms,
         holds_from: 0,
-        timers: Some(timers.collect()),
+        settled: Some(Vec::from_iter(timers).into()),
     };
     store.submit(batch).await.unwrap();
 }
@@ -356,7 +356,7 @@ async fn bring(store: &Store, phone: DeviceId, now_ms: i64, mut done: Vec<Work>)
             clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: now_ms },
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         let receipt = store.submit(batch).await.unwrap();
         let applied = receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied);

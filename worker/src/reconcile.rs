@@ -14,7 +14,7 @@ use rounds_domain::limit::BATCH_OPS_MAX;
 use rounds_domain::{
     Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role, apply,
 };
-use rounds_store::{Arrival, Batch, Content, Device, Store, Timer, content_hash};
+use rounds_store::{Arrival, Batch, Content, Device, Numbered, Settled, Store, Timer, content_hash};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -127,16 +127,18 @@ async fn former(store: &Store, record: &Record) -> Result<Vec<Record>, Failure> 
 /// Makes what these records call for, and says when to look at them again.
 async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(), Failure> {
     let now_ms = clock();
-    let mut sources = store.records_of(ids).await?;
-    sources.retain(|record| is_source(record.kind));
+    let mut sources = store.numbered_of(ids).await?;
+    sources.retain(|source| is_source(source.record.kind));
     if sources.is_empty() {
         return Ok(());
     }
-    let mut known = Known::read(store, &sources, now_ms).await?;
+    let numbers = sources.iter().map(|source| (source.record.id, source.number)).collect();
+    let sources: Vec<Record> = sources.into_iter().map(|source| source.record).collect();
+    let mut known = Known::read(store, &sources, numbers, now_ms).await?;
     let looked_at = sources.into_iter().map(|source| (known.look(&source), source));
     let mut outlooks: Vec<(Outlook, Record)> = looked_at.collect();
     let mut there = created_before(store, &outlooks).await?;
-    if there.values().any(|record| record.kind == Kind::FollowUp) {
+    if there.values().any(|found| found.record.kind == Kind::FollowUp) {
         known.learn(store, &outlooks, &there).await?;
         for (outlook, source) in outlooks.iter_mut() {
             if created(outlook).any(|id| there.contains_key(&id)) {
@@ -147,35 +149,36 @@ async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(),
     }
 
     let mut mends: Vec<(Mend, u64)> = Vec::new();
-    let mut timers: Vec<Timer> = Vec::new();
+    let mut settled = Settled::default();
     for (mut outlook, source) in outlooks {
         outlook.mends.retain(|mend| !there.contains_key(&mend.record));
         if mends.len() + outlook.mends.len() > BATCH_OPS_MAX && !mends.is_empty() {
-            submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut timers)).await?;
+            submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut settled)).await?;
         }
         let timer = |record, at_ms| Timer { record, area: source.area, at_ms };
-        timers.extend(outlook.next_ms.map(|at_ms| timer(source.id, at_ms)));
+        settled.timers.extend(outlook.next_ms.map(|at_ms| timer(source.id, at_ms)));
         let told = outlook.mends.iter().filter(|mend| known.has_channel(&source, mend));
-        timers.extend(told.map(|mend| timer(mend.record, now_ms)));
+        settled.timers.extend(told.map(|mend| timer(mend.record, now_ms)));
+        settled.seen.extend(outlook.mends.iter().filter_map(|mend| known.seen(mend.record)));
         let stamps = known.stamps(&source);
         mends.extend(outlook.mends.into_iter().map(|mend| {
             let seen = stamps.get(&mend.record).copied().unwrap_or_default();
             (mend, source.through.stamp.max(seen))
         }));
     }
-    if mends.is_empty() && timers.is_empty() {
+    if mends.is_empty() && settled.timers.is_empty() {
         return Ok(());
     }
-    submit(store, now_ms, mends, timers).await
+    submit(store, now_ms, mends, settled).await
 }
 
 /// What would be created and is there: deleted by somebody, or over for so long that it was not read.
 async fn created_before(
     store: &Store,
     outlooks: &[(Outlook, Record)],
-) -> Result<HashMap<RecordId, Record>, Failure> {
+) -> Result<HashMap<RecordId, Numbered>, Failure> {
     let ids: Vec<RecordId> = outlooks.iter().flat_map(|(outlook, _)| created(outlook)).collect();
-    Ok(store.records_of(&ids).await?.into_iter().map(|record| (record.id, record)).collect())
+    Ok(store.numbered_of(&ids).await?.into_iter().map(|found| (found.record.id, found)).collect())
 }
 
 fn created(outlook: &Outlook) -> impl Iterator<Item = RecordId> {
@@ -186,6 +189,8 @@ fn created(outlook: &Outlook) -> impl Iterator<Item = RecordId> {
 /// What is known about some records when they are looked at.
 struct Known {
     now_ms: i64,
+    /// Of the records, their follow-ups and notices, as they were read.
+    numbers: HashMap<RecordId, u64>,
     near: Near,
     /// By their source.
     follow_ups: HashMap<RecordId, Vec<Record>>,
@@ -195,7 +200,12 @@ struct Known {
 }
 
 impl Known {
-    async fn read(store: &Store, sources: &[Record], now_ms: i64) -> Result<Self, Failure> {
+    async fn read(
+        store: &Store,
+        sources: &[Record],
+        numbers: HashMap<RecordId, u64>,
+        now_ms: i64,
+    ) -> Result<Self, Failure> {
         let near = Near::read(store, sources, now_ms).await?;
         let mut places = HashMap::new();
         for source in sources {
@@ -203,14 +213,15 @@ impl Known {
                 entry.insert(Place::read(store, source.area).await?);
             }
         }
-        let mut known = Self { now_ms, near, follow_ups: HashMap::new(), notices: HashMap::new(), places };
+        let (follow_ups, notices) = (HashMap::new(), HashMap::new());
+        let mut known = Self { now_ms, numbers, near, follow_ups, notices, places };
         let ids: Vec<RecordId> = sources.iter().map(|source| source.id).collect();
-        let mut follow_ups: Vec<(RecordId, Record)> = Vec::new();
-        for record in store.about(&ids, known.since_ms()).await? {
-            let Some(source) = record.subject() else { continue };
-            match record.kind {
-                Kind::FollowUp => follow_ups.push((source, record)),
-                Kind::Notice => known.notices.entry(source).or_default().push(record),
+        let mut follow_ups: Vec<(RecordId, Numbered)> = Vec::new();
+        for found in store.about(&ids, known.since_ms()).await? {
+            let Some(source) = found.record.subject() else { continue };
+            match found.record.kind {
+                Kind::FollowUp => follow_ups.push((source, found)),
+                Kind::Notice => known.add_notice(source, found),
                 _ => {}
             }
         }
@@ -223,31 +234,37 @@ impl Known {
         &mut self,
         store: &Store,
         outlooks: &[(Outlook, Record)],
-        there: &HashMap<RecordId, Record>,
+        there: &HashMap<RecordId, Numbered>,
     ) -> Result<(), Failure> {
         let of_source = |(outlook, source): &(Outlook, Record)| {
             let found = created(outlook).filter_map(|id| there.get(&id));
-            let found = found.filter(|record| record.kind == Kind::FollowUp);
-            found.map(|record| (source.id, record.clone())).collect::<Vec<_>>()
+            let found = found.filter(|found| found.record.kind == Kind::FollowUp);
+            found.map(|found| (source.id, found.clone())).collect::<Vec<_>>()
         };
         self.add(store, outlooks.iter().flat_map(of_source).collect()).await
     }
 
     /// Adds follow-ups, each with its source, and the notices about them.
-    async fn add(&mut self, store: &Store, follow_ups: Vec<(RecordId, Record)>) -> Result<(), Failure> {
-        let source_of: HashMap<RecordId, RecordId> =
-            follow_ups.iter().map(|(source, follow_up)| (follow_up.id, *source)).collect();
-        let ids: Vec<RecordId> = follow_ups.iter().map(|(_, follow_up)| follow_up.id).collect();
-        for (source, follow_up) in follow_ups {
-            self.follow_ups.entry(source).or_default().push(follow_up);
+    async fn add(&mut self, store: &Store, follow_ups: Vec<(RecordId, Numbered)>) -> Result<(), Failure> {
+        let mut source_of: HashMap<RecordId, RecordId> = HashMap::new();
+        for (source, Numbered { number, record }) in follow_ups {
+            source_of.insert(record.id, source);
+            self.numbers.insert(record.id, number);
+            self.follow_ups.entry(source).or_default().push(record);
         }
+        let ids: Vec<RecordId> = source_of.keys().copied().collect();
         for notice in store.about(&ids, self.since_ms()).await? {
-            let source = notice.subject().and_then(|follow_up| source_of.get(&follow_up));
-            if let Some(source) = source.filter(|_| notice.kind == Kind::Notice) {
-                self.notices.entry(*source).or_default().push(notice);
+            let source = notice.record.subject().and_then(|follow_up| source_of.get(&follow_up));
+            if let Some(source) = source.filter(|_| notice.record.kind == Kind::Notice) {
+                self.add_notice(*source, notice);
             }
         }
         Ok(())
+    }
+
+    fn add_notice(&mut self, source: RecordId, Numbered { number, record }: Numbered) {
+        self.numbers.insert(record.id, number);
+        self.notices.entry(source).or_default().push(record);
     }
 
     fn since_ms(&self) -> i64 {
@@ -267,6 +284,11 @@ impl Known {
             policies: &policies,
         };
         look(source, &around)
+    }
+
+    /// A record, and the number that it had when it was read.
+    fn seen(&self, record: RecordId) -> Option<(RecordId, u64)> {
+        self.numbers.get(&record).map(|number| (record, *number))
     }
 
     /// Up to where the follow-ups and notices of a source were seen.
@@ -289,7 +311,7 @@ impl Near {
         let sites: BTreeSet<RecordId> = records.iter().filter_map(site).collect();
         let sites: Vec<RecordId> = sites.into_iter().collect();
         let mut near: HashMap<RecordId, Vec<Record>> = HashMap::new();
-        for record in store.about(&sites, now_ms - LOOK_BACK_DAYS * DAY_MS).await? {
+        for Numbered { record, .. } in store.about(&sites, now_ms - LOOK_BACK_DAYS * DAY_MS).await? {
             if let Some(subject) = record.subject() {
                 near.entry(subject).or_default().push(record);
             }
@@ -337,7 +359,7 @@ async fn submit(
     store: &Store,
     now_ms: i64,
     mends: Vec<(Mend, u64)>,
-    timers: Vec<Timer>,
+    settled: Settled,
 ) -> Result<(), Failure> {
     let reading = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
     let count = mends.len();
@@ -361,7 +383,7 @@ async fn submit(
         clock: reading,
         received_ms: now_ms,
         holds_from: 0,
-        timers: Some(timers),
+        settled: Some(settled),
     };
     let receipt = store.submit(batch).await?;
     let overtaken = receipt

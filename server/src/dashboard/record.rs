@@ -348,7 +348,8 @@ async fn linked(reader: &Reader, record: &Record) -> Result<Vec<Linked>, Error> 
     if matches!(record.kind, Kind::Place | Kind::Asset) {
         let since_ms = reader.now_ms() - FOLLOW_UPS_SINCE_MS;
         let about = shared.store.about(&sources, since_ms).await?;
-        found.extend(about.into_iter().filter(|one| one.kind == Kind::FollowUp && one.deleted.is_none()));
+        let about = about.into_iter().map(|numbered| numbered.record);
+        found.extend(about.filter(|one| one.kind == Kind::FollowUp && one.deleted.is_none()));
     }
     let mut by_kind: BTreeMap<Kind, Vec<Record>> = BTreeMap::new();
     for one in found.into_iter().filter(|one| access::may_read(caller, one) && one.id != record.id) {

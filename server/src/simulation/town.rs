@@ -100,7 +100,7 @@ impl Town {
             clock,
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         for (seq, verdict) in store.submit(batch).await?.verdicts {
             promised(verdict.outcome == Outcome::Applied, Promise::Sound, || {

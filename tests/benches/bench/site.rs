@@ -180,7 +180,7 @@ pub(crate) fn batch(device: DeviceId, first_seq: Option<u64>, ops: Vec<Op>) -> B
         clock: clocks(),
         received_ms: now_ms(),
         holds_from: 0,
-        timers: None,
+        settled: None,
     }
 }
 

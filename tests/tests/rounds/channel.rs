@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, Language, Outcome, RecordId, Role, body};
 use rounds_store::{
-    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, Purpose, Store, Timer,
+    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, Purpose, Settled, Store, Timer,
     content_hash,
 };
 use rounds_tests::{Act, MailServer, TestClock, TestDatabase, foreign_python, new_id, on_both_databases};
@@ -148,7 +148,7 @@ impl Site {
             clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 },
             received_ms: now_ms,
             holds_from: 0,
-            timers,
+            settled: timers.map(Settled::from),
         };
         let receipt = self.store.submit(batch).await.unwrap();
         assert!(receipt.verdicts.iter().all(|(_, it)| it.outcome == Outcome::Applied), "{receipt:?}");

@@ -70,7 +70,7 @@ async fn prepare(database: &TestDatabase, ops: impl IntoIterator<Item = Op>) -> 
         clock: ClockReading { wall_ms: NOW_MS, boot: 0, monotonic_ms: 0 },
         received_ms: NOW_MS,
         holds_from: 0,
-        timers: None,
+        settled: None,
     };
     let receipt = store.submit(batch).await.unwrap();
     assert!(receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied), "{receipt:?}");

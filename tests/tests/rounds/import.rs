@@ -185,7 +185,7 @@ async fn act(store: &Store, record: &Record, action: Action) -> Outcome {
     let hash = content_hash(0, &serde_json::to_vec(&op).unwrap());
     let arrivals = vec![Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }];
     let batch =
-        Batch { device: coordinator, arrivals, clock, received_ms: NOW_MS, holds_from: 0, timers: None };
+        Batch { device: coordinator, arrivals, clock, received_ms: NOW_MS, holds_from: 0, settled: None };
     store.submit(batch).await.unwrap().verdicts[0].1.outcome
 }
 

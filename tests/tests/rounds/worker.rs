@@ -64,7 +64,7 @@ impl Field {
             clock: ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 },
             received_ms: now_ms,
             holds_from: 0,
-            timers: None,
+            settled: None,
         };
         let receipt = self.store.submit(batch).await.unwrap();
         let applied = receipt.verdicts.iter().all(|(_, verdict)| verdict.outcome == Outcome::Applied);

@@ -140,7 +140,7 @@ impl City {
         });
         let arrivals = arrivals.collect();
         let batch =
-            Batch { device: self.phone, arrivals, clock, received_ms: now_ms, holds_from: 0, timers: None };
+            Batch { device: self.phone, arrivals, clock, received_ms: now_ms, holds_from: 0, settled: None };
         self.store.submit(batch).await.expect("a database");
     }
 

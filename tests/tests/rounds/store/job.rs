@@ -2,7 +2,7 @@
 
 use super::sample::*;
 use rounds_domain::{Kind, RecordId};
-use rounds_store::Job;
+use rounds_store::{Batch, Job, Settled};
 use rounds_tests::on_both_databases;
 use std::collections::BTreeSet;
 
@@ -47,6 +47,35 @@ on_both_databases! {
         store.close().await;
         let store = database.open().await;
         assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 2);
+    }
+
+    async fn who_looks_after_what_follows_leaves_a_job_only_for_what_was_not_seen(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, mut worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let hand_over = async || {
+            let jobs: Vec<RecordId> = store.waiting_jobs(10).await.unwrap().iter().map(|job| job.id).collect();
+            store.jobs_handed_over(&jobs).await.unwrap();
+            jobs.len()
+        };
+        let number = async || store.numbered_of(&[record(1)]).await.unwrap()[0].number;
+        let mut act = async |minute, to, seen| {
+            let op = at(minute, step(record(1), area(1), Kind::Violation, to));
+            let settled = Settled { seen: [(record(1), seen)].into(), ..Settled::default() };
+            let arrivals = vec![worker.one(op)];
+            store.submit(Batch { settled: Some(settled), ..worker.batch(arrivals) }).await.unwrap();
+        };
+        phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+        hand_over().await;
+        let seen = number().await;
+        act(2, "removed", seen).await;
+        assert_eq!(hand_over().await, 0, "it saw all that there was");
+        let seen = number().await;
+        // Somebody records that it is back, and the job for that finds the record where the worker moved it.
+        phone.send(&store, [at(3, step(record(1), area(1), Kind::Violation, "found"))]).await;
+        hand_over().await;
+        act(4, "removed", seen).await;
+        assert_eq!(hand_over().await, 1, "it had not seen that");
     }
 
     async fn a_duplicate_leaves_no_job(database: &TestDatabase) {

@@ -173,7 +173,7 @@ impl Phone {
             clock: ClockReading { wall_ms: RECEIVED_MS, boot: 0, monotonic_ms: 0 },
             received_ms: RECEIVED_MS,
             holds_from: 0,
-            timers: None,
+            settled: None,
         }
     }
 

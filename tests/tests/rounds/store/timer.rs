@@ -83,7 +83,7 @@ on_both_databases! {
         let store = database.open().await;
         let phone = Phone::enrol(&store, 1).await;
         let commit = async |timer: Timer| {
-            store.submit(Batch { timers: Some(vec![timer]), ..phone.batch(Vec::new()) }).await.unwrap();
+            store.submit(Batch { settled: Some(vec![timer].into()), ..phone.batch(Vec::new()) }).await.unwrap();
         };
         let (now_ms, later_ms) = (RECEIVED_MS, RECEIVED_MS + 500);
         set(database, &[timer(1, 1, now_ms)]).await;
