@@ -124,22 +124,18 @@ pub fn warnings(report: &Report, language: Language) -> Vec<String> {
     warn(
         freshness.unsent_ops,
         [
-            "Phones hold {} entries that were not sent yet: figures may still grow.",
+            "On phones, and not sent yet, so that figures may still grow: {}.",
             "手机上还有 {} 条记录尚未上传，数据可能继续增加。",
             "手機上還有 {} 筆記錄尚未上傳，數據可能繼續增加。",
         ],
     );
     warn(
         freshness.quarantined_ops,
-        [
-            "{} entries wait in quarantine and are not counted.",
-            "{} 条记录待审，未计入统计。",
-            "{} 筆記錄待審，未計入統計。",
-        ],
+        ["In quarantine, and not counted: {}.", "{} 条记录待审，未计入统计。", "{} 筆記錄待審，未計入統計。"],
     );
     warn(
         freshness.disputed_records,
-        ["{} records have conflicts.", "{} 条记录存在冲突。", "{} 筆記錄存在衝突。"],
+        ["Records with conflicts: {}.", "{} 条记录存在冲突。", "{} 筆記錄存在衝突。"],
     );
     let late = |period: Period| -> i64 {
         let days = report.late.iter().filter(|late| (period.first..=period.last).contains(&late.day));
@@ -148,7 +144,7 @@ pub fn warnings(report: &Report, language: Language) -> Vec<String> {
     warn(
         late(report.period),
         [
-            "{} entries of this period came on a later day than their own and restated it.",
+            "Entries that came on a later day than their own and restated this period: {}.",
             "本期有 {} 条记录于事后上传，数据已相应更正。",
             "本期有 {} 筆記錄於事後上傳，數據已相應更正。",
         ],
@@ -156,7 +152,7 @@ pub fn warnings(report: &Report, language: Language) -> Vec<String> {
     warn(
         late(report.before),
         [
-            "{} entries of the period before came late and restated it.",
+            "Entries that came late and restated the period before: {}.",
             "上期有 {} 条记录于事后上传，数据已相应更正。",
             "上期有 {} 筆記錄於事後上傳，數據已相應更正。",
         ],
@@ -322,8 +318,8 @@ mod tests {
             "# Brief: East \\*Lake\\*",
             "2026-11-16 to 2026-11-22, against 2026-11-09 to 2026-11-15 (Asia/Shanghai)",
             "As of 2026-11-22 16:00. 3 of 4 phones were heard of in the last 24 hours.",
-            "> 2 entries wait in quarantine and are not counted.",
-            "> 6 entries of the period before came late and restated it.",
+            "> In quarantine, and not counted: 2.",
+            "> Entries that came late and restated the period before: 6.",
             "| Visits | 7 | 5 | +2 |  |",
             "| – Met | 5 | 5 | 0 |  |",
             "| – Water | 2 | 3 | −1 |  |",

@@ -343,7 +343,7 @@ on_both_databases! {
             looked = cookie_of(&answer);
             told(answer).1
         };
-        let news = "1 entries of this period came on a later day";
+        let news = "on a later day than their own and restated this period: 1.";
         assert!(!last_week().await.contains(news));
         town.server.clock.advance(Duration::from_secs(60));
         phone.send(vec![late]).await.unwrap();
