@@ -15,9 +15,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Phones that mean well, each of which sends an op so often.
+/// Phones that mean well, each of which sends an op so often: all of them less often than one address may call.
 const PHONES: usize = 32;
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(250);
 /// Hostile connections at a time, each from an address of its own, of those that keep the line busy,
 const BUSY: u8 = 8;
 /// and of those that only hold it.
