@@ -385,7 +385,9 @@ impl Store {
     }
 
     /// A new device with the role, areas and holder of another, for the copy of a phone; revoked if that was. Done
-    /// again, it answers the same device. `None`: there is no other, or `new` has another token by now.
+    /// again, it answers the same device, unless that may do more by now than the other: whoever still has the token of a
+    /// device that was revoked, or that lost areas, must not get at one that was not. `None`: so it is, or there is no
+    /// other, or `new` has another token by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -420,8 +422,23 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
-            let there = query_scalar("SELECT count(*) FROM devices WHERE id = $1 AND token_hash = $2");
-            let there: i64 = there.bind(new.0).bind(&token_hash[..]).fetch_one(&mut *tx).await?;
+            let there: i64 = query_scalar(
+                "SELECT count(*) FROM devices AS made JOIN devices AS other ON other.id = $1
+                 WHERE made.id = $2 AND made.token_hash = $3
+                     AND (other.revoked_ms IS NULL OR made.revoked_ms IS NOT NULL)
+                     AND NOT EXISTS (
+                         SELECT 1 FROM device_areas AS more
+                         WHERE more.device = made.id AND more.left_version IS NULL AND NOT EXISTS (
+                             SELECT 1 FROM device_areas AS held
+                             WHERE held.device = other.id AND held.area = more.area AND held.left_version IS NULL
+                         )
+                     )",
+            )
+            .bind(id.0)
+            .bind(new.0)
+            .bind(&token_hash[..])
+            .fetch_one(&mut *tx)
+            .await?;
             there
         });
         if there == 1 { self.device(new).await } else { Ok(None) }

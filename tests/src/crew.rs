@@ -233,7 +233,7 @@ impl Phone {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(_) => {
                     told.send_modify(|progress| progress.failures += 1);
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(PAUSE).await; // phones back off, and nothing says when the server is there again
                 }
             }
         }
@@ -246,7 +246,7 @@ impl Phone {
             match self.sync(&nobody).await {
                 Ok(Next::Rest) => return,
                 Ok(_) => {}
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(_) => tokio::time::sleep(PAUSE).await, // as above: phones back off
             }
         }
     }

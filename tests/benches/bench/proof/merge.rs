@@ -3,10 +3,10 @@
 #[allow(dead_code)] // the domain's tests use the rest
 #[path = "../../../../domain/tests/domain/every_interleaving.rs"]
 mod every_interleaving;
-#[allow(dead_code)] // as above
+#[allow(dead_code)] // the domain's tests use the rest
 #[path = "../../../../domain/tests/domain/history.rs"]
 mod history;
-#[allow(dead_code)] // as above
+#[allow(dead_code)] // the domain's tests use the rest
 #[path = "../../../../domain/tests/domain/sample.rs"]
 mod sample;
 #[path = "../../../../domain/tests/domain/whole.rs"]

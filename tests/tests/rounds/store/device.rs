@@ -284,6 +284,23 @@ on_both_databases! {
         assert_eq!(left.await.unwrap(), 0);
     }
 
+    async fn a_copy_asked_for_again_gets_at_no_name_that_may_do_more(database: &TestDatabase) {
+        let store = database.open().await;
+        plant_city(&store).await;
+        enrol(&store, 1, Role::Coordinator, &[area(2), area(3)]).await;
+        let again = async || store.fork(device(1), device(2), TOKEN, START_MS).await.unwrap();
+        let made = again().await.expect("a device");
+        assert_eq!(again().await, Some(made));
+        store.assign(device(1), &[area(3)]).await.unwrap();
+        assert_eq!(again().await, None, "the other lost an area that the copy has");
+        store.assign(device(2), &[area(3)]).await.unwrap();
+        assert!(again().await.is_some());
+        store.revoke(device(1), START_MS).await.unwrap();
+        assert_eq!(again().await, None, "the other was revoked, and the copy was not");
+        store.revoke(device(2), START_MS).await.unwrap();
+        assert!(again().await.is_some_and(|copy| copy.revoked_ms.is_some()), "so that it can hand over what it holds");
+    }
+
     async fn the_ops_of_a_copy_keep_their_time(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
