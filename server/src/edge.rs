@@ -4,7 +4,8 @@
 use crate::access;
 use crate::error::Error;
 use crate::limit::{CALL_TIMEOUT, TOKEN_KNOWN};
-use crate::listen::{Peer, Seat, network};
+use crate::listen::{Peer, network};
+use crate::share::{Holder, Shares, Taken};
 use crate::shared::Shared;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
@@ -35,11 +36,14 @@ pub(crate) async fn call(State(shared): State<Arc<Shared>>, request: Request, ne
         Ok(request) => request,
         Err(error) => return refused(error),
     };
-    if needs_token(request.uri().path())
-        && let Err(error) = shared.known(request.headers()).await
-    {
-        return refused(error);
-    }
+    let request = match needs_token(request.uri().path()) {
+        true => shared.known(request).await,
+        false => Ok(request),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return refused(error),
+    };
     let time = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(answer) => too_large(answer),
@@ -91,20 +95,19 @@ impl Shared {
             self.address_calls.take(origin, self.uptime_ms()).map_err(Error::RateLimited)?;
         }
         request.extensions_mut().insert(origin);
-        let reading = self.reading.take(origin.0, 0).ok_or(Error::Busy)?;
-        Ok(request.map(|body| Body::new(Metered { body, reading })))
+        metered(request, &self.reading, origin.0)
     }
 
     /// Looks whether somebody has the token, before anything is read that can be large. What a call may do is looked at
     /// when it is there as a whole.
-    async fn known(&self, headers: &HeaderMap) -> Result<(), Error> {
-        let token = access::token_of(headers)?;
+    async fn known(&self, request: Request) -> Result<Request, Error> {
+        let token = access::token_of(request.headers())?;
         self.count_call(token)?;
         if !self.tokens.knows(token) {
             access::identify(&self.store, token).await?;
             self.tokens.learn(token);
         }
-        Ok(())
+        metered(request, &self.reading_of_token, token)
     }
 
     /// Counts a call of whoever has this token.
@@ -166,13 +169,19 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// A request that is read only as long as there is room for what was read.
-struct Metered {
-    body: Body,
-    reading: Seat,
+/// Counts what is read of the request from now on as its holder's.
+fn metered<K: Holder>(request: Request, reading: &Shares<K>, holder: K) -> Result<Request, Error> {
+    let reading = reading.take(holder, 0).ok_or(Error::Busy)?;
+    Ok(request.map(|body| Body::new(Metered { body, reading })))
 }
 
-impl HttpBody for Metered {
+/// A request that is read only as long as there is room for what was read.
+struct Metered<K: Holder> {
+    body: Body,
+    reading: Taken<K>,
+}
+
+impl<K: Holder> HttpBody for Metered<K> {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 

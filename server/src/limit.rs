@@ -52,9 +52,16 @@ pub const READING_BYTES_MAX: usize = 96 * 1024 * 1024;
 pub const WORKING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one address may have at most of what all have together, as a part of it: connections, and bytes that are read.
 pub const ADDRESS_SHARE: usize = 4;
+/// Bytes of requests that are read at the same time of whoever has one token, wherever they come from: a phone sends one
+/// batch after the other, and again when it heard nothing.
+pub const TOKEN_READING_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 
 /// Connections at a time, where nobody says otherwise.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections that an address can open at once: many phones come through one address of their network.
+pub const ADDRESS_CONNECTIONS_AT_ONCE: u32 = 1_000;
+/// How long until there is one more: 100 a second.
+pub const ADDRESS_CONNECTION_EVERY: Duration = Duration::from_millis(10);
 /// How long the headers of a call over HTTP/1 may take, from when the last call ended.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Largest headers of a call over HTTP/1, in bytes.

@@ -1,13 +1,15 @@
 //! Takes connections: how many, of whom, and for how long. What is said on them is looked at elsewhere.
 
 use crate::limit::{
-    ACCEPT_PAUSE, ADDRESS_SHARE, CONNECTION_AGE_MAX, CONNECTION_GRACE, CONNECTION_WINDOW_BYTES,
-    CONNECTIONS_MAX, FIRST_CALL_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, HTTP1_HEADER_BYTES_MAX,
-    IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MALFORMED_STREAMS_MAX, STALL_TIMEOUT,
-    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX, TLS_HANDSHAKE_TIMEOUT,
+    ACCEPT_PAUSE, ADDRESS_CONNECTION_EVERY, ADDRESS_CONNECTIONS_AT_ONCE, ADDRESS_SHARE, CONNECTION_AGE_MAX,
+    CONNECTION_GRACE, CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, FIRST_CALL_TIMEOUT, HEADER_BYTES_MAX,
+    HEADER_TIMEOUT, HTTP1_HEADER_BYTES_MAX, IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
+    MALFORMED_STREAMS_MAX, STALL_TIMEOUT, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+    TLS_HANDSHAKE_TIMEOUT,
 };
+use crate::quota::Quota;
 use crate::serve::wait;
-use crate::share::{Shares, Taken};
+use crate::share::Shares;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::Request;
@@ -26,7 +28,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
@@ -37,6 +39,10 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// Connections of one address at a time.
     pub per_address_max: usize,
+    /// Connections that one address can open at once,
+    pub per_address_at_once: u32,
+    /// and how long until there is one more.
+    pub per_address_every: Duration,
     /// How long agreeing on TLS may take.
     pub tls_timeout: Duration,
     /// How long the headers of a call over HTTP/1 may take.
@@ -59,6 +65,8 @@ impl ConnectionLimits {
         Self {
             connections_max,
             per_address_max: connections_max.div_ceil(ADDRESS_SHARE),
+            per_address_at_once: ADDRESS_CONNECTIONS_AT_ONCE,
+            per_address_every: ADDRESS_CONNECTION_EVERY,
             tls_timeout: TLS_HANDSHAKE_TIMEOUT,
             header_timeout: HEADER_TIMEOUT,
             first_call_timeout: FIRST_CALL_TIMEOUT,
@@ -96,6 +104,8 @@ impl Door {
     pub(crate) async fn keep(self, listener: TcpListener) {
         let builder = Arc::new(builder(&self.limits));
         let seats = Shares::new(self.limits.connections_max, self.limits.per_address_max);
+        let opened = Quota::new(self.limits.per_address_at_once, self.limits.per_address_every);
+        let started = Instant::now();
         let (open, mut all_closed) = mpsc::channel::<()>(1);
         loop {
             let accepted = tokio::select! {
@@ -112,6 +122,11 @@ impl Door {
                 }
             };
             let peer = Peer(peer.ip().to_canonical());
+            let uptime_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
+            if opened.take(network(peer.0), uptime_ms).is_err() {
+                tracing::debug!(peer = %peer.0, "too many new connections");
+                continue; // it is closed
+            }
             let Some(seat) = seats.take(network(peer.0), 1) else {
                 tracing::debug!(peer = %peer.0, "too many connections");
                 continue; // it is closed
@@ -341,9 +356,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         self.stream.is_write_vectored()
     }
 }
-
-/// A share of what there is, for as long as this lives.
-pub(crate) type Seat = Taken<IpAddr>;
 
 #[cfg(test)]
 mod tests {

@@ -58,10 +58,10 @@ pub struct Config {
     pub watch_recheck: Duration,
     /// How many connections there may be, and for how long.
     pub connections: ConnectionLimits,
-    /// Limit how often devices and addresses call.
+    /// Limit how often devices and addresses call, and addresses connect.
     pub rate_limits: bool,
     /// So many proxies stand before the server: who calls is whom the outermost names in `x-forwarded-for`. All
-    /// connections are with them then, so no address is kept to a share of those.
+    /// connections are with them then, so no address is kept to a share or a pace of those.
     pub proxies: usize,
 }
 
@@ -179,6 +179,9 @@ pub async fn serve(
     let mut limits = config.connections.clone();
     if config.proxies > 0 {
         limits.per_address_max = limits.connections_max;
+    }
+    if config.proxies > 0 || !config.rate_limits {
+        limits.per_address_at_once = u32::MAX;
     }
     let tls = config.tls.as_ref().map(acceptor).transpose()?;
     let app = app(&config, shared).await?;

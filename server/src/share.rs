@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Whoever can have a share.
+pub(crate) trait Holder: Eq + Hash + Copy + Unpin + Send + 'static {}
+
+impl<K: Eq + Hash + Copy + Unpin + Send + 'static> Holder for K {}
+
 /// So much in all, and for each holder at most a share of it. Clones are of the same.
 #[derive(Clone)]
-pub(crate) struct Shares<K: Eq + Hash + Copy> {
+pub(crate) struct Shares<K: Holder> {
     all_max: usize,
     each_max: usize,
     held: Arc<Mutex<Held<K>>>,
@@ -17,7 +22,7 @@ struct Held<K> {
     by_holder: HashMap<K, usize>,
 }
 
-impl<K: Eq + Hash + Copy> Shares<K> {
+impl<K: Holder> Shares<K> {
     /// So much in all, and for each holder.
     pub(crate) fn new(all_max: usize, each_max: usize) -> Self {
         Self { all_max, each_max, held: Arc::new(Mutex::new(Held { all: 0, by_holder: HashMap::new() })) }
@@ -31,13 +36,13 @@ impl<K: Eq + Hash + Copy> Shares<K> {
 }
 
 /// What a holder has, until this is dropped.
-pub(crate) struct Taken<K: Eq + Hash + Copy> {
+pub(crate) struct Taken<K: Holder> {
     shares: Shares<K>,
     holder: K,
     amount: usize,
 }
 
-impl<K: Eq + Hash + Copy> Taken<K> {
+impl<K: Holder> Taken<K> {
     /// Takes more. False: there is not that much, and nothing was taken.
     pub(crate) fn more(&mut self, amount: usize) -> bool {
         let Shares { all_max, each_max, .. } = self.shares;
@@ -53,7 +58,7 @@ impl<K: Eq + Hash + Copy> Taken<K> {
     }
 }
 
-impl<K: Eq + Hash + Copy> Drop for Taken<K> {
+impl<K: Holder> Drop for Taken<K> {
     fn drop(&mut self) {
         let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.all -= self.amount;

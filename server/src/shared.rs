@@ -35,8 +35,10 @@ pub(crate) struct Shared {
     pub(crate) device_calls: Quota<[u8; 32]>,
     /// Calls, by where from.
     pub(crate) address_calls: Quota<Origin>,
-    /// Bytes of requests that are being read.
+    /// Bytes of requests that are being read, by where from,
     pub(crate) reading: Shares<IpAddr>,
+    /// and by the hash of the token.
+    pub(crate) reading_of_token: Shares<[u8; 32]>,
     /// Room for batches, in KiB.
     pub(crate) working: Semaphore,
     /// Tokens that were known a moment ago.
@@ -86,6 +88,7 @@ impl Shared {
             device_calls: Quota::new(limit::DEVICE_CALLS_MAX, limit::DEVICE_CALL_EVERY),
             address_calls: Quota::new(limit::ADDRESS_CALLS_MAX, limit::ADDRESS_CALL_EVERY),
             reading: Shares::new(reading_max, reading_max / limit::ADDRESS_SHARE),
+            reading_of_token: Shares::new(reading_max, limit::TOKEN_READING_BYTES_MAX),
             working: Semaphore::new(limit::WORKING_BYTES_MAX / 1024),
             tokens: Default::default(),
             rate_limits: config.rate_limits,

@@ -1,5 +1,5 @@
-//! The real program while PostgreSQL is stopped, started again, and replaced by its replica: phones go on pushing,
-//! what was acknowledged is there, once.
+//! The real program while PostgreSQL is stopped, started again, replaced by its replica, or without room to write: phones
+//! go on pushing, what was acknowledged is there, once.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -19,14 +19,6 @@ async fn acknowledged_survives_stops_of_postgresql() {
     let server = Program::start(Path::new(ROUNDS), database.url(), "127.0.0.1:0").await;
     let store = database.open().await;
     let mut crew = Crew::begin(&store, server.address, PHONES).await;
-    // Until its worker is there, the server is starting still, and ends with an error where the database goes away.
-    while !database
-        .number(&store, "SELECT count(*) FROM apalis.workers")
-        .await
-        .is_ok_and(|workers| workers > 0)
-    {
-        tokio::task::yield_now().await;
-    }
     store.close().await;
     for _ in 0..STOPS {
         crew.acknowledged_more(OPS).await;
@@ -55,6 +47,15 @@ async fn a_replica_that_takes_over_has_what_was_acknowledged_and_the_server_goes
     crew.acknowledged_more(OPS).await;
     well(crew, &TestDatabase::on_cluster(second.url())).await;
     server.kill().await;
+}
+
+/// `scripts/proof --only P6` does it more often.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_where_postgresql_has_no_room_and_all_goes_on_once_there_is_some() {
+    let out = rounds_tests::room::run_out_of_room_on_postgres(Path::new(ROUNDS), 2).await;
+    assert_eq!(out.outcome, Outcome::well(out.outcome.recorded));
+    assert!(out.healed_after < std::time::Duration::from_secs(5), "{out:?}");
 }
 
 async fn well(crew: Crew, database: &TestDatabase) {

@@ -16,6 +16,8 @@ const OLDEST_MAJOR: u32 = 15;
 const NEWEST_MAJOR: u32 = 40;
 /// Ports below those that systems give to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How long each file of its log is, in bytes: short, so that a table can be longer.
+pub(crate) const LOG_FILE_BYTES: u64 = 1024 * 1024;
 /// Ports that are tried.
 const TRIES: usize = 20;
 
@@ -43,11 +45,8 @@ impl Cluster {
     /// When there are no server binaries on this machine, or it does not start.
     pub fn start() -> Self {
         let cluster = Self::at(free_port());
-        let locale = ["--locale=C", "--encoding=UTF8"];
-        cluster.must(
-            "initdb",
-            [&["-D", "data", "-U", "rounds", "--auth=trust", "--no-sync"][..], &locale].concat(),
-        );
+        let whose = ["-D", "data", "-U", "rounds", "--auth=trust", "--no-sync"];
+        cluster.must("initdb", [&whose[..], &["--locale=C", "--encoding=UTF8", "--wal-segsize=1"]].concat());
         let settings = "
             listen_addresses = '127.0.0.1'
             unix_socket_directories = ''
@@ -122,6 +121,37 @@ impl Cluster {
         self.must("pg_ctl", ["-D", "data", "-l", "log", "-w", "-t", "60", "-o", &port, "start"]);
     }
 
+    /// Starts it again, whether it runs, was ended or ended itself.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&self) {
+        let port = format!("-p {}", self.address.port());
+        let arguments =
+            ["-D", "data", "-l", "log", "-m", "immediate", "-w", "-t", "60", "-o", &port, "restart"];
+        self.must("pg_ctl", arguments);
+    }
+
+    /// How long files of its processes may become from now on, in bytes or `unlimited`, those of processes that it
+    /// starts later among them: what goes beyond fails, as on a disk without room.
+    ///
+    /// # Panics
+    /// When it does not run, or this is not Linux.
+    pub fn limit_files(&self, bytes: &str) {
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).expect("it runs");
+        let first = file.lines().next().expect("an id");
+        self.limit_files_of(first, bytes).expect("prlimit of util-linux");
+        let children = format!("/proc/{first}/task/{first}/children");
+        for child in std::fs::read_to_string(children).expect("what Linux tells").split_whitespace() {
+            let _ = self.limit_files_of(child, bytes); // one that ended meanwhile writes nothing more
+        }
+    }
+
+    fn limit_files_of(&self, process: &str, bytes: &str) -> Result<(), String> {
+        let soft = format!("--fsize={bytes}:unlimited");
+        self.run(Path::new("prlimit"), ["--pid", process, &soft])
+    }
+
     /// Makes a replica a server of its own, that may be written to.
     ///
     /// # Panics
@@ -146,26 +176,37 @@ impl Cluster {
         count
     }
 
-    /// Runs one of PostgreSQL's programs in its folder, as its user: it refuses to be root's.
+    /// Runs one of PostgreSQL's programs.
     fn must<A: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) {
-        let path = postgres_program(program);
+        if let Err(said) = self.run(&postgres_program(program), arguments) {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            panic!("{program}: {said}{log}");
+        }
+    }
+
+    /// Runs a program in its folder, as its user: PostgreSQL refuses to be root's. Answers what a program said that
+    /// failed.
+    fn run<A: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<(), String> {
         let mut command = if is_root() {
             let user = server_user();
             let mut command = Command::new("setpriv");
             command
                 .args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()])
-                .arg(path);
+                .arg(program);
             command
         } else {
-            Command::new(path)
+            Command::new(program)
         };
         command.args(arguments).current_dir(self.folder.path()).env("LC_ALL", "C").stdin(Stdio::null());
         // What it starts goes on with its output: a pipe would never end.
-        let said = self.folder.path().join(format!("{program}.said"));
+        let said = self.folder.path().join("said");
         let output = || std::fs::File::options().create(true).append(true).open(&said).expect("a file");
-        let done = command.stdout(output()).stderr(output()).status().expect("a program of PostgreSQL");
-        let read = |name: &Path| std::fs::read_to_string(name).unwrap_or_default();
-        assert!(done.success(), "{program}: {}{}", read(&said), read(&self.folder.path().join("log")));
+        let done = command.stdout(output()).stderr(output()).status().expect("a program that starts");
+        if done.success() { Ok(()) } else { Err(std::fs::read_to_string(said).unwrap_or_default()) }
     }
 }
 

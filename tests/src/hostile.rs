@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 /// How much goes over the line of somebody who floods, in bytes per second: 10 Mbit/s. More would show how fast this
 /// machine can flood itself.
 const LINE_BYTES_PER_SECOND: f64 = 1_250_000.0;
+/// How much is under way on such a line towards whoever does not read it: what comes in 50 ms.
+const LINE_BYTES: u32 = 64 * 1024;
 /// How many frames go out together.
 const PIECE: usize = 50;
 /// How a connection over HTTP/2 begins.
@@ -25,12 +27,13 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A connection from an address of this machine's own, such as 127.0.0.2.
+/// A connection from an address of this machine's own, such as 127.0.0.2, over a line that holds little.
 ///
 /// # Errors
 /// When the server does not take it.
 pub async fn connect_from(source: [u8; 4], to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(LINE_BYTES)?;
     socket.bind(SocketAddr::from((source, 0)))?;
     socket.connect(to).await
 }
@@ -127,6 +130,7 @@ async fn flood(stream: TcpStream, most: usize, frames: impl Fn(u32) -> Vec<u8>) 
         _ = write => {}
     }
     let _ = reader.await; // the connection is over
+    sleep_until(start + Duration::from_secs_f64(bytes / LINE_BYTES_PER_SECOND)).await; // the line is not free before
     sent
 }
 

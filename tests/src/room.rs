@@ -1,8 +1,10 @@
 //! No room: the real program may not make its files longer than some place, or the database refuses a write.
 
+use crate::cluster::LOG_FILE_BYTES;
 use crate::writer::Writer;
-use crate::{Act, Crew, Outcome, Program, TestDatabase, assert_sound, new_id, visit};
+use crate::{Act, Cluster, Crew, Outcome, Program, TestDatabase, assert_sound, new_id, visit};
 use rounds_domain::RecordId;
+use rounds_store::Store;
 use sqlx::{Connection as _, SqliteConnection};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ const FRAME_HEADER_BYTES: u64 = 24;
 const PAGE_BYTES: u64 = 4096;
 /// Calls that have to fail for want of room.
 const FAILURES: u64 = 2;
+/// A process may write what it likes.
+const UNLIMITED: &str = "unlimited";
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +50,13 @@ pub async fn run_out_of_room(
     for (turn, write) in writes.enumerate() {
         crew.acknowledged_more(1).await;
         begin_log_anew(database).await;
-        limit(&server, &format!("{}:unlimited", place(write, turn))).await;
+        limit(&server, &place(write, turn).to_string()).await;
         crew.failed_more(FAILURES).await;
         if turn % kill == kill - 1 {
             server.kill().await;
             server = start(rounds, database, &address).await;
         } else {
-            limit(&server, "unlimited").await;
+            limit(&server, UNLIMITED).await;
         }
         let begun = Instant::now();
         crew.acknowledged_more(1).await;
@@ -81,9 +85,55 @@ async fn start(rounds: &Path, database: &TestDatabase, listen: &str) -> Program 
 
 /// How long files of the program may become, in bytes.
 async fn limit(server: &Program, bytes: &str) {
-    let arguments = ["--pid".to_owned(), server.id().to_string(), format!("--fsize={bytes}")];
+    let arguments = ["--pid".to_owned(), server.id().to_string(), format!("--fsize={bytes}:unlimited")];
     let limited = Command::new("prlimit").args(arguments).status().await.expect("prlimit of util-linux");
     assert!(limited.success());
+}
+
+/// Lets phones push to the program on a PostgreSQL of its own. Each time its tables may not become longer than they are,
+/// every second time its log neither, for which PostgreSQL ends itself. Once phones are told that it does not go, there is
+/// room again, and PostgreSQL is started again where it had ended.
+///
+/// # Panics
+/// When something does not start, or this is not Linux.
+pub async fn run_out_of_room_on_postgres(rounds: &Path, times: usize) -> OutOfRoom {
+    let cluster = Cluster::start();
+    let database = TestDatabase::on_cluster(cluster.url());
+    let server = Program::start(rounds, database.url(), "127.0.0.1:0").await;
+    let store = database.open().await;
+    let mut crew = Crew::begin(&store, server.address, PHONES).await;
+    let mut healed_after = Duration::ZERO;
+    for turn in 0..times {
+        crew.acknowledged_more(1).await;
+        while tables_bytes(&database, &store).await < LOG_FILE_BYTES {
+            crew.acknowledged_more(1).await;
+        }
+        let takes_log = turn % 2 == 1;
+        let bytes = match takes_log {
+            true => PAGE_BYTES,
+            false => tables_bytes(&database, &store).await,
+        };
+        cluster.limit_files(&bytes.to_string());
+        crew.failed_more(FAILURES).await;
+        if takes_log {
+            cluster.restart();
+        }
+        cluster.limit_files(UNLIMITED);
+        let begun = Instant::now();
+        crew.acknowledged_more(1).await;
+        healed_after = healed_after.max(begun.elapsed());
+    }
+    let outcome = crew.finish(&database).await;
+    server.kill().await;
+    assert_sound(&store).await;
+    store.close().await;
+    OutOfRoom { outcome, healed_after }
+}
+
+/// The length of the shortest table that every commit makes longer, in bytes.
+async fn tables_bytes(database: &TestDatabase, store: &Store) -> u64 {
+    let sql = "SELECT least(pg_relation_size('ops'), pg_relation_size('records'))";
+    u64::try_from(database.number(store, sql).await.expect("a database that answers")).expect("a length")
 }
 
 async fn begin_log_anew(database: &TestDatabase) {

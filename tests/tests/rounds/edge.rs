@@ -4,11 +4,12 @@ use http_body_util::Full;
 use hyper::Request;
 use prost::bytes::Bytes;
 use rounds_domain::limit::OP_BYTES_MAX;
-use rounds_domain::{AreaId, DeviceId, Role};
+use rounds_domain::{AreaId, DeviceId, RecordId, Role};
 use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_server::limit::{
     ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, FAILED_CODES_MAX, READING_BYTES_MAX, REQUEST_BYTES_MAX,
+    TOKEN_READING_BYTES_MAX,
 };
 use rounds_server::secret::token_hash;
 use rounds_server::{ConnectionLimits, Tls};
@@ -247,6 +248,27 @@ async fn a_message_that_grows_when_it_is_unpacked_is_refused() {
 }
 
 #[tokio::test]
+async fn an_address_that_connects_all_the_time_is_not_let_in_and_others_are() {
+    let limits = ConnectionLimits {
+        per_address_at_once: 3,
+        per_address_every: Duration::from_secs(60 * 60),
+        ..Default::default()
+    };
+    let server = server_with(limits).await;
+    let ask = || async {
+        let mut stream = connect_from([127, 0, 0, 2], address(&server)).await.unwrap();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        answered(&mut stream).await
+    };
+    for _ in 0..3 {
+        assert!(ask().await.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(ask().await, "", "it is closed, and nothing is said");
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_large_is_read_from_whom_nobody_knows() {
     let server = TestServer::start_on_sqlite().await;
     for (headers, status) in [("", "16"), ("authorization: Bearer AAAA\r\n", "16")] {
@@ -292,36 +314,78 @@ async fn one_address_does_not_fill_the_memory_with_halves_of_calls() {
     let server = TestServer::start_on_sqlite().await;
     let (mut mine, area) = phone(&server).await;
     let dwelling = server.dwelling(area, "4-2-301").await;
-    let headers = format!("authorization: Bearer {}\r\n", mine.token);
-    let half = REQUEST_BYTES_MAX / 2;
+    let mut bad = Vec::new();
+    for _ in 0..=READING_BYTES_MAX / ADDRESS_SHARE / TOKEN_READING_BYTES_MAX {
+        bad.push(server.enrol(Role::Field, &[area]).await.token);
+    }
     let mut held = Vec::new();
-    let mut busy = String::new();
-    for _ in 0..=READING_BYTES_MAX / ADDRESS_SHARE / half {
-        let stream = connect(&server).await;
-        held.push(half_a_call(stream, SYNC, &headers, REQUEST_BYTES_MAX, half).await.unwrap());
+    for token in &bad {
+        // Each with no more than what one token may have.
+        held.extend(halves_of_calls(&server, token, TOKEN_READING_BYTES_MAX, |_| [127, 0, 0, 1]).await);
     }
-    for stream in &mut held {
-        // Which of them was refused depends on whose bytes came first.
-        if let Ok(answer) = tokio::time::timeout(SOON, answered(stream)).await {
-            busy.push_str(&answer);
-        }
-    }
-    assert!(busy.contains("grpc-status: 14") && busy.contains("busy"), "{busy}");
+    assert_one_is_refused(&mut held).await;
     let mut other = mine.clone();
     other.reconnect(channel_from(&server, [127, 0, 0, 2]).await);
     assert_eq!(other.act(vec![visit(area, dwelling)]).await.len(), 1, "another address is served");
     drop(held);
     mine.seq = other.seq;
+    until_there_is_room(&mut mine, area, dwelling).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_token_does_not_fill_the_memory_from_many_addresses() {
+    let server = TestServer::start_on_sqlite().await;
+    let (mut mine, area) = phone(&server).await;
+    let dwelling = server.dwelling(area, "4-2-301").await;
+    let mut bad = server.enrol(Role::Field, &[area]).await;
+    let mut held = halves_of_calls(&server, &bad.token, READING_BYTES_MAX, |at| [127, 0, 1, at]).await;
+    assert_one_is_refused(&mut held).await;
+    assert_eq!(mine.act(vec![visit(area, dwelling)]).await.len(), 1, "another phone is served");
+    drop(held);
+    until_there_is_room(&mut bad, area, dwelling).await;
+    server.stop().await;
+}
+
+/// Calls of which only half comes, so many bytes in all.
+async fn halves_of_calls(
+    server: &TestServer,
+    token: &str,
+    bytes: usize,
+    from: impl Fn(u8) -> [u8; 4],
+) -> Vec<TcpStream> {
+    let headers = format!("authorization: Bearer {token}\r\n");
+    let half = REQUEST_BYTES_MAX / 2;
+    let mut held = Vec::new();
+    for at in 1..=bytes / half {
+        let source = from(u8::try_from(at).unwrap());
+        let stream = connect_from(source, address(server)).await.unwrap();
+        held.push(half_a_call(stream, SYNC, &headers, REQUEST_BYTES_MAX, half).await.unwrap());
+    }
+    held
+}
+
+/// Which of them was refused depends on whose bytes came first.
+async fn assert_one_is_refused(held: &mut [TcpStream]) {
+    let mut busy = String::new();
+    for stream in held {
+        if let Ok(answer) = tokio::time::timeout(SOON, answered(stream)).await {
+            busy.push_str(&answer);
+        }
+    }
+    assert!(busy.contains("grpc-status: 14") && busy.contains("busy"), "{busy}");
+}
+
+/// It takes a moment until the server knows that those who held it are gone.
+async fn until_there_is_room(phone: &mut Peer, area: AreaId, dwelling: RecordId) {
     loop {
-        // It takes a moment until the server knows that they are gone.
-        let ops = vec![mine.seal(visit(area, dwelling))];
-        match mine.send(ops).await {
+        let ops = vec![phone.seal(visit(area, dwelling))];
+        match phone.send(ops).await {
             Ok(_) => break,
             Err(status) => assert_eq!(reason(&status), "BUSY"),
         }
-        mine.seq -= 1;
+        phone.seq -= 1;
     }
-    server.stop().await;
 }
 
 /// Calls until it is told to wait.

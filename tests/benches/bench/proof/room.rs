@@ -2,14 +2,15 @@
 
 use crate::asked::{Asked, Kind};
 use crate::line::{Bound, Line};
-use rounds_tests::room::{refuse_each_write, run_out_of_room};
+use rounds_tests::room::{OutOfRoom, refuse_each_write, run_out_of_room, run_out_of_room_on_postgres};
 
 /// How soon all goes on again, in seconds.
 const HEALED_MAX_S: f64 = 5.0;
 /// Every so many times the server is killed while there is no room.
 const KILL_EVERY: usize = 10;
 
-/// Each refused write of a row; on SQLite also each write to the disk, of the real program.
+/// Each refused write of a row; and the real program without room: on SQLite for each write to the disk, on PostgreSQL for
+/// what its tables or its log need.
 pub(crate) async fn p6(kind: Kind, asked: &Asked) -> Vec<Line> {
     let writes = || (1..=500_u64).step_by(asked.size(50, 1));
     let refused = refuse_each_write(&kind.create().await, writes()).await;
@@ -26,25 +27,26 @@ pub(crate) async fn p6(kind: Kind, asked: &Asked) -> Vec<Line> {
         "{} writes of rows refused: {} acknowledged, {} left something behind, {} not healed",
         refused.writes, refused.acknowledged, refused.kept, refused.unhealed
     );
-    let mut lines = vec![line(figure, refused.wrong() as f64, 0.0)];
-    if kind == Kind::Sqlite {
-        let out = run_out_of_room(&asked.rounds, &kind.create().await, writes(), KILL_EVERY).await;
-        let outcome = out.outcome;
-        let figure = format!(
-            "no room for write 1 to 500, {} times, {} ops: {} lost, {} doubled, {} acknowledged and taken back",
-            writes().count(),
-            outcome.recorded,
-            outcome.lost,
-            outcome.doubled,
-            outcome.taken_back
-        );
-        lines.push(line(figure, outcome.wrong() as f64, 0.0));
-        let healed = out.healed_after.as_secs_f64();
-        lines.push(line(
-            format!("{healed:.2} s from room to an acknowledged op, at most"),
-            healed,
-            HEALED_MAX_S,
-        ));
-    }
-    lines
+    let (out, what) = match kind {
+        Kind::Sqlite => {
+            let out = run_out_of_room(&asked.rounds, &kind.create().await, writes(), KILL_EVERY).await;
+            (out, format!("no room for write 1 to 500, {} times", writes().count()))
+        }
+        Kind::Postgres => {
+            let times = asked.size(2, 20);
+            let out = run_out_of_room_on_postgres(&asked.rounds, times).await;
+            (out, format!("no room for PostgreSQL's tables, or its log, {times} times"))
+        }
+    };
+    let OutOfRoom { outcome, healed_after } = out;
+    let lost = format!(
+        "{what}, {} ops: {} lost, {} doubled, {} acknowledged and taken back",
+        outcome.recorded, outcome.lost, outcome.doubled, outcome.taken_back
+    );
+    let healed = healed_after.as_secs_f64();
+    vec![
+        line(figure, refused.wrong() as f64, 0.0),
+        line(lost, outcome.wrong() as f64, 0.0),
+        line(format!("{healed:.2} s from room to an acknowledged op, at most"), healed, HEALED_MAX_S),
+    ]
 }
