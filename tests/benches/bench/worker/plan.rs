@@ -1,6 +1,6 @@
 //! W2: follow-ups of a year of plans, made and ended as time passes, beside plain inserts of as many rows,
-//! and beside as many ops that are submitted ready-made. W3: one plan
-//! is changed among many follow-ups, and among few.
+//! and beside as many ops that are submitted ready-made. W3: one plan is changed among many follow-ups, most of them of
+//! other plans, and among few.
 
 use crate::asked::{Asked, Kind};
 use crate::line::{Bound, Line, median, rate, timed};
@@ -9,7 +9,7 @@ use rounds_domain::template::Template;
 use rounds_domain::{
     Action, AreaId, Body, Change, ClockReading, DeviceId, Kind as RecordKind, Op, RecordId, Role,
 };
-use rounds_store::{Arrival, Batch, Content, Pool, Store, content_hash};
+use rounds_store::{Arrival, Batch, Content, Pool, Settled, Store, content_hash};
 use rounds_tests::{TestClock, TestDatabase, new_id};
 use rounds_worker::{DEVICE, Options, Worker};
 use sqlx::QueryBuilder;
@@ -23,10 +23,15 @@ const YEAR_DAYS: u32 = 365;
 /// The worker looks so often, in days: less than its horizon.
 const STRIDE_DAYS: u32 = 13;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Plans of which W3 changes one at a time: in a year they have a thousand follow-ups.
+const CHANGED_PLANS: usize = 38;
 /// Changes of one plan that are timed.
 const CHANGES: usize = 15;
 /// Ops in a batch, and rows in a commit of the yardstick.
 const BATCH: usize = 500;
+
+/// A record, its area and kind, and what is done to it.
+type Act = (RecordId, AreaId, RecordKind, Action);
 
 struct City {
     store: Store,
@@ -72,11 +77,12 @@ pub(crate) async fn w2(kind: Kind, asked: &Asked) -> [Line; 2] {
 
 pub(crate) async fn w3(kind: Kind, asked: &Asked) -> Line {
     let (few_database, many_database) = (kind.create().await, kind.create().await);
-    let few = City::with(&few_database, 38).await;
-    let many = City::with(&many_database, asked.size(400, 38_000)).await;
+    let few = City::with(&few_database, CHANGED_PLANS).await;
+    let many = City::with(&many_database, CHANGED_PLANS).await;
     for city in [&few, &many] {
         city.live(YEAR_DAYS).await;
     }
+    many.fill(asked.size(10_000, 1_000_000)).await;
     let (among_few, among_many) =
         (few.follow_ups(&few_database).await, many.follow_ups(&many_database).await);
     let (mut figures, mut yardsticks) = (Vec::new(), Vec::new());
@@ -130,7 +136,11 @@ impl City {
         city
     }
 
-    async fn act(&self, acts: Vec<(RecordId, AreaId, RecordKind, Action)>) {
+    async fn act(&self, acts: Vec<Act>) {
+        self.submit(acts, None).await;
+    }
+
+    async fn submit(&self, acts: Vec<Act>, settled: Option<Settled>) {
         let now_ms = self.clock.now_ms();
         let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
         let arrivals = acts.into_iter().map(|(record, area, kind, action)| {
@@ -140,8 +150,35 @@ impl City {
         });
         let arrivals = arrivals.collect();
         let batch =
-            Batch { device: self.phone, arrivals, clock, received_ms: now_ms, holds_from: 0, settled: None };
+            Batch { device: self.phone, arrivals, clock, received_ms: now_ms, holds_from: 0, settled };
         self.store.submit(batch).await.expect("a database");
+    }
+
+    /// So many follow-ups of plans that are not here, over a year, at which nobody has to look.
+    async fn fill(&self, count: usize) {
+        for at in (0..count).step_by(BATCH) {
+            let follow_up = |at: usize| {
+                let (_, area) = self.plans[at % self.plans.len()];
+                self.follow_up(
+                    RecordId(new_id()),
+                    area,
+                    DAY.as_millis() as i64 * (at % YEAR_DAYS as usize) as i64,
+                )
+            };
+            let acts = (at..count.min(at + BATCH)).map(follow_up).collect();
+            self.submit(acts, Some(Settled::default())).await;
+        }
+    }
+
+    /// Makes a follow-up that is due so long before now.
+    fn follow_up(&self, source: RecordId, area: AreaId, ago_ms: i64) -> Act {
+        let said = body::FollowUp {
+            source: Some(source),
+            sort: "maintenance".to_owned(),
+            due_at_ms: Some(self.clock.now_ms() - ago_ms),
+            ..Default::default()
+        };
+        (RecordId(new_id()), area, RecordKind::FollowUp, Action::Create(Box::new(Body::FollowUp(said))))
     }
 
     async fn worker(&self) -> Worker {
@@ -190,19 +227,10 @@ impl City {
 async fn submitted(database: &TestDatabase, count: usize) -> f64 {
     let city = City::with(database, 1).await;
     let (plan, area) = city.plans[0];
-    let follow_up = |due_ms| {
-        let due_at_ms = Some(city.clock.now_ms() + due_ms);
-        let said = body::FollowUp {
-            source: Some(plan),
-            sort: "maintenance".to_owned(),
-            due_at_ms,
-            ..Default::default()
-        };
-        (RecordId(new_id()), area, RecordKind::FollowUp, Action::Create(Box::new(Body::FollowUp(said))))
-    };
     let ((), took) = timed(async {
         for at in (0..count).step_by(BATCH) {
-            city.act((at..count.min(at + BATCH)).map(|at| follow_up(at as i64)).collect()).await;
+            let acts = (at..count.min(at + BATCH)).map(|at| city.follow_up(plan, area, -(at as i64)));
+            city.act(acts.collect()).await;
         }
     })
     .await;
