@@ -269,7 +269,8 @@ pub fn local_day(at_ms: i64, zone: &TimeZone) -> Date {
     zone.to_datetime(at).date()
 }
 
-/// A day so many days later; earlier if negative.
+/// A day so many days later; earlier if negative. The first or last of the calendar where it has no such day.
 pub fn days_later(day: Date, days: i64) -> Date {
-    day.checked_add(jiff::Span::new().days(days)).unwrap_or(if days < 0 { Date::MIN } else { Date::MAX })
+    let later = jiff::Span::new().try_days(days).and_then(|span| day.checked_add(span));
+    later.unwrap_or(if days < 0 { Date::MIN } else { Date::MAX })
 }

@@ -177,14 +177,20 @@ impl<'a> Inspector<'a> {
                 "move.to: the area is not one of the author's",
             )));
         }
-        if role == Role::Partner {
-            let record = self.store.record(op.record).await?;
-            if !record.is_some_and(|numbered| may_read(self.caller, &numbered.record)) {
-                return Ok(Some(Refusal::new(
-                    Reason::NotInScope,
-                    "record: no such request was referred to you",
-                )));
-            }
+        if self.past && role != Role::Partner {
+            return Ok(None);
+        }
+        let record = self.store.record(op.record).await?.map(|numbered| numbered.record);
+        if role == Role::Partner && !record.as_ref().is_some_and(|record| may_read(self.caller, record)) {
+            return Ok(Some(Refusal::new(Reason::NotInScope, "record: no such request was referred to you")));
+        }
+        // Work that was recorded before a move was known counts under the area that the record was in; what is done now
+        // does not.
+        if !self.past
+            && let Some(record) = record
+            && !self.holds(record.area, op.scope_version).await?
+        {
+            return Ok(Some(Refusal::new(Reason::NotInScope, "there is no such record in this area")));
         }
         Ok(None)
     }

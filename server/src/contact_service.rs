@@ -62,7 +62,7 @@ impl Shared {
         let now_ms = self.clock.now_ms();
         if contact.is_empty() {
             if self.store.has_contact(id).await? {
-                self.store.erase_contacts(vault, &[id], now_ms).await?;
+                self.store.erase_contacts(vault, &[id], Some(&caller.device), now_ms).await?;
             }
             return Ok(v1::PutContactResponse {});
         }

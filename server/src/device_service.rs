@@ -146,7 +146,17 @@ impl Shared {
         let hash = code_hash(&code);
         let named: Vec<String> = areas.iter().map(AreaId::to_string).collect();
         self.note(caller, AuditAction::CodeMade, named.join(" "), role.name()).await?;
-        self.store.create_code(NewCode { hash, role, areas, worker, organization, expires_ms }).await?;
+        self.store
+            .create_code(NewCode {
+                hash,
+                role,
+                areas,
+                worker,
+                organization,
+                maker: Some(caller.device.id),
+                expires_ms,
+            })
+            .await?;
         Ok(v1::CreateCodeResponse { code, expires: Some(timestamp_to_wire(expires_ms)) })
     }
 

@@ -160,7 +160,7 @@ impl Shared {
         if request.ops.is_empty() || request.ops.len() > limit {
             return Err(Error::invalid("ops", &format!("send 1 to {limit} in one call")));
         }
-        let _room = self.room(request.encoded_len())?;
+        let _room = self.room(caller.device.id, request.encoded_len())?;
         let now_ms = self.clock.now_ms();
         let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
         let ops = self.presentable(caller, request.ops, clock).await?;

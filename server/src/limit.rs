@@ -50,6 +50,10 @@ pub const SMALL_REQUEST_BYTES_MAX: usize = 128 * 1024;
 pub const READING_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// Bytes of batches that are worked on, or wait for it, at the same time, after decompression.
 pub const WORKING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of one device.
+pub const DEVICE_WORKING_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
+/// Streams of hints of one device: those of a phone, or of the open pages of a browser.
+pub const DEVICE_WATCHES_MAX: usize = 32;
 /// What one address may have at most of what all have together, as a part of it: connections, and bytes that are read.
 pub const ADDRESS_SHARE: usize = 4;
 /// Bytes of requests that are read at the same time of whoever has one token, wherever they come from: a phone sends one

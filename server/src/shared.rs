@@ -7,13 +7,13 @@ use crate::limit;
 use crate::quota::Quota;
 use crate::secret::Random;
 use crate::serve::Config;
-use crate::share::Shares;
-use rounds_domain::RecordId;
+use crate::share::{Shares, Taken};
+use rounds_domain::{DeviceId, RecordId};
 use rounds_store::{ContactKeeping, LinkKey, Store};
 use rounds_worker::Jobs;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 /// What all services share.
@@ -39,8 +39,10 @@ pub(crate) struct Shared {
     pub(crate) reading: Shares<IpAddr>,
     /// and by the hash of the token.
     pub(crate) reading_of_token: Shares<[u8; 32]>,
-    /// Room for batches, in KiB.
-    pub(crate) working: Semaphore,
+    /// Bytes of batches that are worked on, by device.
+    pub(crate) working: Shares<DeviceId>,
+    /// Streams of hints, by the hash of the token.
+    pub(crate) watching: Shares<[u8; 32]>,
     /// Tokens that were known a moment ago.
     pub(crate) tokens: KnownTokens,
     /// See [`Config::rate_limits`](crate::Config::rate_limits).
@@ -89,7 +91,8 @@ impl Shared {
             address_calls: Quota::new(limit::ADDRESS_CALLS_MAX, limit::ADDRESS_CALL_EVERY),
             reading: Shares::new(reading_max, reading_max / limit::ADDRESS_SHARE),
             reading_of_token: Shares::new(reading_max, limit::TOKEN_READING_BYTES_MAX),
-            working: Semaphore::new(limit::WORKING_BYTES_MAX / 1024),
+            working: Shares::new(limit::WORKING_BYTES_MAX, limit::DEVICE_WORKING_BYTES_MAX),
+            watching: Shares::new(usize::MAX, limit::DEVICE_WATCHES_MAX),
             tokens: Default::default(),
             rate_limits: config.rate_limits,
             proxies: config.proxies,
@@ -109,12 +112,11 @@ impl Shared {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Room for a batch of so many bytes, until it was worked on.
+    /// Room for a batch of so many bytes from this device, until it was worked on.
     ///
     /// # Errors
     /// `BUSY`.
-    pub(crate) fn room(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Error> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.working.try_acquire_many(kib).map_err(|_| Error::Busy)
+    pub(crate) fn room(&self, device: DeviceId, bytes: usize) -> Result<Taken<DeviceId>, Error> {
+        self.working.take(device, bytes).ok_or(Error::Busy)
     }
 }

@@ -164,7 +164,7 @@ impl Shared {
             Some(_) => Vec::new(),
             None => self.commitments(ground, &summary).await?,
         };
-        let names = self.names(&summary, &parts, &commitments).await?;
+        let names = self.names(caller, &summary, &parts, &commitments).await?;
         Ok(Report {
             period: ground.period,
             before,
@@ -251,9 +251,11 @@ impl Shared {
             .collect())
     }
 
-    /// The names of organizations, groups, commitments and areas that figures and parts name by their ids.
+    /// The names of organizations, groups, commitments and areas that figures and parts name by their ids, of those that
+    /// the caller may know: an op may name any id.
     async fn names(
         &self,
+        caller: &Caller,
         summary: &Summary,
         parts: &[(String, Summary)],
         commitments: &[Progress],
@@ -266,6 +268,7 @@ impl Shared {
         let records = self.store.records_of(&ids.into_iter().collect::<Vec<_>>()).await?;
         Ok(records
             .into_iter()
+            .filter(|record| access::may_read(caller, record))
             .map(|record| {
                 let field = if record.kind == Kind::Commitment { "goal" } else { "name" };
                 (record.id.to_string(), record.text(field).to_owned())
@@ -300,7 +303,7 @@ impl Shared {
             }
             Behind::Overdue(sort) => self.overdue(ground, sort.as_deref(), token, limit).await,
             Behind::Attended { work, days } => {
-                let first = days.map_or(first, |days| days_later(last, 1 - days));
+                let first = days.map_or(first, |days| days_later(last, 1_i64.saturating_sub(days)));
                 let after = crate::page::after_id(token)?;
                 let is_met = work == MET;
                 let ids = self.store.attended_list(&ground.areas, &work, (first, last), after, limit).await?;
@@ -309,6 +312,8 @@ impl Shared {
                 let is_dwelling =
                     |record: &Record| record.kind == Kind::Place && record.text("sort") == "dwelling";
                 found.retain(|numbered| !is_met || is_dwelling(&numbered.record));
+                // What was attended to here may be elsewhere by now, and an op may name any id.
+                found.retain(|numbered| access::may_read(caller, &numbered.record));
                 Ok((found, next))
             }
             Behind::NotReached => {
@@ -499,7 +504,7 @@ impl Counting<'_> {
             attended
         };
         for (work, days) in windows {
-            let from = days_later(last, 1 - days);
+            let from = days_later(last, 1_i64.saturating_sub(days));
             let count = if work == MET && days == NOT_REACHED_DAYS {
                 counted.until.get(REACHED).copied().unwrap_or_default()
             } else if days <= GAP_DAYS_MAX {

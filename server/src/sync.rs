@@ -4,6 +4,7 @@ use crate::access::{self, Inspector};
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
+use crate::share::Taken;
 use crate::shared::Shared;
 use prost::Message as _;
 use rounds_domain::bug::{Bug, is_injected};
@@ -44,7 +45,6 @@ pub(crate) fn may_sync(caller: &Caller) -> Result<(), Error> {
 
 impl Shared {
     async fn sync(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<v1::SyncResponse, Error> {
-        let _room = self.room(request.encoded_len())?;
         let mut call = self.receive(token, request).await?;
         let receipt = match call.batch.take() {
             Some(batch) => Some(self.store.submit(batch).await?),
@@ -57,6 +57,7 @@ impl Shared {
     pub(crate) async fn receive(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<Call, Error> {
         let caller = access::identify(&self.store, token).await?;
         may_sync(&caller)?;
+        let room = self.room(caller.device.id, request.encoded_len())?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
         // Of a device that does not know of the restore yet, ops are put off: what it takes for acknowledged may be
@@ -65,7 +66,7 @@ impl Shared {
             true => None,
             false => Some(self.batch(&caller, &request, now_ms).await?),
         };
-        Ok(Call { token, request, caller, now_ms, cursor, batch })
+        Ok(Call { token, request, caller, now_ms, cursor, batch, _room: room })
     }
 
     /// What the device is told, once what it brought is committed.
@@ -193,6 +194,7 @@ pub(crate) struct Call {
     cursor: Cursor,
     /// What it brings, to be committed before it is answered.
     pub(crate) batch: Option<Batch>,
+    _room: Taken<DeviceId>,
 }
 
 impl Call {

@@ -3,6 +3,8 @@
 
 use crate::access;
 use crate::error::Error;
+use crate::limit::WATCH_RECHECK;
+use crate::share::Taken;
 use crate::shared::Shared;
 use crate::sync::may_sync;
 use futures_util::stream;
@@ -40,22 +42,24 @@ pub(crate) struct Watch {
     hints: broadcast::Receiver<Arc<[AreaId]>>,
     recheck: Interval,
     stopping: tokio::sync::watch::Receiver<bool>,
+    _seat: Taken<[u8; 32]>,
 }
 
 impl Watch {
     /// Begins to wait, for the device that the token names.
     ///
     /// # Errors
-    /// When the device may not sync.
+    /// When the device may not sync; `RATE_LIMITED` if it has as many streams as it may.
     pub(crate) async fn open(shared: Arc<Shared>, token: [u8; 32]) -> Result<Self, Error> {
         let hints = shared.store.watch(); // before the areas are read, so that nothing falls in between
         let caller = access::not_revoked(access::identify(&shared.store, token).await?)?;
         may_sync(&caller)?;
+        let seat = shared.watching.take(token, 1).ok_or(Error::RateLimited(WATCH_RECHECK))?;
         let mut recheck = tokio::time::interval(shared.watch_recheck);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         recheck.reset();
         let stopping = shared.stopping.clone();
-        Ok(Self { shared, token, caller, hints, recheck, stopping })
+        Ok(Self { shared, token, caller, hints, recheck, stopping, _seat: seat })
     }
 
     /// How far the areas were when they were read: it changes with every commit.

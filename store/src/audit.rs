@@ -56,6 +56,8 @@ pub enum AuditAction {
     JobDropped,
     /// Jobs that had been given up were put back.
     JobsRetried,
+    /// A message that could not be handed over is tried again.
+    DeliveryRetried,
     /// A kind of jobs was paused: nothing of it is done until it is resumed.
     JobsPaused,
     /// A kind of jobs was resumed.
@@ -68,7 +70,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ContactRead,
         Self::ContactPut,
         Self::ContactErased,
@@ -85,6 +87,7 @@ impl AuditAction {
         Self::LinkRevoked,
         Self::JobDropped,
         Self::JobsRetried,
+        Self::DeliveryRetried,
         Self::JobsPaused,
         Self::JobsResumed,
         Self::QuarantineReleased,
@@ -110,6 +113,7 @@ impl AuditAction {
             Self::LinkRevoked => "link.revoked",
             Self::JobDropped => "job.dropped",
             Self::JobsRetried => "job.retried",
+            Self::DeliveryRetried => "delivery.retried",
             Self::JobsPaused => "job.paused",
             Self::JobsResumed => "job.resumed",
             Self::QuarantineReleased => "quarantine.released",

@@ -4,7 +4,7 @@ use crate::audit::{AuditAction, NewAudit};
 use crate::database::{Database, SQLITE_BUSY_TIMEOUT, read_on, write_on};
 use crate::row::parse;
 use crate::vault::{ContactKeeping, KEY_BYTES, Vault};
-use crate::{Error, Store};
+use crate::{Device, Error, Store};
 use rounds_domain::contact::over_since_ms;
 use rounds_domain::{ContactData, Record, RecordId};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
@@ -44,12 +44,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn reset_contacts(&self) -> Result<u64, Error> {
-        self.overwrite_freed(true).await?;
-        let gone = write_on!(&self.shared.database, tx => {
-            query("DELETE FROM meta WHERE key = $1").bind(CHECK).execute(&mut *tx).await?;
-            query("DELETE FROM contacts").execute(&mut *tx).await?.rows_affected()
-        });
-        self.overwrite_freed(false).await?;
+        let reset = async {
+            Ok(write_on!(&self.shared.database, tx => {
+                query("DELETE FROM meta WHERE key = $1").bind(CHECK).execute(&mut *tx).await?;
+                query("DELETE FROM contacts").execute(&mut *tx).await?.rows_affected()
+            }))
+        };
+        let gone = self.overwriting(reset).await?;
         self.empty_log().await?;
         Ok(gone)
     }
@@ -67,21 +68,23 @@ impl Store {
         now_ms: i64,
     ) -> Result<(), Error> {
         let sealed = vault.seal(request, &half, contact)?;
-        self.overwrite_freed(true).await?;
-        write_on!(&self.shared.database, tx => {
-            query(
-                "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
-                     put_ms = excluded.put_ms",
-            )
-            .bind(request.0)
-            .bind(&half[..])
-            .bind(&sealed)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
-        });
-        self.overwrite_freed(false).await
+        let put = async {
+            write_on!(&self.shared.database, tx => {
+                query(
+                    "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
+                         put_ms = excluded.put_ms",
+                )
+                .bind(request.0)
+                .bind(&half[..])
+                .bind(&sealed)
+                .bind(now_ms)
+                .execute(&mut *tx)
+                .await?;
+            });
+            Ok(())
+        };
+        self.overwriting(put).await
     }
 
     /// Whether there is contact data of a request.
@@ -114,7 +117,8 @@ impl Store {
         }
     }
 
-    /// Erases what was given for these requests, and says so in the key file and the audit log.
+    /// Erases what was given for these requests, and says so in the key file and the audit log: a device does, or the
+    /// program itself because it is time.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Unsuitable`] if the key file cannot be written. What was not erased is next time.
@@ -122,6 +126,7 @@ impl Store {
         &self,
         vault: &Vault,
         requests: &[RecordId],
+        by: Option<&Device>,
         now_ms: i64,
     ) -> Result<(), Error> {
         if requests.is_empty() {
@@ -130,18 +135,25 @@ impl Store {
         // First where a restore finds it: what is written down and not erased yet is erased by the next look.
         vault.note_erased(requests, now_ms)?;
         let named: Vec<String> = requests.iter().map(RecordId::to_string).collect();
-        self.audit(NewAudit::of_system(now_ms, AuditAction::ContactErased, named.join(" "))).await?;
-        self.overwrite_freed(true).await?;
-        write_on!(&self.shared.database, tx => {
-            for request in requests {
-                query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
-                    .bind(request.0)
-                    .bind(now_ms)
-                    .execute(&mut *tx)
-                    .await?;
-            }
-        });
-        self.overwrite_freed(false).await?;
+        let (action, named) = (AuditAction::ContactErased, named.join(" "));
+        let entry = match by {
+            Some(device) => NewAudit::of(device, now_ms, action, named),
+            None => NewAudit::of_system(now_ms, action, named),
+        };
+        self.audit(entry).await?;
+        let erase = async {
+            write_on!(&self.shared.database, tx => {
+                for request in requests {
+                    query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
+                        .bind(request.0)
+                        .bind(now_ms)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+            });
+            Ok(())
+        };
+        self.overwriting(erase).await?;
         self.empty_log().await
     }
 
@@ -182,18 +194,19 @@ impl Store {
                     due.push(request);
                 }
             }
-            self.erase_contacts(&keeping.vault, &due, now_ms).await?;
+            self.erase_contacts(&keeping.vault, &due, None, now_ms).await?;
             count += due.len() as u64;
         }
     }
 
-    /// Whether SQLite overwrites what it frees. PostgreSQL does so in its own time.
-    async fn overwrite_freed(&self, on: bool) -> Result<(), Error> {
-        if let Database::Sqlite { writer, .. } = &self.shared.database {
-            let sql = if on { "PRAGMA secure_delete = ON" } else { "PRAGMA secure_delete = OFF" };
-            query(sql).execute(writer).await?;
-        }
-        Ok(())
+    /// Does it while SQLite overwrites what it frees. PostgreSQL does so in its own time.
+    async fn overwriting<T>(&self, act: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let Database::Sqlite { writer, .. } = &self.shared.database else { return act.await };
+        let _turn = self.shared.overwriting.lock().await; // whoever is done must not switch it off under another
+        query("PRAGMA secure_delete = ON").execute(writer).await?;
+        let done = act.await;
+        query("PRAGMA secure_delete = OFF").execute(writer).await?;
+        done
     }
 
     /// Leaves nothing of what was erased in the log of SQLite, and lets PostgreSQL have the room.

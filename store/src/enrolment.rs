@@ -15,6 +15,7 @@ const DEVICE_COLUMNS: &str =
     "d.id, d.label, d.role, d.worker, d.organization, d.scope_version, d.enrolled_ms,
     d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops";
 
+const REVOKE_SQL: &str = "UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1";
 const ROOTS_SQL: &str =
     "SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area";
 
@@ -82,8 +83,8 @@ impl Store {
         let areas = json(&code.areas)?;
         write_on!(&self.shared.database, tx => {
             query(
-                "INSERT INTO codes (hash, role, worker, organization, areas, expires_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO codes (hash, role, worker, organization, areas, expires_ms, maker)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(&code.hash[..])
             .bind(code.role.number())
@@ -91,6 +92,7 @@ impl Store {
             .bind(code.organization.map(|id| id.0))
             .bind(&areas)
             .bind(code.expires_ms)
+            .bind(code.maker.map(|id| id.0))
             .execute(&mut *tx)
             .await?;
         });
@@ -310,20 +312,31 @@ impl Store {
         Ok(roots.into_iter().map(AreaId).collect())
     }
 
-    /// Revokes a device; its token still names it, so that it can be told. False: there is none.
+    /// Revokes a device; its token still names it, so that it can be told. Codes that it made and nobody used are good
+    /// for nothing from now on. False: there is none.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn revoke(&self, id: DeviceId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
-            query("UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1")
+            query("UPDATE codes SET expires_ms = 0 WHERE maker = $1 AND used_by IS NULL")
                 .bind(id.0)
-                .bind(now_ms)
                 .execute(&mut *tx)
-                .await?
-                .rows_affected()
+                .await?;
+            query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?.rows_affected()
         });
         Ok(changed == 1)
+    }
+
+    /// Revokes a device that ends its enrolment itself: codes that it made are good still.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn sign_out(&self, id: DeviceId, now_ms: i64) -> Result<(), Error> {
+        write_on!(&self.shared.database, tx => {
+            query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?;
+        });
+        Ok(())
     }
 
     /// Gives a device another token; the old one names nobody from now on. False: there is no such device.

@@ -57,7 +57,7 @@ use rounds_domain::AreaId;
 use sqlx::sqlite::SqliteError;
 use sqlx::{query, query_scalar};
 use std::sync::Arc;
-use tokio::sync::{RwLock, RwLockReadGuard, broadcast};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, broadcast};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -175,6 +175,8 @@ struct Shared {
     hints: Hints,
     lookout: JoinHandle<()>,
     epoch: Uuid,
+    /// Held while SQLite overwrites what it frees.
+    overwriting: Mutex<()>,
 }
 
 impl Drop for Shared {
@@ -213,7 +215,14 @@ impl Store {
         };
         let lookout = tokio::spawn(lookout::watch(database.clone(), hints.clone()));
         let store = Self {
-            shared: Arc::new(Shared { database, committer: RwLock::new(committer), hints, lookout, epoch }),
+            shared: Arc::new(Shared {
+                database,
+                committer: RwLock::new(committer),
+                hints,
+                lookout,
+                epoch,
+                overwriting: Mutex::default(),
+            }),
         };
         store.recount_if_outdated().await?;
         Ok(store)

@@ -13,7 +13,7 @@ use rounds_domain::{ContactData, RecordId};
 use sha2::Sha256;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,16 @@ impl Vault {
         let lines: String = requests.iter().map(|id| format!("{ERASED_MARK}{id} {at_ms}\n")).collect();
         let write = || -> io::Result<()> {
             let mut file = open_locked(&self.path)?;
-            file.seek(SeekFrom::End(0))?;
+            let length = file.seek(SeekFrom::End(0))?;
+            // A line that was cut short must not take this one along.
+            let mut last = [b'\n'];
+            if length > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            if last != [b'\n'] {
+                file.write_all(b"\n")?;
+            }
             file.write_all(lines.as_bytes())?;
             file.sync_all()
         };

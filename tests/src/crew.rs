@@ -99,6 +99,7 @@ impl Crew {
                 areas: vec![area],
                 worker: None,
                 organization: None,
+                maker: None,
                 expires_ms: i64::MAX,
             };
             store.create_code(new).await.expect("a database that answers");

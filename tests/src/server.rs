@@ -252,6 +252,7 @@ async fn admin_code(store: &Store, clock: &TestClock) -> String {
         areas: Vec::new(),
         worker: None,
         organization: None,
+        maker: None,
         expires_ms: clock.now_ms() + 1,
     };
     store.create_code(new).await.expect("a database that answers");

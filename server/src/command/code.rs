@@ -83,6 +83,7 @@ impl Code {
             areas,
             worker: self.worker,
             organization: self.organization,
+            maker: None,
             expires_ms,
         };
         let areas: Vec<String> = new.areas.iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::{Args, Subcommand};
 use rounds_domain::RecordId;
 use rounds_server::Clock;
-use rounds_store::{DeliveryState, Store};
+use rounds_store::{AuditAction, DeliveryState, NewAudit, Store};
 use std::process::ExitCode;
 
 /// See messages to people outside, and try those again that failed.
@@ -83,7 +83,10 @@ impl Act {
             }
             Self::Retry { deliveries, .. } => {
                 for id in deliveries {
-                    let put_back = store.retry_delivery(*id, Clock::system().now_ms()).await;
+                    let now_ms = Clock::system().now_ms();
+                    let entry = NewAudit::of_operator(now_ms, AuditAction::DeliveryRetried, id);
+                    store.audit(entry).await.map_err(|error| with_causes(&error))?;
+                    let put_back = store.retry_delivery(*id, now_ms).await;
                     if !put_back.map_err(|error| with_causes(&error))? {
                         return Err(format!("there is no delivery {id} that is failing or was given up"));
                     }

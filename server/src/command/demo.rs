@@ -104,8 +104,15 @@ async fn tell_codes(store: &Store, clock: &Clock, random: &Random, summary: &Sum
     }
     for (who, role, areas) in holders {
         let code = random.code().map_err(|error| error.to_string())?;
-        let new =
-            NewCode { hash: code_hash(&code), role, areas, worker: None, organization: None, expires_ms };
+        let new = NewCode {
+            hash: code_hash(&code),
+            role,
+            areas,
+            worker: None,
+            organization: None,
+            maker: None,
+            expires_ms,
+        };
         store.create_code(new).await.map_err(|error| with_causes(&error))?;
         announce!("  {code}  {who}");
     }

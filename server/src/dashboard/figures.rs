@@ -309,8 +309,8 @@ fn chart(
             if unit == TimeUnit::Month { at.first.strftime("%Y-%m") } else { at.first.strftime("%m-%d") };
         bars.push((label.to_string(), value));
         match at.last.tomorrow().ok().and_then(|next| Period::named(unit.name(), next).ok()) {
-            Some(next) => at = next,
-            None => break,
+            Some(next) if next.first > at.first => at = next,
+            _ => break, // the calendar ends
         }
     }
     let svg = if bars.iter().all(|(_, value)| *value == 0.0) { String::new() } else { chart::bars(&bars) };

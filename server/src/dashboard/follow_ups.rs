@@ -112,7 +112,7 @@ impl Period {
             false => (day.first_of_month(), day.last_of_month()),
         };
         let from = monday(first);
-        let weeks = (0..).find(|weeks| days_later(from, weeks * 7) > last).unwrap_or(1) as usize;
+        let weeks = from.duration_until(last).as_hours().unsigned_abs() as usize / (7 * 24) + 1;
         Self { is_week, first, last, from, weeks }
     }
 

@@ -219,6 +219,7 @@ async fn do_it(reader: &Reader, asked: &Asked) -> Result<&'static str, Error> {
     let noted = match asked.act.as_str() {
         "retry" | "retry_all" => Some(AuditAction::JobsRetried),
         "drop" => Some(AuditAction::JobDropped),
+        "retry_delivery" => Some(AuditAction::DeliveryRetried),
         "pause" => kind().map(|_| Some(AuditAction::JobsPaused))?,
         "resume" => kind().map(|_| Some(AuditAction::JobsResumed))?,
         _ => None,

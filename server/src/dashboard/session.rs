@@ -14,7 +14,7 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use rounds_domain::{DeviceId, Language};
 use rounds_proto::v1;
-use rounds_store::AuditAction;
+use rounds_store::{AuditAction, NewAudit};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub(super) async fn sign_in(
     if !rounds_proto::role_from_wire(enrolled.role).is_ok_and(may_enter) {
         let device: Result<DeviceId, _> = enrolled.device.parse();
         if let Ok(device) = device
-            && let Err(error) = shared.store.revoke(device, shared.clock.now_ms()).await
+            && let Err(error) = turn_away(&shared, device).await
         {
             tracing::warn!(error = &error as &dyn std::error::Error, %device, "a browser could not be revoked");
         }
@@ -82,13 +82,20 @@ pub(super) async fn sign_in(
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(own_path(&entry.to))).into_response()
 }
 
+/// Ends the enrolment of somebody for whom these pages are not.
+async fn turn_away(shared: &Shared, device: DeviceId) -> Result<(), Error> {
+    let now_ms = shared.clock.now_ms();
+    shared.store.audit(NewAudit::of_system(now_ms, AuditAction::DeviceRevoked, device)).await?;
+    Ok(shared.store.sign_out(device, now_ms).await?)
+}
+
 /// Ends the browser's enrolment: its device is revoked, and the cookie is gone.
 pub(super) async fn sign_out(reader: Reader, headers: HeaderMap) -> Response {
     let Reader { shared, caller, language, .. } = &reader;
     if let Err(error) = shared.note(caller, AuditAction::SignOut, caller.device.id, "").await {
         return reader.failed(&error);
     }
-    if let Err(error) = shared.store.revoke(caller.device.id, shared.clock.now_ms()).await {
+    if let Err(error) = shared.store.sign_out(caller.device.id, shared.clock.now_ms()).await {
         return reader.failed(&error.into());
     }
     tracing::info!(device = %caller.device.id, "a browser signed out");

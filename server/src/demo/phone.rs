@@ -36,6 +36,7 @@ pub(super) async fn enrol(
         areas: holder.areas.clone(),
         worker: holder.worker,
         organization: holder.organization,
+        maker: None,
         expires_ms: now_ms + DAY_MS,
     };
     store.create_code(new).await?;

@@ -262,6 +262,7 @@ impl<'a> World<'a> {
             areas: roots.iter().copied().collect(),
             worker: None,
             organization: None,
+            maker: None,
             expires_ms: self.now.ms() + DAY_MS,
         };
         shared.store.create_code(new).await?;

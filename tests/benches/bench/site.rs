@@ -72,6 +72,7 @@ impl Ground {
             areas: vec![area],
             worker: None,
             organization: None,
+            maker: None,
             expires_ms: now_ms() + 60_000,
         };
         self.store.create_code(new).await.expect("a code");

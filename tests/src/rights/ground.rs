@@ -187,7 +187,8 @@ impl<'a> Ground<'a> {
         let (id, store, now_ms) = (new_id(), &self.server.store, self.server.clock.now_ms());
         let (code, token) = (id.to_string(), format!("token{}", id.simple()));
         let (hash, areas) = (code_hash(&code), areas.to_vec());
-        let new = NewCode { hash, role, areas, worker: None, organization, expires_ms: now_ms + 1 };
+        let new =
+            NewCode { hash, role, areas, worker: None, organization, maker: None, expires_ms: now_ms + 1 };
         store.create_code(new).await.expect("a database that answers");
         let enrolled = store.enrol(hash, DeviceId(id), label, token_hash(&token), now_ms).await;
         self.peer(enrolled.expect("a database that answers").expect("a code that is good").id, token)

@@ -85,6 +85,7 @@ async fn a_connection_on_which_nothing_goes_on_any_more_is_closed() {
         areas: Vec::new(),
         worker: None,
         organization: None,
+        maker: None,
         expires_ms: i64::MAX,
     };
     server.store.create_code(code).await.unwrap();

@@ -227,6 +227,7 @@ async fn pull_of_a_phone(store: &Store, area: AreaId) -> Vec<Record> {
         areas: vec![area],
         worker: None,
         organization: None,
+        maker: None,
         expires_ms: NOW_MS + 1,
     };
     store.create_code(code).await.unwrap();

@@ -135,6 +135,7 @@ async fn enrol(store: &Store, area: AreaId, id: Uuid, at_ms: i64) -> DeviceId {
         areas: vec![area],
         worker: Some(RecordId(Uuid::now_v7())),
         organization: None,
+        maker: None,
         expires_ms: at_ms + 60_000,
     };
     store.create_code(new).await.expect("a code");

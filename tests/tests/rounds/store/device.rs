@@ -16,6 +16,7 @@ fn code(hash: [u8; 32], role: Role, areas: &[AreaId]) -> NewCode {
         areas: areas.to_vec(),
         worker: Some(record(70)),
         organization: None,
+        maker: None,
         expires_ms: START_MS + 1_000,
     }
 }

@@ -13,7 +13,7 @@ on_both_databases! {
         let store = database.open().await;
         for hash in [[1; 32], [2; 32]] {
             let (role, areas, expires_ms) = (Role::Admin, Vec::new(), i64::MAX);
-            store.create_code(NewCode { hash, role, areas, worker: None, organization: None, expires_ms }).await.unwrap();
+            store.create_code(NewCode { hash, role, areas, worker: None, organization: None, maker: None, expires_ms }).await.unwrap();
         }
         let device = DeviceId(new_id());
         store.enrol([1; 32], device, "a phone", [3; 32], 1).await.unwrap().expect("a code that is good");
@@ -32,7 +32,7 @@ on_both_databases! {
         let store = database.open().await;
         plant(&store, [1, 2, 3].map(|n| (area(n), None))).await;
         let (role, areas, expires_ms) = (Role::Field, vec![area(1)], i64::MAX);
-        store.create_code(NewCode { hash: [1; 32], role, areas, worker: None, organization: None, expires_ms }).await.unwrap();
+        store.create_code(NewCode { hash: [1; 32], role, areas, worker: None, organization: None, maker: None, expires_ms }).await.unwrap();
         let device = DeviceId(new_id());
         store.enrol([1; 32], device, "a phone", [3; 32], 1).await.unwrap().expect("a code that is good");
         store.close().await;
