@@ -263,8 +263,14 @@ impl Client {
 
     /// The size to ask with again, if asking otherwise can help.
     fn recover(&mut self, asked: &Asked, size: Size, status: Status) -> Result<Size, CallError> {
-        // Question or answer is too large: there is no telling which.
-        if status.code() == Code::OutOfRange {
+        // Question or answer is too large: there is no telling which. What is packed is refused where it is unpacked, under
+        // another code and without a reason of the server's.
+        let is_too_large = match status.code() {
+            Code::OutOfRange => true,
+            Code::ResourceExhausted => status.get_details_error_info().is_none(),
+            _ => false,
+        };
+        if is_too_large {
             let records_max = if size.records_max == 0 { RECORDS_TO_HALVE } else { size.records_max };
             let ops_max = match asked.request.ops.len() {
                 0 => size.ops_max,

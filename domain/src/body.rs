@@ -7,7 +7,7 @@
 use crate::column::Form;
 use crate::id::RecordId;
 use crate::kind::{Kind, Nature};
-use crate::limit::{DUE_DAYS_MAX, LIST_ENTRIES_MAX};
+use crate::limit::{DUE_DAYS_MAX, LIST_ENTRIES_MAX, QUANTITY_MAX};
 use crate::op::{Change, name, text};
 use crate::verdict::{Reason, Refusal};
 use serde::{Deserialize, Serialize};
@@ -241,7 +241,7 @@ bodies! {
         /// What for.
         goal: String = need_name,
         /// How much.
-        quantity: Option<f64> = finite,
+        quantity: Option<f64> = amount,
         /// Of what: `pots`.
         unit: String = name_rule,
         /// What has to be done.
@@ -720,6 +720,9 @@ fn finite(field: &str, value: &Option<f64>) -> Checked {
 fn amount(field: &str, value: &Option<f64>) -> Checked {
     match value {
         Some(number) if *number < 0.0 => Err(Refusal::invalid(field, "must not be negative")),
+        Some(number) if *number > QUANTITY_MAX => {
+            Err(Refusal::invalid(field, &format!("must not be more than {QUANTITY_MAX}")))
+        }
         _ => finite(field, value),
     }
 }

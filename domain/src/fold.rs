@@ -199,10 +199,13 @@ fn take_step(record: &mut Record, placed: &PlacedOp, step: &Step) -> Effect {
     let allowed = stages(record.kind).is_some_and(|stages| stages.allow(&from, &step.to));
     let (standing, effect) = if allowed {
         (Standing::Applied, Effect::Applied)
-    } else if from == step.to {
+    } else if from == step.to && !refers_elsewhere(record, step) {
         (Standing::Repeated, Effect::Merged)
     } else {
-        let detail = format!("a {} that is {from} cannot become {}", record.kind.name(), step.to);
+        let detail = match from == step.to {
+            true => "it was referred to another organization, or for another time, before".to_owned(),
+            false => format!("a {} that is {from} cannot become {}", record.kind.name(), step.to),
+        };
         (Standing::NotApplied, not_applied(Reason::StepNotAllowed, &detail))
     };
     match standing {
@@ -222,8 +225,22 @@ fn take_step(record: &mut Record, placed: &PlacedOp, step: &Step) -> Effect {
             Dispute { op: placed.id(), matter: Matter::Step { from: from.clone(), to: step.to.clone() } },
         ),
     }
-    push(&mut record.steps, StepTaken { trace: trace(placed), from, step: step.clone(), standing });
+    if record.steps.len() == RECORD_ENTRIES_MAX {
+        // Those that brought it to another stage are counted.
+        let other = record.steps.iter().position(|taken| taken.standing != Standing::Applied);
+        record.steps.remove(other.unwrap_or(0));
+    }
+    record.steps.push(StepTaken { trace: trace(placed), from, step: step.clone(), standing });
     effect
+}
+
+/// Whether a referral says another organization, or another time, than the one that stands.
+fn refers_elsewhere(record: &Record, step: &Step) -> bool {
+    let organizations = step.organization.zip(record.reference("referred_to"));
+    let times = step.due_at_ms.zip(record.fields.get("due_at_ms").and_then(Value::as_i64));
+    step.to == "referred"
+        && (organizations.is_some_and(|(asked, stands)| asked != stands)
+            || times.is_some_and(|(asked, stands)| asked != stands))
 }
 
 fn set(fields: &mut Fields, field: &str, value: Option<Value>) {

@@ -33,8 +33,8 @@ pub struct Around<'a> {
     pub zone: &'a TimeZone,
     /// The device that creates and mends follow-ups and notices.
     pub system: DeviceId,
-    /// The follow-ups whose source is the record, deleted ones too; those that fell due before
-    /// [`LOOK_BACK_DAYS`] and are over may be missing.
+    /// The follow-ups whose source is the record, deleted ones too; those that fell due more than twice
+    /// [`LOOK_BACK_DAYS`] ago and are over may be missing.
     pub follow_ups: &'a [Record],
     /// The notices about the record and its follow-ups.
     pub notices: &'a [Record],
@@ -120,8 +120,14 @@ pub fn look(source: &Record, around: &Around) -> Outlook {
     moments.extend(called.moments);
     for state in &standing {
         if state.is_open() {
-            moments.extend(state.follow_up.expires_at_ms.map(|expires_ms| expires_ms + 1));
-            moments.extend(state.follow_up.adoption.and(state.follow_up.due_at_ms).map(|due_ms| due_ms + 1));
+            moments.extend(state.follow_up.expires_at_ms.map(|expires_ms| expires_ms.saturating_add(1)));
+            moments.extend(
+                state
+                    .follow_up
+                    .adoption
+                    .and(state.follow_up.due_at_ms)
+                    .map(|due_ms| due_ms.saturating_add(1)),
+            );
         }
     }
     let next_ms = moments.into_iter().filter(|moment| *moment > around.now_ms && *moment < i64::MAX).min();

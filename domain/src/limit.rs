@@ -8,6 +8,8 @@ pub const PHONE_CHARS_MAX: usize = 40;
 pub const TEXT_CHARS_MAX: usize = 4_000;
 /// Most entries in any list inside a body: answers, questions, attributes, members.
 pub const LIST_ENTRIES_MAX: usize = 256;
+/// Largest quantity of work or of a commitment. Counters add up very many of them.
+pub const QUANTITY_MAX: f64 = 1e9;
 /// Longest time after what happened at which a policy can have something due, in days.
 pub const DUE_DAYS_MAX: u32 = 3_650;
 /// Most ops in one atomic group.

@@ -184,7 +184,8 @@ fn remind(
     let mut latest: BTreeMap<Addressee, (i64, WantedNotice)> = BTreeMap::new();
     for step in steps {
         let Some(to) = addressee(&step.to, state, around) else { continue };
-        let at_ms = awake_ms(due_ms + i64::from(step.offset_minutes) * MINUTE_MS, quiet, around);
+        let at_ms =
+            awake_ms(due_ms.saturating_add(i64::from(step.offset_minutes) * MINUTE_MS), quiet, around);
         if at_ms > around.now_ms {
             moments.push(at_ms);
             continue;
@@ -218,6 +219,11 @@ fn addressee(to: &str, state: &Standing, around: &Around) -> Option<Addressee> {
             worker.or(group).or(organization).or(Some(Addressee::Role("coordinator")))
         }
     }
+}
+
+/// The moment, or the end of the quiet hours of its area that it falls into.
+pub(crate) fn awake(at_ms: i64, around: &Around) -> i64 {
+    awake_ms(at_ms, quiet_hours(&policy::all(around)), around)
 }
 
 /// The digests that a policy asks for: the last one that is due, if it is not too late for it.

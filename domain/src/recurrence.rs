@@ -23,10 +23,10 @@ pub struct Rule {
     has_hours: bool,
 }
 
-/// Most times that are counted at once.
-pub const TIMES_MAX: usize = 1_000;
 /// Most times on one day.
 pub const TIMES_A_DAY_MAX: usize = 24;
+/// Most times that are counted at once: of as many days as follow-ups are looked at, and some.
+pub const TIMES_MAX: usize = 120 * TIMES_A_DAY_MAX;
 /// Rarer than this is no recurrence: 30 years, in days.
 const DAYS_MAX: i64 = 30 * 366;
 /// What a rule may say in numbers.

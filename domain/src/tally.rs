@@ -28,6 +28,7 @@
 
 use crate::id::AreaId;
 use crate::kind::Kind;
+use crate::limit::QUANTITY_MAX;
 use crate::record::{Record, Standing, StepTaken};
 use crate::recurrence::local_day;
 use crate::status::stages;
@@ -36,7 +37,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// Goes up with each change of what records contribute: a database that was counted by another is counted again.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A word of a record as a part of a measure: a slash in it would make two parts.
 pub(crate) fn part(word: &str) -> String {
@@ -304,7 +305,7 @@ fn due_ms(follow_up: &Record) -> i64 {
 /// Work that does not say how much it was is one.
 fn quantity_parts(inspection: &Record) -> i64 {
     let quantity = inspection.fields.get("quantity").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
-    (quantity * QUANTITY_PARTS).round() as i64 // saturates
+    (quantity.clamp(0.0, QUANTITY_MAX) * QUANTITY_PARTS).round() as i64 // more could be said before there was a limit
 }
 
 /// Steps into which a bucket of times is finer than a doubling.

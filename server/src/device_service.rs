@@ -8,7 +8,7 @@ use crate::page;
 use crate::secret::{Random, code_hash, token_hash};
 use crate::shared::Shared;
 use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX};
-use rounds_domain::{AreaId, DeviceId, Kind, RecordId, Role};
+use rounds_domain::{AreaId, DeviceId, Kind, OpId, RecordId, Role};
 use rounds_proto::v1::device_service_server::DeviceService;
 use rounds_proto::{id_from_wire, role_from_wire, role_to_wire, timestamp_to_wire, v1};
 use rounds_store::{AuditAction, Caller, Device, NewAudit, NewCode};
@@ -266,6 +266,7 @@ impl Shared {
         if caller.device.forked_at.is_none_or(|first| request.forked_at_seq < first) {
             return Err(Error::NotForked);
         }
+        let from = OpId { device: caller.device.id, seq: request.forked_at_seq };
         let now_ms = self.clock.now_ms();
         let mut sources = vec![(self.random.clone(), now_ms)];
         if !request.op.is_empty() {
@@ -277,7 +278,7 @@ impl Shared {
             let new = DeviceId(random.id(ms)?);
             let token = random.token()?;
             self.note(caller, AuditAction::DeviceForked, new, "").await?;
-            let device = self.store.fork(caller.device.id, new, token_hash(&token), now_ms).await?;
+            let device = self.store.fork(from, new, token_hash(&token), now_ms).await?;
             if let Some(device) = device {
                 tracing::warn!(device = %caller.device.id, new = %device.id, "a copy of a device got a name of its own");
                 return Ok(v1::ForkResponse { device: device.id.to_string(), token });

@@ -13,6 +13,8 @@ pub const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub const FEED_RECORDS_DEFAULT: u32 = 2_000;
 /// Most records in a page of the feed.
 pub const FEED_RECORDS_MAX: u32 = 5_000;
+/// A device that says that it holds more unsent ops than this holds so many.
+pub const UNSENT_OPS_MAX: u64 = 1_000_000_000;
 /// Entries of any list, where the caller does not say how many it wants.
 pub const LIST_DEFAULT: u32 = 100;
 /// Most records in one page of a list.

@@ -3,7 +3,7 @@
 use crate::access::{self, Inspector};
 use crate::cursor::Cursor;
 use crate::error::Error;
-use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX};
+use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, UNSENT_OPS_MAX};
 use crate::share::Taken;
 use crate::shared::Shared;
 use prost::Message as _;
@@ -110,7 +110,7 @@ impl Shared {
     fn note_contact(&self, caller: &Caller, request: &v1::SyncRequest, receipt: &Receipt, now_ms: i64) {
         let settled =
             receipt.verdicts.iter().filter(|(_, verdict)| verdict.outcome != Outcome::Retry).count();
-        let unsent_ops = request.unsent_ops.saturating_sub(settled as u64);
+        let unsent_ops = request.unsent_ops.min(UNSENT_OPS_MAX).saturating_sub(settled as u64);
         let Device { id, seen_ms, unsent_ops: known, .. } = caller.device;
         if now_ms.saturating_sub(seen_ms).abs() >= CONTACT_INTERVAL_MS || unsent_ops != known {
             self.store.note_contact(Contact { device: id, seen_ms: now_ms, unsent_ops });

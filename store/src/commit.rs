@@ -138,10 +138,15 @@ pub(crate) async fn take_in<T: Tx>(
     Ok(Attempt::Done(Committed { receipts, moved: moved(&writes) }))
 }
 
-/// The timers that these batches set; the last one of each record counts.
+/// The timers that these batches set; the earliest of each record counts: to look too late costs more than to look once
+/// more.
 fn timers(batches: &[Batch]) -> Vec<Timer> {
     let all = batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|settled| &settled.timers);
-    let timers: BTreeMap<RecordId, Timer> = all.map(|timer| (timer.record, *timer)).collect();
+    let mut timers: BTreeMap<RecordId, Timer> = BTreeMap::new();
+    for timer in all {
+        let earliest_ms = timers.get(&timer.record).map_or(timer.at_ms, |other| other.at_ms.min(timer.at_ms));
+        timers.insert(timer.record, Timer { at_ms: earliest_ms, ..*timer });
+    }
     timers.into_values().collect()
 }
 
@@ -655,12 +660,16 @@ impl Desk {
     async fn open<T: Tx>(tx: &mut T, units: &[Vec<Incoming>]) -> Result<Self, Error> {
         let mut first_key: BTreeMap<RecordId, OrderKey> = BTreeMap::new();
         let mut not_created: BTreeSet<RecordId> = BTreeSet::new();
+        let mut moved: BTreeSet<RecordId> = BTreeSet::new();
         for incoming in units.iter().flatten() {
             let Some(op) = incoming.admitted() else { continue };
             let key = first_key.entry(op.record).or_insert(incoming.key());
             *key = incoming.key().min(*key);
             if !matches!(op.action, Action::Create(_)) {
                 not_created.insert(op.record);
+            }
+            if matches!(op.action, Action::Move { .. }) {
+                moved.insert(op.record);
             }
         }
         let ids: Vec<RecordId> = first_key.keys().copied().collect();
@@ -702,6 +711,10 @@ impl Desk {
             if !asked.is_empty() {
                 desk.quarantined.extend(tx.quarantined(&asked).await?);
             }
+        }
+        let moved: Vec<RecordId> = moved.into_iter().collect();
+        if !moved.is_empty() {
+            late.extend(tx.orphaned(&moved).await?); // what waited for them in the area that they come to
         }
         desk.load_histories(tx, &late).await?;
         Ok(desk)

@@ -5,7 +5,7 @@ use crate::database::{read_on, write_on};
 use crate::device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 use crate::row::{json, parse};
 use crate::{Error, Store};
-use rounds_domain::{AreaId, DeviceId, RecordId, Role};
+use rounds_domain::{AreaId, DeviceId, OpId, RecordId, Role};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -397,7 +397,8 @@ impl Store {
         Ok(version.map(|version| version as u64))
     }
 
-    /// A new device with the role, areas and holder of another, for the copy of a phone; revoked if that was. Done
+    /// A new device with the role, areas and holder of another, for the copy of a phone whose history is its own from
+    /// this op on, and comes after the ops before it; revoked if that was. Done
     /// again, it answers the same device, unless that may do more by now than the other: whoever still has the token of a
     /// device that was revoked, or that lost areas, must not get at one that was not. `None`: so it is, or there is no
     /// other, or `new` has another token by now.
@@ -406,7 +407,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn fork(
         &self,
-        id: DeviceId,
+        from: OpId,
         new: DeviceId,
         token_hash: [u8; 32],
         now_ms: i64,
@@ -414,14 +415,17 @@ impl Store {
         let there = write_on!(&self.shared.database, tx => {
             let made = query(
                 "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
-                 last_at_ms, revoked_ms)
-                 SELECT $2, label, role, worker, organization, $3, scope_version, $4, enrolled_ms, revoked_ms
-                 FROM devices WHERE id = $1 ON CONFLICT DO NOTHING",
+                 last_at_ms, last_stamp, revoked_ms)
+                 SELECT $2, label, role, devices.worker, organization, $3, scope_version, $4, coalesce(ops.at_ms, enrolled_ms),
+                     coalesce(ops.stamp, 0), revoked_ms
+                 FROM devices LEFT JOIN ops ON ops.device = devices.id AND ops.seq = $5
+                 WHERE devices.id = $1 ON CONFLICT DO NOTHING",
             )
-            .bind(id.0)
+            .bind(from.device.0)
             .bind(new.0)
             .bind(&token_hash[..])
             .bind(now_ms)
+            .bind(i64::try_from(from.seq).unwrap_or(i64::MAX) - 1)
             .execute(&mut *tx)
             .await?
             .rows_affected();
@@ -430,7 +434,7 @@ impl Store {
                     "INSERT INTO device_areas (device, area, since_version, left_version)
                      SELECT $2, area, since_version, left_version FROM device_areas WHERE device = $1",
                 )
-                .bind(id.0)
+                .bind(from.device.0)
                 .bind(new.0)
                 .execute(&mut *tx)
                 .await?;
@@ -447,7 +451,7 @@ impl Store {
                          )
                      )",
             )
-            .bind(id.0)
+            .bind(from.device.0)
             .bind(new.0)
             .bind(&token_hash[..])
             .fetch_one(&mut *tx)

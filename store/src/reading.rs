@@ -66,7 +66,7 @@ impl Store {
                     bytes += body.len();
                     let is_new_unit = rows.last().is_none_or(|(last, _)| *last != number as u64);
                     rows.push((number as u64, FeedRow::Body(body)));
-                    if rows.len() > room.rows || (bytes > room.bytes && is_new_unit && rows.len() > GROUP_OPS_MAX) {
+                    if rows.len() > room.rows || (bytes > room.bytes && is_new_unit && rows.len() > 1) {
                         is_cut = true;
                         break;
                     }

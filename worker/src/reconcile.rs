@@ -267,8 +267,9 @@ impl Known {
         self.notices.entry(source).or_default().push(record);
     }
 
+    /// Work that only a follow-up tells of counts as long as that is read: for longer than anything is made anew.
     fn since_ms(&self) -> i64 {
-        self.now_ms - LOOK_BACK_DAYS * DAY_MS
+        self.now_ms - 2 * LOOK_BACK_DAYS * DAY_MS
     }
 
     fn look(&self, source: &Record) -> Outlook {

@@ -1,6 +1,6 @@
 //! Follow-ups of what happened once: violations removed, doors unanswered, requests referred, contracts that end.
 
-use super::{Around, CalledFor, Done, Mend, Wanted};
+use super::{Around, CalledFor, Done, Mend, Wanted, last_step};
 use crate::body::{Body, FollowUp};
 use crate::id::RecordId;
 use crate::kind::Kind;
@@ -264,14 +264,25 @@ pub(super) fn confirmation(adoption: &Record, around: &Around) -> CalledFor {
     }
 }
 
-/// What happens to a source itself as time passes: an adoption that nobody confirmed lapses.
+/// What happens to a source itself as time passes: an adoption that nobody confirmed lapses, and one that turns out to
+/// have been confirmed before is so again.
 pub(super) fn own_mends(source: &Record, around: &Around) -> Vec<Mend> {
-    let is_late = confirm_by_ms(source, around).is_some_and(|by_ms| around.now_ms > by_ms);
-    if source.kind != Kind::Adoption || source.status != "offered" || source.deleted.is_some() || !is_late {
+    if source.kind != Kind::Adoption || source.deleted.is_some() {
         return Vec::new();
     }
-    let reason = "nobody confirmed it in time".to_owned();
-    let step = Step { to: "lapsed".to_owned(), reason, ..Step::default() };
+    let is_late = confirm_by_ms(source, around).is_some_and(|by_ms| around.now_ms > by_ms);
+    let lapsed = last_step(source).filter(|taken| taken.trace.op.device == around.system);
+    let step = match source.status.as_str() {
+        "offered" if is_late => Step {
+            to: "lapsed".to_owned(),
+            reason: "nobody confirmed it in time".to_owned(),
+            ..Step::default()
+        },
+        "lapsed" if lapsed.is_some_and(|taken| taken.from == "confirmed") => {
+            Step { to: "confirmed".to_owned(), ..Step::default() }
+        }
+        _ => return Vec::new(),
+    };
     vec![Mend { record: source.id, kind: Kind::Adoption, area: source.area, action: Action::Step(step) }]
 }
 

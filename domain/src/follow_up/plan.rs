@@ -7,9 +7,9 @@ use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted};
 use crate::body::{Body, FollowUp, Plan};
 use crate::id::RecordId;
 use crate::kind::Kind;
-use crate::notice::{Addressee, WantedNotice};
+use crate::notice::{Addressee, WantedNotice, awake};
 use crate::record::Record;
-use crate::recurrence::{Occurrence, Rule, day_end_ms, day_start_ms, days_later, local_day};
+use crate::recurrence::{Occurrence, Rule, TIMES_MAX, day_end_ms, day_start_ms, days_later, local_day};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ pub const HORIZON_DAYS: i64 = 14;
 /// A rule that names no day outside the resting months for so many tries has none.
 const TRIES_MAX: usize = 400;
 /// Most follow-ups of one plan that are looked at together.
-const CANDIDATES_MAX: usize = 1_000;
+const CANDIDATES_MAX: usize = TIMES_MAX;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -62,8 +62,13 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         let Ok(Body::FollowUp(kept)) = follow_up.body() else { continue };
         known.insert(follow_up.id);
         let due_ms = kept.due_at_ms.unwrap_or_default();
-        newest_ms = newest_ms.max(due_ms);
-        if due_ms < since_ms {
+        // A day that somebody else gave it says nothing about the calendar.
+        let is_postponed =
+            follow_up.writers.get("due_at_ms").is_some_and(|writer| writer.device != around.system);
+        if !is_postponed {
+            newest_ms = newest_ms.max(due_ms);
+        }
+        if due_ms < since_ms || (is_postponed && !said.resting) {
             let linked = completions.iter().find(|completion| completion.names == Some(follow_up.id));
             let open = kept.opens_at_ms.unwrap_or(due_ms)..=kept.expires_at_ms.unwrap_or(i64::MAX);
             let fitting = completions.iter().find(|it| it.names.is_none() && open.contains(&it.done.at_ms));
@@ -301,13 +306,20 @@ impl<'a> Calendar<'a> {
                 candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
             }
         }
-        self.assign(said, completions, plan, &mut candidates);
+        self.assign(said, completions, plan, since_ms, &mut candidates);
         (candidates, near.into_iter().chain(none_ahead).collect())
     }
 
     /// Says of each time by the calendar which work does it. The law may ask for the next one after some work earlier
     /// than the calendar does.
-    fn assign(&self, said: &Plan, completions: &[Completion], plan: RecordId, candidates: &mut [Candidate]) {
+    fn assign(
+        &self,
+        said: &Plan,
+        completions: &[Completion],
+        plan: RecordId,
+        since_ms: i64,
+        candidates: &mut [Candidate],
+    ) {
         let mut rest = completions;
         let mut last = self.begins;
         let mut is_next = true; // the first that nothing did since the last work
@@ -317,7 +329,7 @@ impl<'a> Calendar<'a> {
             loop {
                 window = candidate.clone();
                 if is_next {
-                    self.keep_within_gap(said, last, &mut window);
+                    self.keep_within_gap(said, last, since_ms, &mut window);
                 }
                 let Some(completion) = rest.first() else { break };
                 let at_ms = completion.done.at_ms;
@@ -345,10 +357,11 @@ impl<'a> Calendar<'a> {
         }
     }
 
-    fn keep_within_gap(&self, said: &Plan, last: Date, candidate: &mut Candidate) {
+    /// Of times before `since_ms` nothing is known here: what the law asked for then was another one's.
+    fn keep_within_gap(&self, said: &Plan, last: Date, since_ms: i64, candidate: &mut Candidate) {
         let Some(gap_days) = said.gap_days_max else { return };
         let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
-        if latest_ms >= candidate.due_ms {
+        if latest_ms >= candidate.due_ms || latest_ms < since_ms {
             return;
         }
         let earlier = self.window(said, candidate.name.clone(), latest_ms, &candidate.rule);
@@ -428,7 +441,7 @@ impl<'a> Calendar<'a> {
             }
         }
         let last = candidates.last().and_then(|it| it.expires_ms);
-        (candidates, last.map(|expires_ms| expires_ms + 1).into_iter().collect())
+        (candidates, last.map(|expires_ms| expires_ms.saturating_add(1)).into_iter().collect())
     }
 
     /// The time that follows an anchor; the first of all if there is none. Says whether it had to be moved because the
@@ -478,15 +491,20 @@ fn gaps(
             Some(next) => *next > days_later(*day, gap_days),
             None => around.now_ms > latest_ms && !is_ended,
         };
-        if next.is_none() && !is_ended {
-            called.moments.push(latest_ms + 1);
+        let at_ms = awake(latest_ms.saturating_add(1), around);
+        if at_ms > around.now_ms && !is_ended {
+            called.moments.push(at_ms);
         }
-        if is_too_long {
+        let id = plan.id.derived(&format!("gap/{day}"));
+        // Work of before is not all known any more, so what was said about that time stays as it was said.
+        let is_news = at_ms <= around.now_ms && latest_ms >= around.now_ms - LOOK_BACK_DAYS * DAY_MS;
+        let stands = around.notices.iter().any(|notice| notice.id == id && notice.status != "withdrawn");
+        if is_too_long && (is_news || stands) {
             called.notices.push(WantedNotice {
-                id: plan.id.derived(&format!("gap/{day}")),
+                id,
                 subject: plan.id,
                 sort: "gap",
-                at_ms: latest_ms + 1,
+                at_ms,
                 due_at_ms: Some(latest_ms),
                 to: Addressee::Role("supervisor"),
             });
@@ -498,20 +516,26 @@ fn gaps(
 fn switched_off(plan: &Record, said: &Plan, around: &Around, called: &mut CalledFor) {
     let is_ended = said.until.parse::<Date>().is_ok_and(|until| {
         let end_ms = day_end_ms(until, around.zone);
-        called.moments.push(end_ms + 1);
+        called.moments.push(end_ms.saturating_add(1));
         around.now_ms > end_ms
     });
     let was_mandated = !said.mandated && plan.writers.contains_key("mandated");
-    if (said.mandated && (said.resting || is_ended)) || was_mandated {
-        called.notices.push(WantedNotice {
-            id: plan.id.derived(&format!("off/{}", plan.changed.op)),
-            subject: plan.id,
-            sort: "plan_off",
-            at_ms: plan.changed.at_ms,
-            due_at_ms: None,
-            to: Addressee::Role("supervisor"),
-        });
+    if !((said.mandated && (said.resting || is_ended)) || was_mandated) {
+        return;
     }
+    let at_ms = awake(plan.changed.at_ms, around);
+    if at_ms > around.now_ms {
+        called.moments.push(at_ms);
+        return;
+    }
+    called.notices.push(WantedNotice {
+        id: plan.id.derived(&format!("off/{}", plan.changed.op)),
+        subject: plan.id,
+        sort: "plan_off",
+        at_ms,
+        due_at_ms: None,
+        to: Addressee::Role("supervisor"),
+    });
 }
 
 /// A time at which a plan would call for work.

@@ -3,7 +3,7 @@
 
 use super::sample::{area, body, create, device, edit, from_json, op, record_id, step_to};
 use rounds_domain::kind::Nature;
-use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX};
+use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX, QUANTITY_MAX, TEXT_CHARS_MAX};
 use rounds_domain::op::{Change, Step};
 use rounds_domain::status::stages;
 use rounds_domain::verdict::Reason;
@@ -301,6 +301,17 @@ fn what_is_no_number_is_refused() {
         let Body::Commitment(mut commitment) = body(Kind::Commitment) else { unreachable!("it is one") };
         commitment.quantity = Some(number);
         assert_names(created(Body::Commitment(commitment)), "Commitment.quantity");
+    }
+}
+
+#[test]
+fn a_quantity_is_taken_in_at_its_limit_and_refused_one_past_it() {
+    for kind in [Kind::Inspection, Kind::Commitment] {
+        assert_eq!(created_with(kind, "quantity", json!(1e9)), Ok(()), "{kind:?}");
+        assert_eq!(created_with(kind, "quantity", json!(QUANTITY_MAX)), Ok(()), "{kind:?}");
+        for quantity in [QUANTITY_MAX + 1.0, 1e300] {
+            assert_names(created_with(kind, "quantity", json!(quantity)), &format!("{kind:?}.quantity"));
+        }
     }
 }
 

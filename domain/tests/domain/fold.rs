@@ -1,10 +1,11 @@
 //! A record is the fold of its ops: it depends on which ops there are, and on nothing else.
 
 use super::history::{Arrivals, arrivals, histories, kinds, runs};
-use super::sample::{area, body, create, edit, op, placed, step};
+use super::sample::{area, body, create, edit, op, placed, record_id, step, step_to};
 use proptest::prelude::*;
 use rounds_domain::limit::RECORD_ENTRIES_MAX;
-use rounds_domain::op::Change;
+use rounds_domain::op::{Change, Step};
+use rounds_domain::record::{Matter, Standing};
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold};
 use serde_json::json;
@@ -152,6 +153,57 @@ fn only_a_step_says_to_whom_a_request_is_referred() {
     let record = record.expect("it was created");
     assert_eq!(record.reference("referred_to"), None, "the partner sent it back");
     assert!(!record.fields.contains_key("due_at_ms"));
+}
+
+/// A request that was referred to organization 50.
+fn referred() -> Vec<PlacedOp> {
+    let steps = (2..).zip(["triaged", "referred"]);
+    let steps = steps.map(|(seq, to)| placed(0, seq, seq as i64, op(Kind::Request, step(to))));
+    [placed(0, 1, 1, op(Kind::Request, create(Kind::Request)))].into_iter().chain(steps).collect()
+}
+
+#[test]
+fn a_request_that_is_referred_is_not_referred_to_somebody_else_in_silence() {
+    let elsewhere = Step { organization: Some(record_id(51)), ..step_to("referred") };
+    let mut ops = referred();
+    ops.push(placed(1, 1, 4, op(Kind::Request, Action::Step(elsewhere))));
+    assert_eq!(reason(&effects(&ops)[3]), Some(Reason::StepNotAllowed));
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.reference("referred_to"), Some(record_id(50)));
+    let taken = record.steps.last().expect("every step is kept");
+    assert_eq!((taken.trace.op, taken.standing), (ops[3].id(), Standing::NotApplied));
+    assert_eq!(record.disputes.len(), 1, "a coordinator sees it");
+    assert_eq!(record.disputes[0].op, ops[3].id());
+    let matter = Matter::Step { from: "referred".to_owned(), to: "referred".to_owned() };
+    assert_eq!(record.disputes[0].matter, matter);
+}
+
+#[test]
+fn to_refer_a_request_again_to_whom_it_is_referred_is_merged() {
+    for again in [step_to("referred"), Step { due_at_ms: None, ..step_to("referred") }] {
+        let mut ops = referred();
+        ops.push(placed(1, 1, 4, op(Kind::Request, Action::Step(again))));
+        assert_eq!(effects(&ops)[3], Effect::Merged);
+        let record = fold(&ops).0.expect("it was created");
+        assert_eq!(record.steps.last().expect("every step is kept").standing, Standing::Repeated);
+        assert!(record.disputes.is_empty(), "nobody sees an error");
+        assert_eq!(record.fields, fold(&referred()).0.expect("it was created").fields);
+    }
+}
+
+#[test]
+fn steps_that_were_applied_are_not_let_go_of_for_those_that_were_repeated() {
+    let mut ops = referred();
+    ops.extend((4..=RECORD_ENTRIES_MAX as u64 + 60).map(|seq| {
+        placed(0, seq, seq as i64, op(Kind::Request, step("in_progress"))) // the first is applied
+    }));
+    let record = fold(&ops).0.expect("it was created");
+    let applied = record.steps.iter().filter(|taken| taken.standing == Standing::Applied);
+    let stages: Vec<&str> = applied.map(|taken| taken.step.to.as_str()).collect();
+    assert_eq!(stages, ["triaged", "referred", "in_progress"]);
+    assert!(record.steps.len() <= RECORD_ENTRIES_MAX);
+    let last = record.steps.last().expect("the latest is kept");
+    assert_eq!(last.trace.op, ops.last().expect("there are ops").id());
 }
 
 #[test]

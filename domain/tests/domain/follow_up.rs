@@ -157,6 +157,46 @@ fn an_amendment_takes_the_second_call_back_or_calls_for_it() {
     assert_eq!(amended("met", "no_answer"), 1);
 }
 
+/// The ops of an adoption that is to be confirmed by the end of 2026, and was not: the worker lapsed it.
+fn lapsed() -> Vec<PlacedOp> {
+    let creation = placed(0, 1, 0, op(Kind::Adoption, create(Kind::Adoption)));
+    let mends = looked_at(&record(std::slice::from_ref(&creation)), 60);
+    assert_eq!(mends.len(), 1, "{mends:?}");
+    let lapse = placed(SYSTEM, 1, 60 * DAY_MINUTES, op(Kind::Adoption, mends[0].action.clone()));
+    vec![creation, lapse]
+}
+
+/// What the worker mends so many days after the start.
+fn looked_at(source: &Record, days: i64) -> Vec<Mend> {
+    let now_ms = START_MS + days * DAY_MS;
+    follow_up::look(source, &Around { now_ms, ..around(&[], &[]) }).mends
+}
+
+#[test]
+fn an_adoption_that_was_confirmed_in_time_is_confirmed_again_when_that_comes_late() {
+    let mut ops = lapsed();
+    assert_eq!(record(&ops).status, "lapsed");
+    assert_eq!(looked_at(&record(&ops), 61), []);
+    ops.push(placed(1, 1, DAY_MINUTES, op(Kind::Adoption, step("confirmed")))); // arrives late
+    let mends = looked_at(&record(&ops), 61);
+    assert_eq!(mends.len(), 1, "{mends:?}");
+    assert_eq!((mends[0].record, mends[0].kind), (ops[0].op.record, Kind::Adoption));
+    assert!(Role::System.may(&mends[0].action, Kind::Adoption), "{mends:?}");
+    ops.push(placed(SYSTEM, 2, 61 * DAY_MINUTES, op(Kind::Adoption, mends[0].action.clone())));
+    assert_eq!(ops[3].op.check(), Ok(()));
+    assert_eq!(record(&ops).status, "confirmed");
+    assert_eq!(looked_at(&record(&ops), 62), [], "looking once is enough");
+}
+
+#[test]
+fn an_adoption_that_somebody_called_lapsed_stays_lapsed() {
+    let mut ops = lapsed();
+    ops[1] = placed(1, 2, 2 * DAY_MINUTES, op(Kind::Adoption, step("lapsed")));
+    ops.push(placed(1, 1, DAY_MINUTES, op(Kind::Adoption, step("confirmed"))));
+    assert_eq!(record(&ops).status, "lapsed");
+    assert_eq!(looked_at(&record(&ops), 61), []);
+}
+
 #[test]
 fn only_kinds_that_can_call_for_follow_ups_are_looked_at() {
     for &kind in Kind::ALL {

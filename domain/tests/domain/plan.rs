@@ -8,8 +8,8 @@ use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use rounds_domain::body::{Inspection, Notice, Plan};
-use rounds_domain::follow_up::{Around, HORIZON_DAYS, Mend, look, preview};
-use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
+use rounds_domain::follow_up::{Around, HORIZON_DAYS, LOOK_BACK_DAYS, Mend, look, preview};
+use rounds_domain::recurrence::{day_end_ms, day_start_ms, days_later, local_day};
 use rounds_domain::{Action, Body, Change, Effect, Kind, Op, PlacedOp, Record, RecordId, Role, apply, fold};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +31,8 @@ struct World {
     ops: u64,
     next_ms: Option<i64>,
     policies: Vec<Record>,
+    /// Follow-ups that are over are given to `look` if they fell due within so many days; None: all are.
+    reads_back_days: Option<i64>,
 }
 
 impl World {
@@ -39,8 +41,16 @@ impl World {
         let from: Date = plan.from.parse().unwrap();
         let id = record_id(1);
         let near = BTreeMap::new();
-        let mut world =
-            Self { zone, near, made: BTreeMap::new(), plan: id, ops: 0, next_ms: None, policies: Vec::new() };
+        let mut world = Self {
+            zone,
+            near,
+            made: BTreeMap::new(),
+            plan: id,
+            ops: 0,
+            next_ms: None,
+            policies: Vec::new(),
+            reads_back_days: None,
+        };
         let at_ms = day_start_ms(from, &world.zone);
         world.act(at_ms, id, Kind::Plan, Action::Create(Box::new(Body::Plan(plan))));
         world
@@ -105,7 +115,8 @@ impl World {
 
     fn look_once(&mut self, now_ms: i64) -> Vec<Mend> {
         let nearby: Vec<Record> = self.near.values().flatten().cloned().collect();
-        let made: Vec<Record> = self.made.values().flatten().cloned().collect();
+        let is_read = |it: &&Record| !self.is_over_for_long(it, now_ms);
+        let made: Vec<Record> = self.made.values().flatten().filter(is_read).cloned().collect();
         let of = |kind: Kind| made.iter().filter(|it| it.kind == kind).cloned().collect::<Vec<_>>();
         let (follow_ups, notices) = (of(Kind::FollowUp), of(Kind::Notice));
         let policies: Vec<&Record> = self.policies.iter().collect();
@@ -133,6 +144,14 @@ impl World {
             assert_eq!(apply(record, &placed), Effect::Applied, "{mend:?}");
         }
         outlook.mends
+    }
+
+    fn is_over_for_long(&self, record: &Record, now_ms: i64) -> bool {
+        let Some(days) = self.reads_back_days else { return false };
+        let is_over = matches!(record.status.as_str(), "done" | "cancelled");
+        let due_ms = record.fields.get("due_at_ms").and_then(Value::as_i64);
+        let is_old = due_ms.is_some_and(|due_ms| due_ms < now_ms - days * 24 * HOUR_MS);
+        record.kind == Kind::FollowUp && is_over && is_old
     }
 
     /// Looks when the worker is woken, until then.
@@ -429,12 +448,12 @@ fn a_plan_that_is_switched_off_calls_for_nothing_more_and_a_mandated_one_says_so
     world.done(world.at(date(2026, 1, 1), 9));
     world.look(world.at(date(2026, 1, 10), 0));
     assert_eq!(world.due_days().len(), 2);
-    world.edit_plan(world.at(date(2026, 1, 10), 1), "resting", json!(true));
-    world.look(world.at(date(2026, 1, 10), 2));
+    world.edit_plan(world.at(date(2026, 1, 10), 9), "resting", json!(true));
+    world.look(world.at(date(2026, 1, 10), 10));
     assert_eq!(world.due_days(), [date(2026, 1, 1)]);
     assert!(world.notices().contains(&("plan_off".to_owned(), "supervisor".to_owned(), date(2026, 1, 10))));
-    world.edit_plan(world.at(date(2026, 1, 10), 3), "resting", Value::Null);
-    world.look(world.at(date(2026, 1, 10), 4));
+    world.edit_plan(world.at(date(2026, 1, 10), 11), "resting", Value::Null);
+    world.look(world.at(date(2026, 1, 10), 12));
     assert_eq!(world.due_days(), [date(2026, 1, 1), date(2026, 1, 16)], "the same one is open again");
     assert!(world.notices().iter().all(|(sort, _, _)| sort != "plan_off"));
 }
@@ -442,8 +461,8 @@ fn a_plan_that_is_switched_off_calls_for_nothing_more_and_a_mandated_one_says_so
 #[test]
 fn a_plan_of_which_the_law_was_taken_back_says_so() {
     let mut world = World::of(maintenance(), shanghai());
-    world.edit_plan(world.at(date(2026, 1, 10), 1), "mandated", Value::Null);
-    world.look(world.at(date(2026, 1, 10), 2));
+    world.edit_plan(world.at(date(2026, 1, 10), 9), "mandated", Value::Null);
+    world.look(world.at(date(2026, 1, 10), 10));
     assert!(world.notices().iter().any(|(sort, to, _)| sort == "plan_off" && to == "supervisor"));
 }
 
@@ -644,6 +663,129 @@ fn a_clock_that_ran_ahead_leaves_nothing_behind_once_it_is_right() {
     let mut never_wrong = World::of(maintenance(), shanghai());
     never_wrong.look(never_wrong.at(date(2026, 1, 1), 1));
     assert_eq!(world.notices(), never_wrong.notices(), "nobody is left with an alert that never was");
+}
+
+#[test]
+fn what_was_done_after_a_missed_one_stays_done_when_the_missed_one_is_long_ago() {
+    let mut world = World::of(maintenance(), shanghai());
+    let day = |n: i64| days_later(date(2026, 1, 1), 15 * n);
+    world.done(world.at(day(0), 9));
+    world.live_until(world.at(day(0), 10), world.at(day(2), 8));
+    for n in 2..=7 {
+        world.done(world.at(day(n), 9));
+        let until = day(n + 1).min(date(2026, 4, 28));
+        world.live_until(world.at(day(n), 10), world.at(until, 0));
+    }
+    let stages = world.follow_ups();
+    for n in 0..=7 {
+        let expected = if n == 1 { "missed" } else { "done" };
+        assert_eq!(stages.get(&day(n)).map(String::as_str), Some(expected), "{}", day(n));
+    }
+}
+
+#[test]
+fn another_worker_for_a_plan_leaves_the_next_one_open_while_one_is_overdue() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 18), 0));
+    let before = world.follow_ups();
+    assert_eq!((before[&date(2026, 1, 16)].as_str(), before[&date(2026, 1, 31)].as_str()), ("open", "open"));
+    world.edit_plan(world.at(date(2026, 1, 18), 1), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 18), 2));
+    assert_eq!(world.follow_ups(), before);
+    assert_eq!(world.follow_up_on(date(2026, 1, 31)).reference("worker"), Some(record_id(71)));
+}
+
+#[test]
+fn work_that_only_its_follow_up_tells_of_leaves_no_gap_when_that_is_not_read_any_more() {
+    for is_said_by_hand in [true, false] {
+        let mut world = World::of(maintenance(), shanghai());
+        world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+        let yearly = Plan { sort: "statutory_inspection".to_owned(), gap_days_max: None, ..maintenance() };
+        let at_ms = world.at(date(2026, 1, 1), 0);
+        world.act(at_ms, record_id(2), Kind::Plan, Action::Create(Box::new(Body::Plan(yearly))));
+        for n in 0..24 {
+            let day = days_later(date(2026, 1, 1), 15 * n);
+            world.look(world.at(day, 0));
+            let id = world.follow_up_on(day).id;
+            let at_ms = world.at(day, 9);
+            if is_said_by_hand {
+                let done = rounds_domain::op::Step { to: "done".to_owned(), ..Default::default() };
+                world.act_on(at_ms, id, Kind::FollowUp, Action::Step(done));
+            } else {
+                world.inspected(at_ms, "", Some(id));
+            }
+            world.look(world.at(day, 10));
+            assert_eq!(world.follow_up_on(day).status, "done");
+            let ever = world.made.values().flatten().filter(|it| it.text("sort") == "gap").count();
+            assert_eq!(ever, 0, "{day}, by hand: {is_said_by_hand}");
+        }
+    }
+}
+
+#[test]
+fn one_that_somebody_put_off_for_a_year_brings_no_others_with_it() {
+    let plan = Plan { rule: "FREQ=DAILY".to_owned(), gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    let before = world.due_days();
+    let put_off = world.follow_up_on(date(2026, 1, 10));
+    let due_ms = put_off.fields["due_at_ms"].as_i64().unwrap();
+    let changes = vec![Change {
+        field: "due_at_ms".to_owned(),
+        base: json!(due_ms),
+        value: json!(day_end_ms(date(2027, 1, 10), &world.zone)),
+    }];
+    let edit = Action::Edit { changes, reason: "next year".to_owned() };
+    world.act_on(world.at(date(2026, 1, 1), 9), put_off.id, Kind::FollowUp, edit);
+    world.look(world.at(date(2026, 1, 1), 10));
+    let mut expected: Vec<Date> = before.into_iter().filter(|day| *day != date(2026, 1, 10)).collect();
+    expected.push(date(2027, 1, 10));
+    assert_eq!(world.due_days(), expected);
+    world.look(world.at(date(2026, 1, 4), 0));
+    let horizon = days_later(date(2026, 1, 4), HORIZON_DAYS);
+    let beyond: Vec<Date> = world.due_days().into_iter().filter(|day| *day > horizon).collect();
+    assert_eq!(beyond, [date(2027, 1, 10)]);
+    assert_eq!(world.follow_ups()[&date(2027, 1, 10)], "open");
+}
+
+#[test]
+fn days_beyond_the_calendar_are_no_trouble_to_a_plan() {
+    for after_completion in [true, false] {
+        for [gap, opens, expires] in
+            [[true, false, false], [false, true, false], [false, false, true], [true, true, true]]
+        {
+            let plan = Plan {
+                gap_days_max: gap.then_some(u32::MAX),
+                opens_days: opens.then_some(u32::MAX),
+                expires_days: expires.then_some(u32::MAX),
+                after_completion,
+                ..maintenance()
+            };
+            preview(&plan, date(2026, 1, 1), date(2026, 3, 1), &shanghai());
+            let mut world = World::of(plan, shanghai());
+            world.look(world.at(date(2026, 1, 1), 0));
+            assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "open");
+            world.done(world.at(date(2026, 1, 1), 9));
+            world.look(world.at(date(2026, 1, 1), 10));
+            world.look(world.at(date(2026, 1, 20), 0));
+            assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+        }
+    }
+}
+
+#[test]
+fn an_alert_for_a_gap_waits_for_the_end_of_the_quiet_hours() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 16), 23));
+    let gap =
+        |world: &World| world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").collect::<Vec<_>>();
+    world.look(world.at(date(2026, 1, 17), 0) + 5 * 60_000);
+    assert_eq!(gap(&world), []);
+    assert_eq!(world.next_ms, Some(world.at(date(2026, 1, 17), 7)));
+    world.look(world.at(date(2026, 1, 17), 7));
+    assert_eq!(gap(&world), [("gap".to_owned(), "supervisor".to_owned(), date(2026, 1, 17))]);
 }
 
 #[derive(Clone, Debug)]

@@ -385,6 +385,14 @@ fn no_time_and_no_day_is_too_far_away() {
 }
 
 #[test]
+fn so_many_days_that_no_calendar_has_them_end_on_its_first_or_last_day() {
+    let day = date("2026-01-01");
+    for days in [4_294_967_295, i64::MAX] {
+        assert_eq!((days_later(day, days), days_later(day, -days)), (Date::MAX, Date::MIN), "{days}");
+    }
+}
+
+#[test]
 fn the_nth_day_of_a_week_is_the_same_counted_from_the_start_or_from_later_on() {
     let first_of_two = rule("FREQ=WEEKLY;INTERVAL=17;BYDAY=TH,SU;BYSETPOS=1");
     let (start, from) = (date("2009-07-10"), date("2010-07-02")); // both are Fridays

@@ -267,3 +267,30 @@ async fn coordinators_do_not_move_records_into_areas_of_others() {
     assert_eq!(reason(&refused), "NOT_IN_SCOPE");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn coordinators_do_not_change_what_was_moved_out_of_their_areas() {
+    let server = TestServer::start_on_sqlite().await;
+    let north = server.area("North", None).await;
+    let west = server.area("West", None).await;
+    let south = server.area("South", None).await;
+    let body = body::Request { category: "water".into(), channel: "phone".into(), ..Default::default() };
+    let request = server.add(north, Body::Request(body)).await;
+    let coordinator = server.enrol(Role::Coordinator, &[north, west]).await;
+    let move_to = |from, to| Act::on(request, from, Kind::Request, rounds_domain::Action::Move { to });
+    let verdicts = server.admin.change(vec![move_to(north, south).op(&server.clock)]).await;
+    assert_eq!(verdicts[0].outcome(), Outcome::Applied);
+    let triaged = Step { to: "triaged".into(), ..Default::default() };
+    for act in [
+        Act::edit(request, north, Kind::Request, "description", serde_json::Value::Null, "mine".into()),
+        Act::step(request, north, Kind::Request, triaged),
+        move_to(north, west),
+        move_to(south, north),
+    ] {
+        let refused = coordinator.try_change(vec![act.clone().op(&server.clock)], false).await.unwrap_err();
+        assert_eq!(reason(&refused), "NOT_IN_SCOPE", "{act:?}");
+    }
+    let record = server.store.record(request).await.unwrap().unwrap().record;
+    assert_eq!((record.area, record.status.as_str(), record.text("description")), (south, "open", ""));
+    server.stop().await;
+}

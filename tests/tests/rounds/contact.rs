@@ -392,6 +392,41 @@ on_both_databases! {
         drop(files);
     }
 
+    async fn an_erasure_behind_a_line_that_was_cut_short_is_found_all_the_same(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let other = town.server.add(town.north, Body::Request(leak(town.dwelling))).await;
+        put(&town.server.admin, other, &contact()).await.unwrap();
+        database.execute("CREATE TABLE backup AS SELECT * FROM contacts").await.unwrap();
+        town.server.clock.advance(DAY);
+        put(&town.server.admin, other, &ContactData::default()).await.unwrap();
+        let key = std::fs::OpenOptions::new().write(true).open(town.files.path().join("key")).unwrap();
+        key.set_len(key.metadata().unwrap().len() - 5).unwrap(); // the end of the line, and of its time
+        drop(key);
+        put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
+        database.execute("INSERT INTO contacts SELECT * FROM backup; DROP TABLE backup").await.unwrap();
+        assert!(town.server.store.has_contact(town.request).await.unwrap());
+
+        let Town { server, request, files, .. } = town;
+        let server = server.restart().await;
+        assert!(!server.store.has_contact(request).await.unwrap());
+        server.stop().await;
+        drop(files);
+    }
+
+    async fn whoever_takes_contact_data_back_is_on_record(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let phone = town.phone_of(None).await;
+        put(&phone, town.request, &ContactData::default()).await.unwrap();
+        let erased = AuditFilter { action: Some(AuditAction::ContactErased), limit: 10, ..AuditFilter::default() };
+        let noted = town.server.store.audit_entries(&erased).await.unwrap();
+        assert_eq!(noted.len(), 1);
+        assert_eq!((noted[0].device, noted[0].role.as_str()), (Some(phone.id), "field"));
+        assert_eq!(noted[0].subject, town.request.to_string());
+        town.server.stop().await;
+    }
+
     async fn an_erasure_does_not_wait_for_who_reads_an_old_state(database: &TestDatabase) {
         let town = Town::on(database).await;
         town.give().await;

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use rounds_domain::{Action, AreaId, Body, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
-use rounds_store::{AuditAction, AuditFilter, Device};
+use rounds_store::{AuditAction, AuditFilter, Channel, DeliveryState, Device, NewDelivery, Tried};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, http, new_id, on_both_databases, visit};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -505,6 +505,31 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn whoever_has_a_message_tried_again_is_on_record(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let (store, now_ms) = (&town.server.store, town.server.clock.now_ms());
+        let message = NewDelivery {
+            notice: RecordId(new_id()),
+            area: town.north,
+            channel: Channel::Email,
+            address: "desk@example.org".to_owned(),
+        };
+        store.add_deliveries(std::slice::from_ref(&message), now_ms).await.unwrap();
+        let claimed = store.claim_delivery(message.id(), now_ms, now_ms + 1).await.unwrap().unwrap();
+        assert!(store.end_try(&claimed, &Tried::Failed("no such mailbox".to_owned()), now_ms).await.unwrap());
+
+        let admin = town.browser(Role::Admin).await;
+        let id = message.id().to_string();
+        let retry = [("act", "retry_delivery"), ("on", id.as_str())];
+        assert_eq!(leads_to(&admin.post("/jobs", &retry).await), "/jobs?said=retried");
+        assert_eq!(store.deliveries(None, 10).await.unwrap()[0].state, DeliveryState::Failing);
+        let retried = AuditFilter { action: Some(AuditAction::DeliveryRetried), limit: 10, ..AuditFilter::default() };
+        let noted = store.audit_entries(&retried).await.unwrap();
+        assert_eq!(noted.len(), 1);
+        assert_eq!((noted[0].device, noted[0].subject.as_str()), (Some(town.browsers().await[0].id), id.as_str()));
+        town.server.stop().await;
+    }
+
     async fn an_open_page_hears_within_two_seconds_that_a_phone_synced(database: &TestDatabase) {
         let town = Town::on(database).await;
         let browser = town.browser(Role::Supervisor).await;
@@ -666,6 +691,25 @@ async fn each_role_sees_the_pages_that_the_services_would_answer_it() {
     let of_partner: Vec<_> =
         town.browsers().await.into_iter().filter(|one| one.role == Role::Partner).collect();
     assert!(of_partner[0].revoked_ms.is_some());
+    town.server.stop().await;
+}
+
+#[tokio::test]
+async fn days_at_the_end_of_the_calendar_and_behind_it_are_answered() {
+    let town = Town::on_sqlite().await;
+    let browser = town.browser(Role::Supervisor).await;
+    for path in [
+        "/?period=year&day=9999-01-01",
+        "/?period=month&day=9999-12-31",
+        "/?period=week&day=9999-12-31",
+        "/follow-ups?day=9999-12-15",
+        "/follow-ups?view=week&day=9999-12-31",
+        "/behind?figure=in_time/x/99999999",
+        "/behind?figure=in_time/x/9223372036854775807",
+    ] {
+        let status = browser.status(path).await;
+        assert!(!status.is_server_error(), "{path}: {status}");
+    }
     town.server.stop().await;
 }
 

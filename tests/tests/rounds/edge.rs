@@ -8,8 +8,8 @@ use rounds_domain::{AreaId, DeviceId, RecordId, Role};
 use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_server::limit::{
-    ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, FAILED_CODES_MAX, READING_BYTES_MAX, REQUEST_BYTES_MAX,
-    TOKEN_READING_BYTES_MAX,
+    ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX, FAILED_CODES_MAX, READING_BYTES_MAX,
+    REQUEST_BYTES_MAX, TOKEN_READING_BYTES_MAX,
 };
 use rounds_server::secret::token_hash;
 use rounds_server::{ConnectionLimits, Tls};
@@ -404,6 +404,30 @@ async fn until_limited<T>(most: u32, mut call: impl AsyncFnMut() -> Result<T, St
 fn wait_of(status: &Status) -> Duration {
     assert_eq!(reason(status), "RATE_LIMITED");
     status.get_error_details().retry_info().unwrap().retry_delay.unwrap()
+}
+
+#[tokio::test]
+async fn a_device_has_only_so_many_streams_of_hints_and_another_has_its_own() {
+    let server = TestServer::start_on_sqlite().await;
+    let (one, area) = phone(&server).await;
+    let other = server.enrol(Role::Field, &[area]).await;
+    let mut held = Vec::new();
+    for _ in 0..DEVICE_WATCHES_MAX {
+        held.push(one.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner());
+    }
+    let refused = one.sync().watch(v1::WatchRequest {}).await.err().unwrap();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "RATE_LIMITED"));
+    held.push(other.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner());
+    drop(held.remove(0));
+    let again = loop {
+        // It takes a moment until the server knows that somebody left.
+        match one.sync().watch(v1::WatchRequest {}).await {
+            Ok(hints) => break hints,
+            Err(status) => assert_eq!(reason(&status), "RATE_LIMITED"),
+        }
+    };
+    drop((held, again));
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -50,6 +50,25 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn a_code_is_good_for_nothing_once_the_device_that_made_it_is_revoked(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let coordinator = server.enrol(Role::Coordinator, &[area]).await;
+        let request = v1::CreateCodeRequest {
+            role: v1::Role::Field.into(),
+            areas: vec![area.to_string()],
+            ..v1::CreateCodeRequest::default()
+        };
+        let code = coordinator.devices().create_code(request).await.unwrap().into_inner().code;
+        let of_another = server.code(Role::Field, &[area]).await;
+        let revoke = v1::RevokeRequest { device: coordinator.id.to_string() };
+        server.admin.devices().revoke(revoke).await.unwrap();
+        let refused = Peer::enrol(server.channel().await, server.clock.clone(), &code).await.err().unwrap();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CODE_INVALID"));
+        assert!(Peer::enrol(server.channel().await, server.clock.clone(), &of_another).await.is_ok());
+        server.stop().await;
+    }
+
     async fn a_revoked_device_is_refused_by_every_service_but_the_one_that_takes_its_last_ops(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("North", None).await;

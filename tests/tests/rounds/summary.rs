@@ -319,6 +319,110 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn what_was_moved_elsewhere_is_not_behind_the_figures_of_its_former_area(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let (east, west) = (server.area("East", None).await, server.area("West", None).await);
+        let dwelling = server.dwelling(east, "1").await;
+        let mut phone = server.enrol(Role::Field, &[east]).await;
+        let supervisor = server.enrol(Role::Supervisor, &[east]).await;
+        phone.act(vec![met(east, dwelling, "met")]).await;
+        assert_eq!(behind(&supervisor, east, "dwelling/reached", 10).await.unwrap().len(), 1);
+
+        let moved = Act::on(dwelling, east, Kind::Place, rounds_domain::Action::Move { to: west });
+        let verdicts = server.admin.change(vec![moved.op(&server.clock)]).await;
+        assert_eq!(verdicts[0].outcome(), v1::Outcome::Applied);
+        for peer in [&supervisor, &phone] {
+            assert_eq!(behind(peer, east, "dwelling/reached", 10).await.unwrap(), []);
+        }
+        let admin = behind(&server.admin, east, "dwelling/reached", 10).await.unwrap();
+        assert_eq!(admin.len(), 1, "who may read West reads it");
+        server.stop().await;
+    }
+
+    async fn figures_tell_nothing_of_what_an_op_names_in_areas_of_others(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let (east, west) = (server.area("East", None).await, server.area("West", None).await);
+        let dwelling = server.dwelling(east, "1").await;
+        let organization = async |name: &str| {
+            let body = body::Organization { name: name.to_owned(), ..body::Organization::default() };
+            server.add(west, Body::Organization(body)).await
+        };
+        let (water, power) = (organization("Water").await, organization("Power").await);
+        let pots = body::Commitment {
+            organization: Some(water),
+            goal: "Pots".to_owned(),
+            ..body::Commitment::default()
+        };
+        let pots = server.add(west, Body::Commitment(pots)).await;
+        let tree = body::Asset { name: "Old oak".to_owned(), sort: "tree".to_owned(), ..body::Asset::default() };
+        let tree = server.add(west, Body::Asset(tree)).await;
+
+        let request = Request { category: "water".to_owned(), channel: "visit".to_owned(), ..Request::default() };
+        let request = server.add(east, Body::Request(request)).await;
+        let due_at_ms = Some(server.clock.now_ms());
+        for step in [
+            Step { to: "triaged".to_owned(), ..Step::default() },
+            Step { to: "referred".to_owned(), organization: Some(water), due_at_ms, ..Step::default() },
+        ] {
+            let step = Act::step(request, east, Kind::Request, step).op(&server.clock);
+            assert_eq!(server.admin.change(vec![step]).await[0].outcome(), v1::Outcome::Applied);
+        }
+        let follow_up = body::FollowUp {
+            source: Some(request),
+            sort: "recheck".to_owned(),
+            due_at_ms,
+            organization: Some(power),
+            ..body::FollowUp::default()
+        };
+        server.add(east, Body::FollowUp(follow_up)).await;
+        for (subject, commitment) in [(dwelling, Some(pots)), (tree, None)] {
+            let inspection = body::Inspection {
+                subject: Some(subject),
+                result: "pass".to_owned(),
+                sort: "watering".to_owned(),
+                commitment,
+                ..body::Inspection::default()
+            };
+            server.add(east, Body::Inspection(inspection)).await;
+        }
+
+        let supervisor = server.enrol(Role::Supervisor, &[east]).await;
+        let names = async |peer: &Peer| {
+            let names = summarize(peer, ask(Some(east))).await.unwrap().names;
+            [water, power, pots].map(|id| names.get(&id.to_string()).cloned())
+        };
+        assert_eq!(names(&server.admin).await, ["Water", "Power", "Pots"].map(|name| Some(name.to_owned())));
+        assert_eq!(names(&supervisor).await, [None, None, None]);
+        let watered = async |peer: &Peer| {
+            let records = behind(peer, east, "attended/watering", 10).await.unwrap();
+            records.into_iter().map(|record| record.id).collect::<BTreeSet<_>>()
+        };
+        let both = BTreeSet::from([dwelling.to_string(), tree.to_string()]);
+        assert_eq!(watered(&server.admin).await, both);
+        assert_eq!(watered(&supervisor).await, BTreeSet::from([dwelling.to_string()]));
+        server.stop().await;
+    }
+
+    async fn any_number_of_days_without_a_visit_can_be_asked_for(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let (one, two) = (server.dwelling(area, "1").await, server.dwelling(area, "2").await);
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        phone.act(vec![met(area, one, "met")]).await;
+        let longest = of(Some(area), |scope| scope.not_reached_days = i32::MAX);
+        let summary = summarize(&phone, longest.clone()).await.unwrap().summary.unwrap();
+        assert_eq!(value(&summary, "dwelling/not_reached"), 1.0);
+        let request = v1::ListBehindRequest {
+            figure: "dwelling/not_reached".to_owned(),
+            scope: longest.scope,
+            page_size: 10,
+            ..v1::ListBehindRequest::default()
+        };
+        let records = phone.summaries().list_behind(request).await.unwrap().into_inner().records;
+        assert_eq!(records.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), [two.to_string()]);
+        server.stop().await;
+    }
+
     async fn a_question_that_makes_no_sense_is_told_what_is_wrong(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("East", None).await;

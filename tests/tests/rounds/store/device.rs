@@ -1,7 +1,7 @@
 //! Codes, devices, callers and their scope.
 
 use super::sample::*;
-use rounds_domain::{AreaId, DeviceId, Outcome, Role};
+use rounds_domain::{AreaId, DeviceId, OpId, Outcome, Role};
 use rounds_store::{Access, Caller, Contact, Device, NewCode, Store};
 use rounds_tests::on_both_databases;
 use std::collections::BTreeMap;
@@ -103,6 +103,23 @@ on_both_databases! {
             assert_eq!(enrolled.is_some(), works, "{now_ms}");
         }
         assert_eq!(store.enrol([9; 32], device(9), "", [9; 32], START_MS).await.unwrap(), None, "no such code");
+    }
+
+    async fn a_code_ends_with_its_maker_unless_that_signed_out_itself(database: &TestDatabase) {
+        let store = database.open().await;
+        let revoked = enrol(&store, 1, Role::Coordinator, &[area(1)]).await;
+        let signed_out = enrol(&store, 2, Role::Coordinator, &[area(1)]).await;
+        for (n, maker) in [(11, Some(revoked.id)), (12, Some(signed_out.id)), (13, None)] {
+            let new = NewCode { maker, ..code([n; 32], Role::Field, &[area(1)]) };
+            store.create_code(new).await.unwrap();
+        }
+        assert!(store.revoke(revoked.id, START_MS).await.unwrap());
+        store.sign_out(signed_out.id, START_MS).await.unwrap();
+        assert_eq!(store.device(signed_out.id).await.unwrap().unwrap().revoked_ms, Some(START_MS));
+        for (n, works) in [(11, false), (12, true), (13, true)] {
+            let enrolled = store.enrol([n; 32], device(n.into()), "", [n; 32], START_MS).await.unwrap();
+            assert_eq!(enrolled.is_some(), works, "{n}");
+        }
     }
 
     async fn a_code_can_still_be_used_after_an_error(database: &TestDatabase) {
@@ -266,20 +283,20 @@ on_both_databases! {
         plant_city(&store).await;
         enrol(&store, 1, Role::Coordinator, &[area(2)]).await;
         store.assign(device(1), &[area(3)]).await.unwrap();
-        let made = store.fork(device(1), device(2), TOKEN, START_MS + 7).await.unwrap().unwrap();
+        let made = store.fork(OpId { device: device(1), seq: 1 }, device(2), TOKEN, START_MS + 7).await.unwrap().unwrap();
         assert_eq!((made.role, made.worker, made.areas.as_slice()), (Role::Coordinator, Some(record(70)), &[area(3)][..]));
         assert_eq!((made.acknowledged_through, made.forked_at, made.enrolled_ms), (0, None, START_MS + 7));
         assert_eq!(store.caller(TOKEN).await.unwrap().unwrap().device.id, device(2));
         assert!(store.held(device(2), area(4), 1).await.unwrap(), "what it recorded for the old area counts too");
         assert!(!store.held(device(2), area(4), 2).await.unwrap());
 
-        let again = store.fork(device(1), device(2), TOKEN, START_MS + 8).await.unwrap();
+        let again = store.fork(OpId { device: device(1), seq: 1 }, device(2), TOKEN, START_MS + 8).await.unwrap();
         assert_eq!(again, Some(made), "the answer may have been lost");
-        assert_eq!(store.fork(device(1), device(2), [10; 32], START_MS).await.unwrap(), None, "it has another token");
+        assert_eq!(store.fork(OpId { device: device(1), seq: 1 }, device(2), [10; 32], START_MS).await.unwrap(), None, "it has another token");
 
-        assert_eq!(store.fork(device(9), device(10), [10; 32], START_MS).await.unwrap(), None, "there is none");
+        assert_eq!(store.fork(OpId { device: device(9), seq: 1 }, device(10), [10; 32], START_MS).await.unwrap(), None, "there is none");
         store.revoke(device(1), START_MS).await.unwrap();
-        let copy = store.fork(device(1), device(11), [11; 32], START_MS).await.unwrap().unwrap();
+        let copy = store.fork(OpId { device: device(1), seq: 1 }, device(11), [11; 32], START_MS).await.unwrap().unwrap();
         assert!(copy.revoked_ms.is_some(), "what was revoked stays so under another name");
         let left = database.number(&store, "SELECT count(*) FROM device_areas WHERE device NOT IN (SELECT id FROM devices)");
         assert_eq!(left.await.unwrap(), 0);
@@ -289,7 +306,7 @@ on_both_databases! {
         let store = database.open().await;
         plant_city(&store).await;
         enrol(&store, 1, Role::Coordinator, &[area(2), area(3)]).await;
-        let again = async || store.fork(device(1), device(2), TOKEN, START_MS).await.unwrap();
+        let again = async || store.fork(OpId { device: device(1), seq: 1 }, device(2), TOKEN, START_MS).await.unwrap();
         let made = again().await.expect("a device");
         assert_eq!(again().await, Some(made));
         store.assign(device(1), &[area(3)]).await.unwrap();
@@ -308,7 +325,7 @@ on_both_databases! {
         enrol(&store, 1, Role::Field, &[area(1)]).await;
         // Long after its enrolment it turns out that there are two; what the copy recorded before was before.
         let later = START_MS + 100_000 * MINUTE_MS;
-        store.fork(device(1), device(2), TOKEN, later).await.unwrap().unwrap();
+        store.fork(OpId { device: device(1), seq: 1 }, device(2), TOKEN, later).await.unwrap().unwrap();
         let mut copy = Phone::of(device(2));
         copy.send(&store, [at(5, create_visit(record(1), area(1), "met"))]).await;
         assert_eq!(read(&store, record(1)).await.created.at_ms, START_MS + 5 * MINUTE_MS);

@@ -1,7 +1,7 @@
 //! The feeds of areas: what a reader gets, page by page, whatever is written meanwhile.
 
 use super::sample::*;
-use rounds_domain::body::{Organization, Term};
+use rounds_domain::body::{Asset, Attribute, Organization, Term};
 use rounds_domain::{AreaId, Body, Kind, Outcome, RecordId};
 use rounds_store::{Access, FeedItem, Position, Store};
 use rounds_tests::gap::write_beside_readers;
@@ -316,6 +316,46 @@ on_both_databases! {
             let tombstone = reader.get(record(1)).unwrap();
             assert!(tombstone.deleted.is_some() && tombstone.fields.is_empty(), "{tombstone:?}");
         }
+    }
+
+    async fn a_page_of_large_records_ends_before_it_is_too_large_to_send(database: &TestDatabase) {
+        const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+        const RECORDS: u128 = 120;
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let attribute = Attribute { name: "n".repeat(200), value: "v".repeat(200) };
+        let asset = Asset {
+            name: "Lift".into(),
+            sort: "elevator".into(),
+            attributes: vec![attribute; 240], // about 100 kB
+            ..Asset::default()
+        };
+        for n in 0..RECORDS {
+            let op = create(record(n), area(1 + n % 2), Body::Asset(asset.clone()));
+            assert_eq!(phone.send(&store, [op]).await, [Outcome::Applied]);
+        }
+        let mut reader = Reader::of([area(1), area(2)]);
+        let mut came: Vec<RecordId> = Vec::new();
+        loop {
+            let (items, more) = reader.page(&store, 1_000).await;
+            let mut sizes = Vec::new();
+            for item in &items {
+                let FeedItem::Record(numbered) = item else { panic!("{item:?}") };
+                sizes.push(serde_json::to_vec(&numbered.record).unwrap().len());
+                came.push(numbered.record.id);
+            }
+            let (bytes, largest) = (sizes.iter().sum::<usize>(), sizes.into_iter().max().unwrap_or_default());
+            assert!(bytes <= PAGE_BYTES_MAX + largest, "{bytes} bytes in {} records", items.len());
+            if !more {
+                break;
+            }
+        }
+        came.sort();
+        let mut expected: Vec<RecordId> = (0..RECORDS).map(record).collect();
+        expected.extend([RecordId::from(area(1)), RecordId::from(area(2))]);
+        expected.sort();
+        assert_eq!(came, expected, "each came once");
     }
 
     async fn an_area_above_sends_the_reference_kinds_only(database: &TestDatabase) {

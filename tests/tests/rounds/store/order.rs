@@ -266,6 +266,28 @@ on_both_databases! {
         equals_the_fold(&store, record(1)).await;
     }
 
+    async fn an_op_that_waits_applies_when_its_record_is_moved_into_its_area_before_it(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut stranger = Phone::enrol(&store, 1).await;
+        let mut author = Phone::enrol(&store, 2).await;
+        let mut mover = Phone::enrol(&store, 3).await;
+        let early = stranger.send(&store, [at(9, rename(record(1), area(2), "a place", "a name"))]).await;
+        assert_eq!(early, [Outcome::NotApplied]);
+        author.send(&store, [at(1, create_place(record(1), area(1), "a place"))]).await;
+        assert_eq!(read(&store, record(1)).await.text("name"), "a place", "it is not there yet");
+        equals_the_fold(&store, record(1)).await;
+        let moved = mover.send(&store, [at(5, move_to(record(1), area(1), Kind::Place, area(2)))]).await;
+        assert_eq!(moved, [Outcome::Applied]);
+        let place = read(&store, record(1)).await;
+        assert_eq!((place.text("name"), place.area), ("a name", area(2)));
+        equals_the_fold(&store, record(1)).await;
+        let mut reader = Reader::of([area(1), area(2)]);
+        reader.finish(&store, 64).await;
+        assert_eq!(reader.get(record(1)), Some(&place));
+        assert_sound(&store).await;
+    }
+
     async fn one_record_created_in_two_areas_at_the_same_time_is_in_one(database: &TestDatabase) {
         let stores = [database.open().await, database.open().await];
         plant(&stores[0], [(area(1), None), (area(2), None)]).await;

@@ -101,6 +101,27 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn of_two_times_for_one_record_in_one_commit_the_earlier_stands(database: &TestDatabase) {
+        let store = database.open().await;
+        let phone = Phone::enrol(&store, 1).await;
+        let commit = |timer: Timer| {
+            store.submit(Batch { settled: Some(vec![timer].into()), ..phone.batch(Vec::new()) })
+        };
+        let (early_ms, late_ms) = (RECEIVED_MS + 100, RECEIVED_MS + 500);
+        for n in 1..=20 {
+            // While the first is committed, the others wait for one commit.
+            let (filler, first, second) = tokio::join!(
+                commit(timer(1_000, 1, late_ms)),
+                commit(timer(n, 1, early_ms)),
+                commit(timer(n, 1, late_ms)),
+            );
+            assert!(filler.is_ok() && first.is_ok() && second.is_ok());
+        }
+        let expected: Vec<_> = (1..=20).map(|n| timer(n, 1, early_ms)).collect();
+        assert_eq!(due(&store, early_ms).await, expected);
+        store.close().await;
+    }
+
     async fn what_policies_of_an_area_are_for_is_due_in_it_and_below_it(database: &TestDatabase) {
         let store = database.open().await;
         let mut phone = Phone::enrol(&store, 1).await;
