@@ -263,11 +263,11 @@ impl Client {
 
     /// The size to ask with again, if asking otherwise can help.
     fn recover(&mut self, asked: &Asked, size: Size, status: Status) -> Result<Size, CallError> {
-        // Question or answer is too large: there is no telling which. What is packed is refused where it is unpacked, under
-        // another code and without a reason of the server's.
+        // Question or answer is too large: there is no telling which. tonic has another code for what is too large once it
+        // is unpacked.
         let is_too_large = match status.code() {
             Code::OutOfRange => true,
-            Code::ResourceExhausted => status.get_details_error_info().is_none(),
+            Code::ResourceExhausted => status.message().starts_with("Error decompressing: size limit"),
             _ => false,
         };
         if is_too_large {

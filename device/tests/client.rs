@@ -75,7 +75,10 @@ impl SyncService for Service {
         }
         if wire.records_max.is_some_and(|max| request.page_records_max == 0 || request.page_records_max > max)
         {
-            return Err(Status::out_of_range("the answer is too large"));
+            // As tonic says of what is too large once it is unpacked.
+            let said =
+                "Error decompressing: size limit, of 4194304 bytes, exceeded while decompressing message";
+            return Err(Status::resource_exhausted(said));
         }
         Ok(Response::new(wire.server().sync(caller, &request)))
     }

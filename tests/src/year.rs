@@ -22,6 +22,8 @@ use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
 const PAGE_RECORDS: u32 = 1_000;
+/// How long phones are offline at most.
+const OFFLINE_DAYS: i64 = 12;
 /// Inspections that a phone brings in one call.
 const BROUGHT_AT_ONCE: usize = 500;
 
@@ -80,6 +82,8 @@ impl fmt::Display for Report {
 struct Work {
     follow_up: Record,
     at_ms: i64,
+    /// Days until anybody knows.
+    days_late: i64,
     names_it: bool,
 }
 
@@ -91,10 +95,10 @@ impl Year {
     pub async fn live(&self, store: &Store, clock: &TestClock, options: impl Fn() -> Options) -> Report {
         let zones = zones(store).await;
         clock.set(self.noon_ms(0, &TimeZone::UTC));
-        // What one phone records is in the order of time.
-        let (phone, offline) = (DeviceId(crate::new_id()), DeviceId(crate::new_id()));
-        for device in [phone, offline] {
-            store.internal_device(device, "a phone", Role::Admin, clock.now_ms()).await.unwrap();
+        // By how many days after the work they bring it: what one phone brings is in the order of time.
+        let phones: Vec<DeviceId> = (0..=OFFLINE_DAYS).map(|_| DeviceId(crate::new_id())).collect();
+        for phone in &phones {
+            store.internal_device(*phone, "a phone", Role::Admin, clock.now_ms()).await.unwrap();
         }
         for (template, area) in &self.plans {
             let today = local_day(clock.now_ms(), &zones[area]);
@@ -116,17 +120,16 @@ impl Year {
                     self.decide(&follow_up, day, &zones, &mut coming);
                 }
             }
-            let mut brought: BTreeMap<DeviceId, Vec<Work>> = BTreeMap::new();
+            let mut brought: BTreeMap<i64, Vec<Work>> = BTreeMap::new();
             for work in coming.remove(&day).unwrap_or_default() {
                 let subject = work.follow_up.reference("subject").unwrap();
                 let zone = &zones[&work.follow_up.area];
                 let sort = work.follow_up.text("sort").to_owned();
                 done.entry((subject, sort)).or_default().insert(local_day(work.at_ms, zone));
-                let by = if work.at_ms < clock.now_ms() - 24 * HOUR_MS { offline } else { phone };
-                brought.entry(by).or_default().push(work);
+                brought.entry(work.days_late).or_default().push(work);
             }
-            for (by, work) in brought {
-                bring(store, by, clock.now_ms(), work).await;
+            for (days_late, work) in brought {
+                bring(store, phones[days_late as usize], clock.now_ms(), work).await;
             }
             if self.kills.contains(&day) {
                 drop(worker.take());
@@ -171,14 +174,15 @@ impl Year {
             55..68 => (due_day - 1, due_day - 1),
             68..80 => (due_day + 3, due_day + 3),
             80..87 => (due_day + 20, due_day + 20), // long after it was missed
-            87..93 => (due_day, due_day + 12),      // a phone that was offline
+            87..93 => (due_day, due_day + OFFLINE_DAYS),
             _ => return,
         };
         let (worked_on, known_on) = (worked_on.max(today), known_on.max(today));
         let at = days_later(self.first_day, worked_on).at(9 + (roll >> 8) as i8 % 3, 0, 0, 0);
         // What names no follow-up has to fit the window.
         let names_it = worked_on > due_day + 3 || (roll >> 16).is_multiple_of(2);
-        let work = Work { follow_up: follow_up.clone(), at_ms: moment_ms(at, zone), names_it };
+        let at_ms = moment_ms(at, zone);
+        let work = Work { follow_up: follow_up.clone(), at_ms, days_late: known_on - worked_on, names_it };
         coming.entry(known_on).or_default().push(work);
     }
 

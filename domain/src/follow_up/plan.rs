@@ -3,7 +3,7 @@
 //! By the calendar, each time that the rule names has a window, and work within it does it. After completion, the rule
 //! counts from the last completion, or from the day on which one was missed.
 
-use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted};
+use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted, last_step};
 use crate::body::{Body, FollowUp, Plan};
 use crate::id::RecordId;
 use crate::kind::Kind;
@@ -68,7 +68,13 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         if !is_postponed {
             newest_ms = newest_ms.max(due_ms);
         }
-        if due_ms < since_ms || (is_postponed && !said.resting) {
+        if due_ms < around.now_ms - LOOK_BACK_DAYS * DAY_MS && follow_up.status == "done" {
+            called.follow_ups.push(Wanted {
+                id: follow_up.id,
+                follow_up: kept,
+                done: done_before(follow_up),
+            });
+        } else if due_ms < since_ms || (is_postponed && !said.resting) {
             let linked = completions.iter().find(|completion| completion.names == Some(follow_up.id));
             let open = kept.opens_at_ms.unwrap_or(due_ms)..=kept.expires_at_ms.unwrap_or(i64::MAX);
             let fitting = completions.iter().find(|it| it.names.is_none() && open.contains(&it.done.at_ms));
@@ -105,6 +111,12 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     gaps(plan, &said, &completions, &calendar, around, &mut called);
     switched_off(plan, &said, around, &mut called);
     called
+}
+
+/// What did a follow-up that was done so long ago that it stays as it is.
+fn done_before(follow_up: &Record) -> Option<Done> {
+    let taken = last_step(follow_up)?;
+    Some(Done { at_ms: taken.step.done_at_ms.unwrap_or(taken.trace.at_ms), evidence: taken.step.evidence })
 }
 
 fn follow_up_id(plan: RecordId, candidate: &Candidate) -> RecordId {

@@ -153,6 +153,7 @@ from_each_migration! {
     a_database_with_five_migrations_is_brought_up_to_date: 5,
     a_database_with_six_migrations_is_brought_up_to_date: 6,
     a_database_with_seven_migrations_is_brought_up_to_date: 7,
+    a_database_with_eight_migrations_is_brought_up_to_date: 8,
 }
 
 #[test]
