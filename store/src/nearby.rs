@@ -96,8 +96,8 @@ impl Store {
         rows.into_iter().map(numbered).collect()
     }
 
-    /// The time zone of an area, and the policies for it: its own, then those of the areas above it, nearest first;
-    /// deleted ones too, which say since when they no longer hold. `None`: there is no such area.
+    /// The time zone of an area, and the policies for it: its own, then those of the areas above it, nearest first, and
+    /// those of one area by their ids; deleted ones too, which say since when they no longer hold. `None`: there is no such area.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -118,7 +118,7 @@ impl Store {
         let mut at = Some(area.0);
         while let Some(id) = at.filter(|id| parents.contains_key(id)) {
             let bodies: Vec<String> = read_on!(&self.shared.database, pool => {
-                query_scalar("SELECT body FROM records WHERE subject = $1 AND kind = $2")
+                query_scalar("SELECT body FROM records WHERE subject = $1 AND kind = $2 ORDER BY id")
                     .bind(id)
                     .bind(POLICY)
                     .fetch_all(pool)
