@@ -331,6 +331,20 @@ on_both_databases! {
         assert_eq!(read(&store, record(1)).await.created.at_ms, START_MS + 5 * MINUTE_MS);
     }
 
+    async fn the_ops_of_a_copy_come_after_those_before_its_fork(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        enrol(&store, 1, Role::Field, &[area(1)]).await;
+        let mut phone = Phone::of(device(1));
+        phone.send(&store, [at(9, create_place(record(1), area(1), "a place"))]).await;
+        let from = OpId { device: device(1), seq: 2 };
+        store.fork(from, device(2), TOKEN, START_MS + 20 * MINUTE_MS).await.unwrap().unwrap();
+        // Its clock was slow, and it had not seen the place.
+        let mut copy = Phone::of(device(2));
+        copy.send(&store, [at(5, rename(record(1), area(1), "a place", "the place"))]).await;
+        assert_eq!(read(&store, record(1)).await.text("name"), "the place");
+    }
+
     async fn an_internal_device_is_the_same_each_time(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
