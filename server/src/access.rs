@@ -150,8 +150,8 @@ impl<'a> Inspector<'a> {
         Self { past: false, ..Self::of_recorded(store, caller) }
     }
 
-    /// Why the op cannot be taken in; `None` if it can. Whether its record is in the area that it names is the
-    /// store's to see.
+    /// Why the op cannot be taken in; `None` if it can. Whether its record is or was in the area that it names is the
+    /// store's to see; what is done now needs the area that the record is in.
     ///
     /// # Errors
     /// When the store cannot be asked.

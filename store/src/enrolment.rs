@@ -398,10 +398,9 @@ impl Store {
     }
 
     /// A new device with the role, areas and holder of another, for the copy of a phone whose history is its own from
-    /// this op on, and comes after the ops before it; revoked if that was. Done
-    /// again, it answers the same device, unless that may do more by now than the other: whoever still has the token of a
-    /// device that was revoked, or that lost areas, must not get at one that was not. `None`: so it is, or there is no
-    /// other, or `new` has another token by now.
+    /// this op on, and comes after the ops before it; revoked if that was. Done again, it answers the same device, unless
+    /// that may do more by now than the other: whoever still has the token of a device that was revoked, or that lost
+    /// areas, must not get at one that was not. `None`: so it is, or there is no other, or `new` has another token by now.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -97,7 +97,8 @@ impl Store {
     }
 
     /// The time zone of an area, and the policies for it: its own, then those of the areas above it, nearest first, and
-    /// those of one area by their ids; deleted ones too, which say since when they no longer hold. `None`: there is no such area.
+    /// those of one area by their ids; deleted ones too, which say since when they no longer hold. `None`: there is no
+    /// such area.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -53,7 +53,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     let calendar = Calendar::of(&said, local_day(plan.created.at_ms, around.zone), around.zone);
 
     // What fell due under an earlier version of the plan stays as that said.
-    let since_ms = plan.changed.at_ms.max(around.now_ms - LOOK_BACK_DAYS * DAY_MS);
+    let since_ms = plan.changed.at_ms.max(look_back_ms(around));
     let ours =
         |follow_up: &&Record| follow_up.created.op.device == around.system && follow_up.deleted.is_none();
     let mut known: BTreeSet<RecordId> = BTreeSet::new();
@@ -68,7 +68,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         if !is_postponed {
             newest_ms = newest_ms.max(due_ms);
         }
-        if due_ms < around.now_ms - LOOK_BACK_DAYS * DAY_MS && follow_up.status == "done" {
+        if due_ms < look_back_ms(around) && follow_up.status == "done" {
             called.follow_ups.push(Wanted {
                 id: follow_up.id,
                 follow_up: kept,
@@ -111,6 +111,11 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     gaps(plan, &said, &completions, &calendar, around, &mut called);
     switched_off(plan, &said, around, &mut called);
     called
+}
+
+/// What fell due before, and is over, stays as it is.
+fn look_back_ms(around: &Around) -> i64 {
+    around.now_ms - LOOK_BACK_DAYS * DAY_MS
 }
 
 /// What did a follow-up that was done so long ago that it stays as it is.
@@ -503,13 +508,16 @@ fn gaps(
             Some(next) => *next > days_later(*day, gap_days),
             None => around.now_ms > latest_ms && !is_ended,
         };
+        if !is_too_long && (next.is_some() || is_ended) {
+            continue; // nothing to say, and nothing to wait for
+        }
         let at_ms = awake(latest_ms.saturating_add(1), around);
         if at_ms > around.now_ms && !is_ended {
             called.moments.push(at_ms);
         }
         let id = plan.id.derived(&format!("gap/{day}"));
         // Work of before is not all known any more, so what was said about that time stays as it was said.
-        let is_news = at_ms <= around.now_ms && latest_ms >= around.now_ms - LOOK_BACK_DAYS * DAY_MS;
+        let is_news = at_ms <= around.now_ms && latest_ms >= look_back_ms(around);
         let stands = around.notices.iter().any(|notice| notice.id == id && notice.status != "withdrawn");
         if is_too_long && (is_news || stands) {
             called.notices.push(WantedNotice {
