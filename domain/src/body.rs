@@ -375,7 +375,7 @@ bodies! {
         /// The next one counts from the last completion, not from the calendar.
         after_completion: bool = any,
         /// Longest time that the law allows between two, in days.
-        gap_days_max: Option<u32> = any,
+        gap_days_max: Option<u32> = gap_days,
         /// How many days before it is due it may be done.
         opens_days: Option<u32> = any,
         /// How many days after it is due it counts as missed.
@@ -762,6 +762,13 @@ fn catch_up(field: &str, value: &String) -> Checked {
 
 fn digest(field: &str, value: &String) -> Checked {
     one_of(field, value, &["", "daily", "weekly"])
+}
+
+fn gap_days(field: &str, value: &Option<u32>) -> Checked {
+    match value {
+        Some(0) => Err(Refusal::invalid(field, "give days from 1, or leave it out if the law names none")),
+        _ => Ok(()),
+    }
 }
 
 fn due_days(field: &str, value: &Vec<u32>) -> Checked {

@@ -2,7 +2,7 @@
 //! out from both, which is used for order. Nothing is refused for its clock.
 
 use crate::id::DeviceId;
-use crate::limit::{CLOCK_DOUBT_MS, CLOCK_RESET_BELOW_MS};
+use crate::limit::{CLOCK_DOUBT_MS, CLOCK_LEAD_MS, CLOCK_RESET_BELOW_MS};
 use serde::{Deserialize, Serialize};
 
 /// What a device's clocks show at one moment.
@@ -68,9 +68,11 @@ pub fn stamp_ms(stamp: u64) -> i64 {
     (stamp >> COUNTER_BITS) as i64
 }
 
-/// The largest `observed` that a device may claim at this time: it cannot have seen the future.
+/// The largest `observed` that a device may claim at this time: it cannot have seen the future, but another server,
+/// whose clock is ahead by up to [`CLOCK_LEAD_MS`].
 pub fn stamp_limit(received_ms: i64) -> u64 {
-    ((received_ms.max(0) as u64) << COUNTER_BITS) | ((1 << COUNTER_BITS) - 1)
+    let latest_ms = received_ms.saturating_add(CLOCK_LEAD_MS).max(0);
+    ((latest_ms as u64) << COUNTER_BITS) | ((1 << COUNTER_BITS) - 1)
 }
 
 /// The place of an op in the one total order: stamp, then device, then the device's own sequence.

@@ -41,15 +41,22 @@ impl Effect {
 
 /// Folds the ops of one record, given in any order, each once or more often.
 ///
-/// Answers the record, if any op created it, and the effect of each op, in the total order.
+/// Answers the record, if any op created it, and the effect of each op, in the order in which they took effect: the total
+/// order, but for the op that creates the record, which comes first. Whoever acts on a record has seen it; so what is
+/// before its creation in the order saw one that is lost. A server that was restored makes the same follow-ups again.
 pub fn fold(ops: &[PlacedOp]) -> (Option<Record>, Vec<(&PlacedOp, Effect)>) {
     let ordered: BTreeMap<_, _> = ops.iter().map(|placed| (placed.key, placed)).collect();
+    let mut ordered: Vec<&PlacedOp> = ordered.into_values().collect();
+    if let Some(creation) = ordered.iter().position(|placed| matches!(placed.op.action, Action::Create(_))) {
+        ordered[..=creation].rotate_right(1);
+    }
     let mut record = None;
-    let effects = ordered.into_values().map(|placed| (placed, apply(&mut record, placed))).collect();
+    let effects = ordered.into_iter().map(|placed| (placed, apply(&mut record, placed))).collect();
     (record, effects)
 }
 
-/// Takes in the next op. Its key must be greater than that of every op taken in before: `record.through`.
+/// Takes in the next op. But for those before the record's creation, its key must be greater than that of every op taken in
+/// before: `record.through`.
 pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
     let Some(record) = record else {
         return match &placed.op.action {
@@ -65,7 +72,7 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
     if record.area != placed.op.area && !record.former_areas.contains(&placed.op.area) {
         return not_applied(Reason::NotInScope, "the record was never in the area that this names");
     }
-    record.through = placed.key;
+    record.through = record.through.max(placed.key);
     if is_injected(Bug::Resurrection) {
         record.deleted = None;
     }
@@ -220,6 +227,8 @@ fn take_step(record: &mut Record, placed: &PlacedOp, step: &Step) -> Effect {
             }
         }
         Standing::Repeated => {}
+        // It was done before anybody gave it up, and they did not know.
+        Standing::NotApplied if record.kind == Kind::FollowUp && from == "done" => {}
         Standing::NotApplied => push(
             &mut record.disputes,
             Dispute { op: placed.id(), matter: Matter::Step { from: from.clone(), to: step.to.clone() } },

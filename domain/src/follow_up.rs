@@ -179,22 +179,36 @@ impl Around<'_> {
         Some(Done { at_ms: first.created.at_ms, evidence: Some(first.id) })
     }
 
-    /// The work that people themselves called done on this follow-up.
+    /// The work that people themselves called done on this follow-up, whatever the worker made of it since.
     pub(crate) fn said_done(&self, follow_up: &Record) -> Option<Done> {
-        let taken = last_step(follow_up).filter(|taken| taken.step.to == "done")?;
-        if taken.trace.op.device == self.system {
-            return None;
-        }
+        let taken = self.said_step(follow_up)?;
         let evidence = taken.step.evidence;
         let shown = evidence.and_then(|id| self.nearby.iter().find(|record| record.id == id));
         let at_ms = taken.step.done_at_ms.or(shown.map(|fact| fact.created.at_ms));
         Some(Done { at_ms: at_ms.unwrap_or(taken.trace.at_ms), evidence })
     }
+
+    /// The first step by which people called a follow-up done, since people last brought it to another stage.
+    pub(crate) fn said_step<'a>(&self, follow_up: &'a Record) -> Option<&'a StepTaken> {
+        let mut said = None;
+        for taken in follow_up.steps.iter().filter(|taken| taken.trace.op.device != self.system) {
+            if taken.step.to == "done" {
+                said = said.or(Some(taken));
+            } else if is_applied(taken) {
+                said = None;
+            }
+        }
+        said
+    }
 }
 
 /// The step that brought a record to the stage that it is in.
 pub(crate) fn last_step(record: &Record) -> Option<&StepTaken> {
-    record.steps.iter().rev().find(|taken| taken.standing == crate::record::Standing::Applied)
+    record.steps.iter().rev().find(|taken| is_applied(taken))
+}
+
+fn is_applied(taken: &StepTaken) -> bool {
+    taken.standing == crate::record::Standing::Applied
 }
 
 /// The records that may call for something else because this one changed. `near` is what is known about the same

@@ -24,5 +24,7 @@ pub const AREA_DEPTH_MAX: usize = 8;
 pub const RECORD_ENTRIES_MAX: usize = 200;
 /// A wall clock that shows less was reset by a lost battery, in ms since 1970 UTC: 2020, before there was Rounds.
 pub const CLOCK_RESET_BELOW_MS: i64 = 1_577_836_800_000;
+/// How far ahead the clock of another server may be from which a device has what it saw, in ms.
+pub const CLOCK_LEAD_MS: i64 = 60_000;
 /// How far a device clock may disagree with the time we worked out before the op is marked doubtful, in ms.
 pub const CLOCK_DOUBT_MS: u64 = 60_000;

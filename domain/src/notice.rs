@@ -1,7 +1,7 @@
 //! Who is told what, and when: reminders before and after something is due, alerts, digests.
 //!
 //! A notice's id derives from its cause and its step, so each step reaches its reader at most once, whatever is run
-//! again.
+//! again. If somebody else has to be told, or of another time, that is another notice.
 
 use crate::body::{Body, Notice, Policy, ReminderStep};
 use crate::follow_up::Around;
@@ -191,9 +191,14 @@ fn remind(
             continue;
         }
         let id = state.id.derived(&format!("notice/{}/{}", step.offset_minutes, step.to));
-        may_stay.insert(id);
         let sort = if around.now_ms > due_ms { "overdue" } else { "reminder" };
-        let notice = WantedNotice { id, subject: state.id, sort, at_ms, due_at_ms: Some(due_ms), to };
+        let mut notice = WantedNotice { id, subject: state.id, sort, at_ms, due_at_ms: Some(due_ms), to };
+        // Somebody else has it now, or it is due at another time: what was said stays what it was.
+        let is_other = |told: &Record| told.id == id && told.deleted.is_none() && !notice.says_as(told);
+        if around.notices.iter().any(is_other) {
+            notice.id = id.derived(&format!("{due_ms}/{to:?}"));
+        }
+        may_stay.insert(notice.id);
         if latest.get(&to).is_none_or(|(before_ms, _)| *before_ms <= at_ms) {
             latest.insert(to, (at_ms, notice));
         }
@@ -265,6 +270,17 @@ pub(crate) fn digests(source: &Record, around: &Around) -> CalledFor {
 }
 
 impl WantedNotice {
+    /// Whether a notice that is there says the same to the same one.
+    fn says_as(&self, told: &Record) -> bool {
+        let is_to = match self.to {
+            Addressee::Worker(id) => told.reference("worker") == Some(id),
+            Addressee::Group(id) => told.reference("group") == Some(id),
+            Addressee::Organization(id) => told.reference("organization") == Some(id),
+            Addressee::Role(role) => told.text("role") == role,
+        };
+        is_to && told.fields.get("due_at_ms").and_then(serde_json::Value::as_i64) == self.due_at_ms
+    }
+
     fn body(&self) -> Notice {
         let mut notice = Notice {
             subject: Some(self.subject),

@@ -21,6 +21,8 @@ pub struct Rule {
     interval: u16,
     /// It says the hours; else things are due at the end of the day.
     has_hours: bool,
+    /// It says nothing of days or hours: they are those that it is counted from.
+    is_bare: bool,
 }
 
 /// Most times on one day.
@@ -53,7 +55,9 @@ impl Rule {
         }
         let (frequency, interval) = (frequency(parts.get("FREQ"))?, interval(parts.get("INTERVAL"))?);
         let said = format!("RRULE:{text}").parse().map_err(unknown)?;
-        let rule = Self { said, frequency, interval, has_hours: values("BYHOUR") > 0 };
+        let has_hours = values("BYHOUR") > 0;
+        let is_bare = !parts.keys().any(|name| name.starts_with("BY"));
+        let rule = Self { said, frequency, interval, has_hours, is_bare };
         if i64::from(rule.interval) * longest_days(rule.frequency) > DAYS_MAX {
             return Err("INTERVAL: rarer than once in 30 years".to_owned());
         }
@@ -88,6 +92,28 @@ impl Rule {
         self.times(&set)
             .take_while(|occurrence| occurrence.day() <= last)
             .find(|occurrence| occurrence.day() >= from)
+    }
+
+    /// The first time on a day that is not before `from`, counted from a day on which it was done. A month that is too
+    /// short for that day is not left out, as [`Self::next`] does: its last day is taken.
+    pub fn next_after(&self, done_on: Date, from: Date) -> Option<Occurrence> {
+        let next = self.next(done_on, from);
+        let last_of_month = self.months_later(done_on, from).map(Occurrence::on);
+        next.into_iter().chain(last_of_month).min()
+    }
+
+    /// The first day that is not before `from` and whole steps of months after `start`, or the last of its month.
+    fn months_later(&self, start: Date, from: Date) -> Option<Date> {
+        let (months, _) = step(self.frequency);
+        if months == 0 || !self.is_bare {
+            return None;
+        }
+        let months = months * i64::from(self.interval);
+        let steps =
+            i64::from((from - start).get_days()) / (longest_days(self.frequency) * i64::from(self.interval));
+        (steps.max(1)..)
+            .map_while(|steps| start.checked_add(Span::new().try_months(months * steps).ok()?).ok())
+            .find(|day| *day >= from)
     }
 
     /// A later start that gives the same times from `from` on: what began 20 years ago is not counted from there.

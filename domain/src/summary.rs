@@ -7,9 +7,9 @@
 //! | --- | --- |
 //! | `visit`, `inspection`, `request`, `violation` | all of them in the period |
 //! | `dwelling/reached` | different dwellings at which somebody was met in the period, of all |
-//! | `dwelling/not_reached` | dwellings at which nobody was met for some days up to the period's end, of all |
+//! | `dwelling/not_reached` | dwellings at which nobody was met for some days up to the period's end, or up to today if it is not over, of all |
 //! | `attended/WORK` | different things on which work was done in the period, of those with a plan for it |
-//! | `in_time/WORK/DAYS` | different things on which work was done in the days that the law allows, up to the period's end, of those with a plan for it |
+//! | `in_time/WORK/DAYS` | different things on which work was done at most as many days before the period's end as the law allows, or before today if it is not over, of those with a plan for it |
 //! | `follow_up/due` | follow-ups due in the period, without cancelled ones |
 //! | `follow_up/on_time`, `/late`, `/missed`, `/open`, `/cancelled` | those that stand so |
 //! | `follow_up/overdue`, `follow_up/overdue/WORD` | open ones that were due before today, whatever the period |
@@ -124,7 +124,7 @@ pub struct Counted {
     pub attended: BTreeMap<String, i64>,
     /// How many of those that were met are no dwellings, but organizations and other places.
     pub others_met: i64,
-    /// How many different things were attended to in so many days up to the period's end, by work and days.
+    /// How many different things were attended to in so many days up to the period's end, or up to today if it is not over, by work and days.
     pub lately: BTreeMap<(String, i64), i64>,
     /// The same in [`Counted::not_reached_days`].
     pub others_met_lately: i64,
@@ -409,7 +409,7 @@ pub enum Behind {
     Counted {
         /// The kind.
         kind: Kind,
-        /// Up to the period's end, not only within it.
+        /// Up to the period's end, or up to today if it is not over, not only within it.
         until: bool,
     },
     /// Open follow-ups that were due before today, of this sort if it says one.

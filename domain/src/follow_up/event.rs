@@ -36,8 +36,9 @@ pub(super) fn rechecks(violation: &Record, around: &Around) -> CalledFor {
     let mut called = CalledFor::default();
     let taken: Vec<&StepTaken> = applied(violation).collect();
     let days_after = policy::due_days("recheck", &RECHECK_DAYS, around);
-    let is_recheck = |fact: &Record| {
-        fact.reference("violation") == Some(violation.id) || fact.text("purpose") == "recheck"
+    let is_recheck = |fact: &Record| match fact.reference("violation") {
+        Some(named) => named == violation.id,
+        None => fact.text("purpose") == "recheck",
     };
     for (at, removal) in taken.iter().enumerate().filter(|(_, taken)| taken.step.to == "removed") {
         let found_again_ms = taken[at..]
@@ -165,7 +166,7 @@ pub(super) fn referral(request: &Record, around: &Around) -> CalledFor {
         };
         match step.step.to.as_str() {
             "referred" => {
-                let done = next(&["resolved"]);
+                let done = resolved(&taken[at + 1..]);
                 if is_over(&done, &["triaged", "rejected", "open"]) {
                     continue;
                 }
@@ -219,6 +220,17 @@ pub(super) fn referral(request: &Record, around: &Around) -> CalledFor {
         }
     }
     called
+}
+
+/// What resolved a referral for good, of the steps after it: not what the team then found not to be solved.
+fn resolved(later: &[&StepTaken]) -> Option<Done> {
+    let is_other =
+        |taken: &&StepTaken| matches!(taken.step.to.as_str(), "open" | "triaged" | "referred" | "rejected");
+    let of_it = later.split(is_other).next().unwrap_or_default();
+    let is_working = |taken: &&StepTaken| taken.step.to == "in_progress";
+    let since = of_it.rsplit(is_working).next().unwrap_or_default();
+    let first = since.iter().find(|taken| taken.step.to == "resolved")?;
+    Some(Done { at_ms: first.trace.at_ms, evidence: first.step.evidence })
 }
 
 /// A contract that ends needs a successor.

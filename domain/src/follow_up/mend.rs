@@ -24,8 +24,8 @@ pub struct Mend {
 
 /// What it takes to make the follow-ups that exist those that the record calls for; nothing if they are.
 ///
-/// Those that somebody else made are left alone, and so is what somebody else did to one, be it a cancellation, a
-/// deletion, or a field that was given another value.
+/// Those that somebody else made are left alone, and so is what somebody else did to one, be it a completion, a
+/// cancellation, a deletion, or a field that was given another value.
 pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
     let mut wanted: BTreeMap<RecordId, &Wanted> = wanted.iter().map(|it| (it.id, it)).collect();
     let mut mends = Vec::new();
@@ -37,20 +37,18 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
         let mut act = |action| {
             mends.push(Mend { record: follow_up.id, kind: Kind::FollowUp, area: follow_up.area, action });
         };
+        let said = around.said_done(follow_up);
         let Some(wanted) = wanted else {
-            match follow_up.status.as_str() {
-                "open" | "missed" => act(cancelled()),
-                // The work that did it does another one, now that more is known.
-                "done" if ours(follow_up, around.system) && source.deleted.is_none() => {
-                    act(step_to("open"));
-                    act(cancelled());
-                }
-                _ => {}
-            }
+            let actions = match said {
+                Some(_) => steps(follow_up, "done", said, around.system),
+                None => steps_back(source, follow_up, around.system),
+            };
+            actions.into_iter().for_each(act);
             continue;
         };
-        let target = target(wanted, around.now_ms);
-        for step in steps(follow_up, target, wanted.done, around.system) {
+        let work = wanted.done.or(said);
+        let target = target(wanted, work, around.now_ms);
+        for step in steps(follow_up, target, work, around.system) {
             act(step);
         }
         let stays = matches!(follow_up.status.as_str(), "open" | "missed")
@@ -76,7 +74,7 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             mends.push(Mend { record: wanted.id, kind: Kind::FollowUp, area: source.area, action });
         };
         act(Action::Create(Box::new(body)));
-        match target(wanted, around.now_ms) {
+        match target(wanted, wanted.done, around.now_ms) {
             "done" => act(done(wanted.done)),
             "missed" => act(step_to("missed")),
             _ => {}
@@ -106,9 +104,8 @@ pub(crate) fn after(wanted: &[Wanted], around: &Around) -> Vec<Standing> {
         around.follow_ups.iter().map(|follow_up| (follow_up.id, follow_up)).collect();
     let mut standing: Vec<Standing> = Vec::new();
     for wanted in wanted {
-        let target = target(wanted, around.now_ms);
         let (follow_up, status) = match existing.get(&wanted.id) {
-            None => (wanted.follow_up.clone(), target),
+            None => (wanted.follow_up.clone(), target(wanted, wanted.done, around.now_ms)),
             Some(record) if record.deleted.is_some() => continue,
             Some(record) => {
                 // What somebody else set stays.
@@ -116,7 +113,9 @@ pub(crate) fn after(wanted: &[Wanted], around: &Around) -> Vec<Standing> {
                     Ok(Body::FollowUp(said)) => merged(record, &wanted.follow_up, said, around.system),
                     _ => wanted.follow_up.clone(),
                 };
-                let last = steps(record, target, wanted.done, around.system).pop();
+                let work = wanted.done.or_else(|| around.said_done(record));
+                let target = target(wanted, work, around.now_ms);
+                let last = steps(record, target, work, around.system).pop();
                 let status = match &last {
                     Some(Action::Step(step)) => step.to.as_str(),
                     _ => record.status.as_str(),
@@ -131,8 +130,8 @@ pub(crate) fn after(wanted: &[Wanted], around: &Around) -> Vec<Standing> {
     standing
 }
 
-fn target(wanted: &Wanted, now_ms: i64) -> &'static str {
-    if wanted.done.is_some() {
+fn target(wanted: &Wanted, work: Option<Done>, now_ms: i64) -> &'static str {
+    if work.is_some() {
         "done"
     } else if wanted.follow_up.expires_at_ms.is_some_and(|expires_ms| now_ms > expires_ms) {
         "missed"
@@ -150,6 +149,16 @@ fn steps(follow_up: &Record, target: &str, work: Option<Done>, system: DeviceId)
         ("open", "missed") => vec![step_to("missed")],
         ("missed" | "done" | "cancelled", "open") if ours => vec![step_to("open")],
         ("done" | "cancelled", "missed") if ours => vec![step_to("open"), step_to("missed")],
+        _ => Vec::new(),
+    }
+}
+
+/// The steps of one that nothing calls for any more and that nobody called done.
+fn steps_back(source: &Record, follow_up: &Record, system: DeviceId) -> Vec<Action> {
+    match follow_up.status.as_str() {
+        "open" | "missed" => vec![cancelled()],
+        // The work that did it does another one, now that more is known.
+        "done" if ours(follow_up, system) && source.deleted.is_none() => vec![step_to("open"), cancelled()],
         _ => Vec::new(),
     }
 }

@@ -1,14 +1,18 @@
 //! Follow-ups of plans: what recurs.
 //!
-//! By the calendar, each time that the rule names has a window, and work within it does it. After completion, the rule
-//! counts from the last completion, or from the day on which one was missed.
+//! By the calendar, each time that the rule names has a window, and work within it does it, but for work on the day of
+//! the next one, which does that. After completion, the rule counts from the last completion, or from the day on which one
+//! was missed.
 
+mod past;
+
+use self::past::Made;
 use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted, last_step};
 use crate::body::{Body, FollowUp, Plan};
 use crate::id::RecordId;
 use crate::kind::Kind;
 use crate::notice::{Addressee, WantedNotice, awake};
-use crate::record::Record;
+use crate::record::{Record, Standing};
 use crate::recurrence::{Occurrence, Rule, TIMES_MAX, day_end_ms, day_start_ms, days_later, local_day};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -34,11 +38,23 @@ struct Candidate {
     done: Option<Done>,
 }
 
+/// What is known of a plan when it is looked at.
+struct Known<'a> {
+    plan: RecordId,
+    completions: &'a [Completion],
+    /// What the plan as it is says about times before this counts for nothing.
+    since_ms: i64,
+    /// What fell due before, and stays as it is.
+    settled: BTreeSet<RecordId>,
+    /// The day on which the last of those was due that nobody did.
+    undone_on: Option<Date>,
+}
+
 /// Work that counts for a plan.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Completion {
     done: Done,
-    /// The follow-up that it names.
+    /// The follow-up that it names, or that it did before the plan was as it is.
     names: Option<RecordId>,
 }
 
@@ -49,45 +65,22 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     if said.subject.is_some_and(is_gone) {
         return called;
     }
-    let completions = completions(plan, &said, around);
+    let mut completions = completions(plan, &said, around);
     let calendar = Calendar::of(&said, local_day(plan.created.at_ms, around.zone), around.zone);
 
     // What fell due under an earlier version of the plan stays as that said.
     let since_ms = plan.changed.at_ms.max(look_back_ms(around));
-    let ours =
-        |follow_up: &&Record| follow_up.created.op.device == around.system && follow_up.deleted.is_none();
-    let mut known: BTreeSet<RecordId> = BTreeSet::new();
-    let mut newest_ms = i64::MIN;
-    for follow_up in around.follow_ups.iter().filter(ours) {
-        let Ok(Body::FollowUp(kept)) = follow_up.body() else { continue };
-        known.insert(follow_up.id);
-        let due_ms = kept.due_at_ms.unwrap_or_default();
-        // A day that somebody else gave it says nothing about the calendar.
-        let is_postponed =
-            follow_up.writers.get("due_at_ms").is_some_and(|writer| writer.device != around.system);
-        if !is_postponed {
-            newest_ms = newest_ms.max(due_ms);
-        }
-        if due_ms < look_back_ms(around) && follow_up.status == "done" {
-            called.follow_ups.push(Wanted {
-                id: follow_up.id,
-                follow_up: kept,
-                done: done_before(follow_up),
-            });
-        } else if due_ms < since_ms || (is_postponed && !said.resting) {
-            let linked = completions.iter().find(|completion| completion.names == Some(follow_up.id));
-            let open = kept.opens_at_ms.unwrap_or(due_ms)..=kept.expires_at_ms.unwrap_or(i64::MAX);
-            let fitting = completions.iter().find(|it| it.names.is_none() && open.contains(&it.done.at_ms));
-            let done = linked.or(fitting).map(|completion| completion.done);
-            called.follow_ups.push(Wanted { id: follow_up.id, follow_up: kept, done });
-        }
-    }
+    let made = past::made(around);
+    called.follow_ups = past::follow_ups(&made, &said, &mut completions, since_ms, around);
 
     if !said.resting {
-        let until_ms = newest_ms.max(around.now_ms + HORIZON_DAYS * DAY_MS);
+        let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
+        let known = Known::of(plan.id, &completions, since_ms, &called.follow_ups, around.zone);
+        let horizon_ms = around.now_ms + HORIZON_DAYS * DAY_MS;
+        let until_ms = calendar.newest_ms(&made).map_or(horizon_ms, |newest_ms| newest_ms.max(horizon_ms));
         let (candidates, moments) = match said.after_completion {
             true => calendar.chain(&said, &completions, plan.id, around.now_ms),
-            false => calendar.windows(&said, &completions, plan.id, since_ms, around.now_ms, until_ms),
+            false => calendar.windows(&said, &known, around.now_ms, until_ms),
         };
         called.moments.extend(moments);
         let last_expired = candidates
@@ -100,7 +93,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         for candidate in candidates.into_iter().filter(is_ours) {
             let id = follow_up_id(plan.id, &candidate);
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
-            let is_late = is_expired && candidate.done.is_none() && !known.contains(&id);
+            let is_late = is_expired && candidate.done.is_none() && !is_made.contains(&id);
             if is_late && !catches_up(&said.catch_up, Some(candidate.due_ms) == last_expired) {
                 continue;
             }
@@ -118,10 +111,20 @@ fn look_back_ms(around: &Around) -> i64 {
     around.now_ms - LOOK_BACK_DAYS * DAY_MS
 }
 
-/// What did a follow-up that was done so long ago that it stays as it is.
-fn done_before(follow_up: &Record) -> Option<Done> {
-    let taken = last_step(follow_up)?;
-    Some(Done { at_ms: taken.step.done_at_ms.unwrap_or(taken.trace.at_ms), evidence: taken.step.evidence })
+impl<'a> Known<'a> {
+    fn of(
+        plan: RecordId,
+        completions: &'a [Completion],
+        since_ms: i64,
+        stay: &[Wanted],
+        zone: &TimeZone,
+    ) -> Self {
+        let fell_due = || stay.iter().filter(|it| it.follow_up.due_at_ms < Some(since_ms));
+        let undone = fell_due().filter(|it| it.done.is_none());
+        let undone_on = undone.filter_map(|it| it.follow_up.due_at_ms).max().map(|ms| local_day(ms, zone));
+        let settled = fell_due().map(|it| it.id).collect();
+        Self { plan, completions, since_ms, settled, undone_on }
+    }
 }
 
 fn follow_up_id(plan: RecordId, candidate: &Candidate) -> RecordId {
@@ -181,8 +184,12 @@ fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
             completions.push(Completion { done, names });
         }
     }
+    let shown: BTreeSet<RecordId> = completions.iter().filter_map(|it| it.done.evidence).collect();
     for follow_up in around.follow_ups {
         let Some(done) = around.said_done(follow_up) else { continue };
+        if repeats(follow_up, &shown, around) {
+            continue;
+        }
         match completions
             .iter_mut()
             .find(|it| it.done.evidence.is_some() && it.done.evidence == done.evidence)
@@ -191,8 +198,15 @@ fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
             None => completions.push(Completion { done, names: Some(follow_up.id) }),
         }
     }
-    completions.sort_by_key(|completion| (completion.done.at_ms, completion.done.evidence));
+    completions.sort_by_key(|it| (it.done.at_ms, it.done.evidence, it.names));
     completions
+}
+
+/// Whether people called done what the worker had seen done, and that counts: they tell of no other work.
+fn repeats(follow_up: &Record, shown: &BTreeSet<RecordId>, around: &Around) -> bool {
+    let said = around.said_step(follow_up);
+    let seen = last_step(follow_up).and_then(|taken| taken.step.evidence);
+    said.is_some_and(|said| said.standing == Standing::Repeated) && seen.is_some_and(|id| shown.contains(&id))
 }
 
 /// The rules of a plan over the time.
@@ -235,6 +249,13 @@ impl<'a> Calendar<'a> {
     /// The rule of a day.
     fn rule_on(&self, day: Date) -> Option<&(Date, Rule, String)> {
         self.rules.iter().rev().find(|(start, _, _)| *start <= day).or(self.rules.first())
+    }
+
+    /// When the last one is due that was made by the rules as they are.
+    fn newest_ms(&self, made: &[Made]) -> Option<i64> {
+        let is_ours = |it: &&Made| self.rules.iter().any(|(_, _, text)| *text == it.says.rule);
+        let stands = |it: &&Made| !it.is_postponed && it.record.status != "cancelled";
+        made.iter().filter(is_ours).filter(stands).map(|it| it.due_ms).max()
     }
 
     /// The first time by the calendar on a day that is not before `from`.
@@ -293,16 +314,8 @@ impl<'a> Calendar<'a> {
     }
 
     /// By the calendar: each time with the work that does it, and when there is another one.
-    fn windows(
-        &self,
-        said: &Plan,
-        completions: &[Completion],
-        plan: RecordId,
-        since_ms: i64,
-        now_ms: i64,
-        until_ms: i64,
-    ) -> (Vec<Candidate>, Vec<i64>) {
-        let (from, until) = (local_day(since_ms, self.zone), local_day(until_ms, self.zone));
+    fn windows(&self, said: &Plan, known: &Known, now_ms: i64, until_ms: i64) -> (Vec<Candidate>, Vec<i64>) {
+        let (from, until) = (local_day(known.since_ms, self.zone), local_day(until_ms, self.zone));
         let (mut times, mut following) = self.between(from, until);
         let is_ahead = |occurrence: Occurrence| occurrence.due_ms(self.zone) > now_ms;
         if let Some(next) = following.filter(|_| !times.iter().any(|(time, _)| is_ahead(*time))) {
@@ -323,30 +336,26 @@ impl<'a> Calendar<'a> {
                 candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
             }
         }
-        self.assign(said, completions, plan, since_ms, &mut candidates);
+        candidates.retain(|it| !known.settled.contains(&follow_up_id(known.plan, it)));
+        self.assign(said, known, &mut candidates);
         (candidates, near.into_iter().chain(none_ahead).collect())
     }
 
     /// Says of each time by the calendar which work does it. The law may ask for the next one after some work earlier
     /// than the calendar does.
-    fn assign(
-        &self,
-        said: &Plan,
-        completions: &[Completion],
-        plan: RecordId,
-        since_ms: i64,
-        candidates: &mut [Candidate],
-    ) {
-        let mut rest = completions;
+    fn assign(&self, said: &Plan, known: &Known, candidates: &mut [Candidate]) {
+        let mut rest = known.completions;
         let mut last = self.begins;
         let mut is_next = true; // the first that nothing did since the last work
-        for candidate in candidates {
-            let id = follow_up_id(plan, candidate);
+        let due_on: Vec<Date> = candidates.iter().map(|it| local_day(it.due_ms, self.zone)).collect();
+        for (at, candidate) in candidates.iter_mut().enumerate() {
+            let id = follow_up_id(known.plan, candidate);
             let mut window;
             loop {
                 window = candidate.clone();
-                if is_next {
-                    self.keep_within_gap(said, last, since_ms, &mut window);
+                // What nobody did before is what the law asks for first.
+                if is_next && known.undone_on.is_none_or(|undone_on| undone_on < last) {
+                    self.keep_within_gap(said, last, known.since_ms, &mut window);
                 }
                 let Some(completion) = rest.first() else { break };
                 let at_ms = completion.done.at_ms;
@@ -359,7 +368,9 @@ impl<'a> Calendar<'a> {
                 rest = &rest[1..];
             }
             let fits = |it: &&Completion| {
-                (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&it.done.at_ms)
+                let at_ms = it.done.at_ms;
+                let is_in_window = (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&at_ms);
+                is_in_window && (it.names == Some(id) || at_ms < self.next_day_ms(&due_on, at))
             };
             if let Some(completion) = rest.first().filter(fits) {
                 window.done = Some(completion.done);
@@ -367,11 +378,18 @@ impl<'a> Calendar<'a> {
                 rest = &rest[1..];
             } else {
                 // Work that names it does it, however late.
-                window.done = completions.iter().find(|it| it.names == Some(id)).map(|it| it.done);
+                window.done = known.completions.iter().find(|it| it.names == Some(id)).map(|it| it.done);
                 is_next = false;
             }
             *candidate = window;
         }
+    }
+
+    /// When the day begins on which the next one is due: work from then on is that one's, or one missed day would make
+    /// every later one late.
+    fn next_day_ms(&self, due_on: &[Date], at: usize) -> i64 {
+        let later = due_on.iter().skip(at).find(|day| due_on.get(at).is_some_and(|due_on| *day > due_on));
+        later.map_or(i64::MAX, |day| day_start_ms(*day, self.zone))
     }
 
     /// Of times before `since_ms` nothing is known here: what the law asked for then was another one's.
@@ -468,7 +486,7 @@ impl<'a> Calendar<'a> {
             return self.next(self.begins).map(|(occurrence, text)| (occurrence, text, false));
         };
         let (_, rule, text) = self.rule_on(anchor)?;
-        let occurrence = rule.next(anchor, days_later(anchor, 1).max(self.begins))?;
+        let occurrence = rule.next_after(anchor, days_later(anchor, 1).max(self.begins))?;
         let mut day = occurrence.day();
         for _ in 0..12 {
             if !self.rests(day) {
@@ -503,10 +521,12 @@ fn gaps(
     let is_ended = said.resting || local_day(around.now_ms, around.zone) > calendar.ends;
     for (at, day) in days.iter().enumerate() {
         let latest_ms = day_end_ms(days_later(*day, gap_days), around.zone);
+        let id = || plan.id.derived(&format!("gap/{day}"));
         let next = days.get(at + 1);
         let is_too_long = match next {
             Some(next) => *next > days_later(*day, gap_days),
-            None => around.now_ms > latest_ms && !is_ended,
+            // One that was told while the plan was on did happen.
+            None => around.now_ms > latest_ms && (!is_ended || stands(id(), around)),
         };
         if !is_too_long && (next.is_some() || is_ended) {
             continue; // nothing to say, and nothing to wait for
@@ -515,11 +535,10 @@ fn gaps(
         if at_ms > around.now_ms && !is_ended {
             called.moments.push(at_ms);
         }
-        let id = plan.id.derived(&format!("gap/{day}"));
         // Work of before is not all known any more, so what was said about that time stays as it was said.
         let is_news = at_ms <= around.now_ms && latest_ms >= look_back_ms(around);
-        let stands = around.notices.iter().any(|notice| notice.id == id && notice.status != "withdrawn");
-        if is_too_long && (is_news || stands) {
+        let id = id();
+        if is_too_long && (is_news || stands(id, around)) {
             called.notices.push(WantedNotice {
                 id,
                 subject: plan.id,
@@ -532,24 +551,38 @@ fn gaps(
     }
 }
 
-/// An alert that a plan which the law requires is switched off.
+fn stands(notice: RecordId, around: &Around) -> bool {
+    around.notices.iter().any(|told| told.id == notice && told.status != "withdrawn")
+}
+
+/// An alert for each way in which a plan which the law requires is switched off.
 fn switched_off(plan: &Record, said: &Plan, around: &Around, called: &mut CalledFor) {
-    let is_ended = said.until.parse::<Date>().is_ok_and(|until| {
-        let end_ms = day_end_ms(until, around.zone);
-        called.moments.push(end_ms.saturating_add(1));
-        around.now_ms > end_ms
-    });
-    let was_mandated = !said.mandated && plan.writers.contains_key("mandated");
-    if !((said.mandated && (said.resting || is_ended)) || was_mandated) {
-        return;
+    let until = said.until.parse::<Date>().ok();
+    let ended_ms = until.map(|until| day_end_ms(until, around.zone).saturating_add(1));
+    called.moments.extend(ended_ms);
+    let writer = |field: &str| plan.writers.get(field);
+    if let Some(taken_back) = writer("mandated").filter(|_| !said.mandated) {
+        tell_off(plan, &taken_back.to_string(), i64::MIN, around, called);
     }
-    let at_ms = awake(plan.changed.at_ms, around);
-    if at_ms > around.now_ms {
+    if said.mandated && said.resting {
+        let rested = writer("resting").unwrap_or(&plan.created.op);
+        tell_off(plan, &rested.to_string(), i64::MIN, around, called);
+    }
+    if let Some(ended_ms) = ended_ms.filter(|ended_ms| said.mandated && around.now_ms >= *ended_ms) {
+        tell_off(plan, &said.until, ended_ms, around, called);
+    }
+}
+
+/// The alert has the name of what switched the plan off, so whatever is edited later raises no other.
+fn tell_off(plan: &Record, cause: &str, since_ms: i64, around: &Around, called: &mut CalledFor) {
+    let id = plan.id.derived(&format!("off/{cause}"));
+    let at_ms = awake(plan.changed.at_ms.max(since_ms), around);
+    if at_ms > around.now_ms && !stands(id, around) {
         called.moments.push(at_ms);
         return;
     }
     called.notices.push(WantedNotice {
-        id: plan.id.derived(&format!("off/{}", plan.changed.op)),
+        id,
         subject: plan.id,
         sort: "plan_off",
         at_ms,

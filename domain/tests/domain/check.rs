@@ -325,6 +325,12 @@ fn a_hash_is_64_lower_case_hexadecimal_digits() {
 }
 
 #[test]
+fn a_legal_gap_has_a_day_at_least() {
+    assert_eq!(created_with(Kind::Plan, "gap_days_max", json!(1)), Ok(()));
+    assert_names(created_with(Kind::Plan, "gap_days_max", json!(0)), "Plan.gap_days_max");
+}
+
+#[test]
 fn resting_months_are_months() {
     let months: Vec<u32> = (1..=12).collect();
     assert_eq!(created_with(Kind::Plan, "resting_months", json!(months)), Ok(()));

@@ -4,7 +4,7 @@ use super::history::runs;
 use super::sample::{DAY_MS, START_MS, device};
 use proptest::prelude::*;
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit, stamp_ms};
-use rounds_domain::limit::{CLOCK_DOUBT_MS, CLOCK_RESET_BELOW_MS};
+use rounds_domain::limit::{CLOCK_DOUBT_MS, CLOCK_LEAD_MS, CLOCK_RESET_BELOW_MS};
 use rounds_domain::{ClockReading, OrderKey};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -196,10 +196,11 @@ proptest! {
 }
 
 #[test]
-fn nobody_has_seen_the_future() {
+fn nobody_has_seen_the_future_but_what_a_server_gave_whose_clock_is_ahead() {
     let limit = stamp_limit(RECEIVED_MS);
     assert!(stamp(RECEIVED_MS, 0, 0) <= limit, "what was just done may have been seen");
-    assert!(stamp(RECEIVED_MS + 1, 0, 0) > limit);
+    assert!(stamp(RECEIVED_MS + CLOCK_LEAD_MS, 0, 0) <= limit, "there");
+    assert!(stamp(RECEIVED_MS + CLOCK_LEAD_MS + 1, 0, 0) > limit);
 }
 
 #[test]

@@ -44,6 +44,9 @@ proptest! {
         (mut ops, at) in kinds().prop_flat_map(histories).prop_flat_map(|ops| (Just(ops.clone()), 0..=ops.len()))
     ) {
         ops.sort_by_key(|placed| placed.key);
+        if let Some(creation) = ops.iter().position(|placed| matches!(placed.op.action, Action::Create(_))) {
+            ops[..=creation].rotate_right(1);
+        }
         let (record, effects) = fold(&ops);
         let mut halfway = None;
         let mut seen: Vec<Effect> = ops[..at].iter().map(|placed| apply(&mut halfway, placed)).collect();
@@ -192,6 +195,22 @@ fn to_refer_a_request_again_to_whom_it_is_referred_is_merged() {
 }
 
 #[test]
+fn a_late_completion_of_what_was_called_missed_or_cancelled_meanwhile_is_no_dispute() {
+    for overtaken in ["missed", "cancelled"] {
+        let ops = [
+            placed(0, 1, 0, op(Kind::FollowUp, create(Kind::FollowUp))),
+            placed(8, 1, 4 * 24 * 60, op(Kind::FollowUp, step(overtaken))),
+            placed(1, 1, 2 * 24 * 60, op(Kind::FollowUp, step("done"))), // arrives on the fifth day
+        ];
+        let record = fold(&ops).0.expect("it was created");
+        assert_eq!(record.status, "done");
+        assert_eq!(record.disputes, [], "nobody sees an error");
+        let standings: Vec<_> = record.steps.iter().map(|taken| taken.standing).collect();
+        assert_eq!(standings, [Standing::Applied, Standing::NotApplied], "{overtaken} is kept");
+    }
+}
+
+#[test]
 fn steps_that_were_applied_are_not_let_go_of_for_those_that_were_repeated() {
     let mut ops = referred();
     ops.extend((4..=RECORD_ENTRIES_MAX as u64 + 60).map(|seq| {
@@ -207,9 +226,21 @@ fn steps_that_were_applied_are_not_let_go_of_for_those_that_were_repeated() {
 }
 
 #[test]
-fn ops_before_the_creation_and_of_another_kind_and_after_the_deletion_have_no_effect_and_say_why() {
+fn what_is_before_the_creation_in_the_order_takes_effect_behind_it() {
     let ops = [
-        placed(0, 1, 0, op(Kind::Violation, step("stopped"))),
+        placed(1, 1, 5, op(Kind::FollowUp, step("done"))),
+        placed(8, 1, 9, op(Kind::FollowUp, create(Kind::FollowUp))), // made again, after a restore
+        placed(8, 2, 12, op(Kind::FollowUp, step("missed"))),
+    ];
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!((record.status.as_str(), record.through), ("done", ops[2].key));
+    assert_eq!(fold(&ops[..2]).0.expect("it was created").through, ops[1].key);
+    assert_eq!(fold(&ops[..1]).0, None);
+}
+
+#[test]
+fn ops_of_another_kind_and_after_the_deletion_have_no_effect_and_say_why() {
+    let ops = [
         placed(0, 2, 1, op(Kind::Violation, create(Kind::Violation))),
         placed(0, 3, 2, op(Kind::Place, create(Kind::Place))),
         placed(0, 4, 3, op(Kind::Violation, Action::Delete { reason: "a mistake".to_owned() })),
@@ -217,14 +248,7 @@ fn ops_before_the_creation_and_of_another_kind_and_after_the_deletion_have_no_ef
         placed(0, 6, 5, op(Kind::Violation, create(Kind::Violation))),
     ];
     let reasons: Vec<_> = effects(&ops).iter().map(reason).collect();
-    let expected = [
-        Some(Reason::UnknownRecord),
-        None,
-        Some(Reason::WrongKind),
-        None,
-        Some(Reason::Deleted),
-        Some(Reason::Deleted),
-    ];
+    let expected = [None, Some(Reason::WrongKind), None, Some(Reason::Deleted), Some(Reason::Deleted)];
     assert_eq!(reasons, expected);
 }
 

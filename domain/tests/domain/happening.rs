@@ -322,6 +322,43 @@ fn a_partner_is_told_at_once_and_asked_when_its_time_is_up() {
     assert_eq!(place.follow_ups(), standing(&[(7, "done"), (19, "done")]));
 }
 
+#[test]
+fn a_partner_is_asked_again_when_the_team_finds_that_it_resolved_nothing() {
+    let mut place = referred();
+    let day = |days: i64| START_MS + days * DAY_MS;
+    place.look(START_MS);
+    place.act(day(1), SOURCE, Kind::Request, step("resolved"));
+    place.look(day(1) + 1);
+    assert_eq!(place.follow_ups(), standing(&[(7, "done"), (8, "open")]));
+    place.act(day(2), SOURCE, Kind::Request, step("in_progress")); // not solved
+    place.live_until(day(2) + 1, day(30));
+    assert_eq!(place.follow_ups(), standing(&[(7, "open"), (8, "done")]));
+    let asked: Vec<_> = place.told().into_iter().filter(|(_, sort, _)| sort != "referral").collect();
+    let on = |days| local_day(day(days), &place.zone);
+    let told = |days, sort: &str, to: &str| (on(days), sort.to_owned(), to.to_owned());
+    let expected = [
+        told(7, "reminder", "coordinator"),
+        told(7, "reminder", "partner"),
+        told(10, "overdue", "supervisor"),
+    ];
+    assert_eq!(asked, expected);
+
+    place.act(day(31), SOURCE, Kind::Request, step("resolved"));
+    place.look(day(31) + 1);
+    assert_eq!(place.follow_ups(), standing(&[(7, "done"), (8, "done"), (38, "open")]));
+}
+
+#[test]
+fn what_a_partner_resolved_stays_so_when_the_team_takes_up_the_same_trouble_later() {
+    let mut place = referred();
+    let steps = ["resolved", "verified", "closed", "open", "triaged", "in_progress"];
+    for (at, to) in (1..).zip(steps) {
+        place.act(START_MS + at * DAY_MS, SOURCE, Kind::Request, step(to));
+        place.look(START_MS + at * DAY_MS + 1);
+    }
+    assert_eq!(place.follow_ups(), standing(&[(7, "done"), (8, "done")]));
+}
+
 /// A contract for an elevator that ends on the last day of 2026.
 fn contract() -> Contract {
     Contract {
@@ -508,4 +545,35 @@ fn an_inspection_that_names_the_violation_or_the_follow_up_is_a_recheck() {
     place.add(START_MS + 29 * DAY_MS, 3, Body::Visit(again));
     place.look(START_MS + 29 * DAY_MS + 1);
     assert_eq!(place.follow_ups(), standing(&[(7, "done"), (30, "done"), (90, "open")]));
+}
+
+#[test]
+fn a_visit_that_names_another_violation_is_no_recheck_of_this_one() {
+    let mut place = removed();
+    place.look(START_MS + 1);
+    for (n, violation, expected) in [(2, 99, "open"), (3, SOURCE, "done")] {
+        let recheck =
+            Visit { purpose: "recheck".to_owned(), violation: Some(record_id(violation)), ..visit("met") };
+        place.add(START_MS + 6 * DAY_MS + n as i64, n, Body::Visit(recheck));
+        place.look(START_MS + 6 * DAY_MS + n as i64);
+        assert_eq!(place.follow_ups(), standing(&[(7, expected), (30, "open"), (90, "open")]));
+    }
+}
+
+#[test]
+fn a_recheck_that_somebody_called_done_after_the_worker_did_stays_done() {
+    let mut place = removed();
+    place.look(START_MS + 1);
+    rechecked(&mut place, START_MS + 6 * DAY_MS);
+    place.look(START_MS + 6 * DAY_MS + 1);
+    let of_it = |it: &&Record| it.kind == Kind::FollowUp && it.status == "done";
+    let id = place.made.values().flatten().find(of_it).unwrap().id;
+    let said = place.placed(1, START_MS + 6 * DAY_MS + 2, id, Kind::FollowUp, step("done"));
+    assert_eq!(apply(place.made.get_mut(&id).unwrap(), &said), Effect::Merged);
+    let visit = place.near.values().flatten().find(|it| it.kind == Kind::Visit).unwrap().id;
+    let deleted = Action::Delete { reason: "at another place".to_owned() };
+    let deletion = place.placed(1, START_MS + 6 * DAY_MS + 3, visit, Kind::Visit, deleted);
+    assert_eq!(apply(place.near.get_mut(&visit).unwrap(), &deletion), Effect::Applied);
+    place.look(START_MS + 6 * DAY_MS + 4);
+    assert_eq!(place.follow_ups(), standing(&[(7, "done"), (30, "open"), (90, "open")]));
 }

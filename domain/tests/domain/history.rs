@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rounds_domain::op::{Change, Step};
 use rounds_domain::status::stages;
-use rounds_domain::{Action, AreaId, Body, Kind, OpId, OrderKey, PlacedOp, Record, apply};
+use rounds_domain::{Action, AreaId, Body, Kind, OpId, OrderKey, PlacedOp, Record, apply, fold};
 use std::collections::BTreeMap;
 
 const DEVICES: u128 = 3;
@@ -98,7 +98,8 @@ fn steps(kind: Kind) -> BoxedStrategy<Action> {
         .boxed()
 }
 
-/// Takes ops in as they arrive, as a store does: the next in the order is applied, a late one folds the record anew.
+/// Takes ops in as they arrive, as a store does: the next in the order is applied, a late one folds the record anew, and
+/// so does the one that creates it.
 #[derive(Clone, Default)]
 pub(crate) struct Arrivals<'a> {
     pub(crate) record: Option<Record>,
@@ -111,13 +112,11 @@ impl<'a> Arrivals<'a> {
         if self.ops.insert(placed.key, placed).is_some() {
             return; // a duplicate
         }
-        if last.is_none_or(|last| last < placed.key) {
+        if self.record.is_some() && last.is_some_and(|last| last < placed.key) {
             apply(&mut self.record, placed);
         } else {
-            self.record = None;
-            for &placed in self.ops.values() {
-                apply(&mut self.record, placed);
-            }
+            let ops: Vec<PlacedOp> = self.ops.values().map(|placed| (*placed).clone()).collect();
+            self.record = fold(&ops).0;
         }
     }
 }

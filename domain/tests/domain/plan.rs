@@ -27,6 +27,8 @@ struct World {
     /// All records but follow-ups and notices.
     near: BTreeMap<RecordId, Option<Record>>,
     made: BTreeMap<RecordId, Option<Record>>,
+    /// All ops about follow-ups and notices.
+    taken_in: Vec<PlacedOp>,
     plan: RecordId,
     ops: u64,
     next_ms: Option<i64>,
@@ -45,6 +47,7 @@ impl World {
             zone,
             near,
             made: BTreeMap::new(),
+            taken_in: Vec::new(),
             plan: id,
             ops: 0,
             next_ms: None,
@@ -80,6 +83,16 @@ impl World {
         let mut placed = self.placed(1, at_ms, record, kind, action);
         placed.key.stamp = placed.key.stamp.max(self.made[&record].as_ref().unwrap().through.stamp + 1);
         apply(self.made.get_mut(&record).unwrap(), &placed);
+        self.taken_in.push(placed);
+    }
+
+    /// A phone that was offline brings what somebody did to a follow-up then: it takes its place among what others did.
+    fn act_on_late(&mut self, at_ms: i64, record: RecordId, action: Action) {
+        let late = self.placed(1, at_ms, record, Kind::FollowUp, action);
+        self.taken_in.push(late);
+        let of_it = |placed: &&PlacedOp| placed.op.record == record;
+        let ops: Vec<PlacedOp> = self.taken_in.iter().filter(of_it).cloned().collect();
+        self.made.insert(record, fold(&ops).0);
     }
 
     /// Maintenance or watering is done.
@@ -142,6 +155,7 @@ impl World {
                 placed.key.stamp = placed.key.stamp.max(record.through.stamp + 1);
             }
             assert_eq!(apply(record, &placed), Effect::Applied, "{mend:?}");
+            self.taken_in.push(placed);
         }
         outlook.mends
     }
@@ -326,6 +340,80 @@ fn what_the_phone_itself_called_done_stays_done() {
     assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
 }
 
+fn said_done() -> Action {
+    Action::Step(rounds_domain::op::Step { to: "done".to_owned(), ..Default::default() })
+}
+
+#[test]
+fn what_somebody_called_done_after_the_worker_did_stays_done_without_the_work_that_the_worker_knew() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    let inspection = world.done(world.at(date(2026, 1, 1), 9));
+    world.look(world.at(date(2026, 1, 1), 10));
+    let id = world.follow_up_on(date(2026, 1, 1)).id;
+    world.act_on(world.at(date(2026, 1, 1), 11), id, Kind::FollowUp, said_done());
+    let reason = "another elevator".to_owned();
+    world.act(world.at(date(2026, 1, 1), 12), inspection, Kind::Inspection, Action::Delete { reason });
+    world.live_until(world.at(date(2026, 1, 1), 13), world.at(date(2026, 1, 14), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+    world.edit_plan(world.at(date(2026, 1, 14), 1), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 14), 2));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+    let gaps = world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").count();
+    assert_eq!(gaps, 0);
+}
+
+#[test]
+fn what_a_phone_called_done_before_the_plan_was_off_for_a_day_is_done_whenever_it_says_so() {
+    for days_late in 0..=5 {
+        let mut world = World::of(maintenance(), shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.look(world.at(date(2026, 1, 2), 0));
+        let id = world.follow_up_on(date(2026, 1, 16)).id;
+        let done_ms = world.at(date(2026, 1, 9), 9);
+        for day in 9..=14 {
+            if days_late == day - 9 {
+                world.act_on_late(done_ms, id, said_done());
+            }
+            let resting = match day {
+                10 | 13 => Some(json!(true)),
+                11 => Some(Value::Null),
+                _ => None,
+            };
+            if let Some(resting) = resting {
+                world.edit_plan(world.at(date(2026, 1, day), 10), "resting", resting);
+            }
+            world.look(world.at(date(2026, 1, day), 11));
+        }
+        assert_eq!(world.made[&id].as_ref().unwrap().status, "done", "{days_late} days late");
+    }
+}
+
+#[test]
+fn what_somebody_opened_again_does_not_stay_done_because_somebody_called_it_done_before() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    let id = world.follow_up_on(date(2026, 1, 1)).id;
+    world.act_on(world.at(date(2026, 1, 1), 9), id, Kind::FollowUp, said_done());
+    world.look(world.at(date(2026, 1, 1), 10));
+    let open = rounds_domain::op::Step { to: "open".to_owned(), ..Default::default() };
+    world.act_on(world.at(date(2026, 1, 1), 11), id, Kind::FollowUp, Action::Step(open));
+    world.look(world.at(date(2026, 1, 1), 12));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "open");
+}
+
+#[test]
+fn whoever_calls_done_what_the_worker_saw_done_tells_of_no_other_work() {
+    let mut world = World::of(watering(), shanghai());
+    world.done(world.at(date(2026, 6, 1), 9));
+    world.look(world.at(date(2026, 6, 1), 10));
+    let id = world.follow_up_on(date(2026, 6, 1)).id;
+    world.act_on(world.at(date(2026, 6, 2), 11), id, Kind::FollowUp, said_done());
+    world.look(world.at(date(2026, 6, 2), 12));
+    let stages: Vec<_> = world.follow_ups().into_iter().collect();
+    assert_eq!(stages, [(date(2026, 6, 1), "done".to_owned()), (date(2026, 6, 4), "open".to_owned())]);
+}
+
 #[test]
 fn work_that_turns_out_not_to_have_been_done_opens_its_follow_up_again() {
     let mut world = World::of(maintenance(), shanghai());
@@ -364,6 +452,29 @@ fn an_alert_for_a_gap_is_raised_once_the_day_after_and_withdrawn_by_a_late_truth
 }
 
 #[test]
+fn an_alert_for_a_gap_stays_when_the_plan_is_switched_off_or_ends_after_it() {
+    let gap = |world: &World| world.notices().into_iter().any(|(sort, _, _)| sort == "gap");
+    let overdue = |plan: Plan| {
+        let mut world = World::of(plan, shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 20), 0));
+        assert!(gap(&world));
+        world
+    };
+    let mut world = overdue(maintenance());
+    world.edit_plan(world.at(date(2026, 1, 20), 1), "resting", json!(true));
+    world.live_until(world.at(date(2026, 1, 20), 8), world.at(date(2026, 2, 20), 0));
+    assert!(gap(&world), "it rests");
+    let mut world = overdue(Plan { until: "2026-01-20".to_owned(), ..maintenance() });
+    world.live_until(world.at(date(2026, 1, 21), 8), world.at(date(2026, 2, 20), 0));
+    assert!(gap(&world), "it ended");
+    // It was done on the 15th: the phone was offline. What follows is no gap of a plan that is off.
+    world.done(world.at(date(2026, 1, 15), 9));
+    world.live_until(world.at(date(2026, 2, 20), 1), world.at(date(2026, 3, 20), 0));
+    assert!(!gap(&world));
+}
+
+#[test]
 fn a_gap_between_two_completions_that_only_shows_later_is_an_alert_too() {
     let mut world = World::of(maintenance(), shanghai());
     world.done(world.at(date(2026, 1, 1), 9));
@@ -397,6 +508,138 @@ fn after_completion_a_missed_one_counts_as_the_last_and_a_second_watering_on_one
     world.done(world.at(date(2026, 6, 4), 18));
     world.look(world.at(date(2026, 6, 4), 19));
     assert_eq!(world.due_days().last(), Some(&date(2026, 6, 7)));
+}
+
+/// Watering on fixed days.
+fn by_the_calendar(rule: &str, expires_days: Option<u32>) -> Plan {
+    Plan { rule: rule.to_owned(), after_completion: false, expires_days, ..watering() }
+}
+
+/// Each that was made: when it is due (day and hour), its stage, and whether it was done in time.
+fn in_time(world: &World) -> Vec<(i8, i8, String, bool)> {
+    let all = world.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+    let told = all.filter(|it| it.status != "cancelled").map(|it| {
+        let due_ms = it.fields["due_at_ms"].as_i64().unwrap();
+        let due = world.zone.to_datetime(jiff::Timestamp::from_millisecond(due_ms).unwrap());
+        let done_ms = it.steps.last().and_then(|taken| taken.step.done_at_ms);
+        (due.day(), due.hour(), it.status.clone(), done_ms.is_some_and(|done_ms| done_ms <= due_ms))
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn by_the_calendar_one_missed_day_makes_no_later_one_late() {
+    for expires_days in [Some(1), Some(3), None] {
+        let plan = Plan { opens_days: Some(1), ..by_the_calendar("FREQ=DAILY", expires_days) };
+        let mut world = World::of(plan, shanghai());
+        let mut before_ms = world.at(date(2026, 6, 1), 0);
+        for day in [2, 3, 4] {
+            let at_ms = world.at(date(2026, 6, day), 9);
+            world.live_until(before_ms, at_ms);
+            world.done(at_ms);
+            before_ms = at_ms + HOUR_MS;
+        }
+        world.look(before_ms);
+        let told: Vec<_> = in_time(&world).into_iter().filter(|(day, ..)| *day <= 4).collect();
+        let first = if expires_days == Some(3) { "open" } else { "missed" };
+        let done = |day| (day, 23, "done".to_owned(), true);
+        assert_eq!(told, [(1, 23, first.to_owned(), false), done(2), done(3), done(4)], "{expires_days:?}");
+    }
+}
+
+#[test]
+fn by_the_calendar_work_does_what_was_due_before_until_the_day_of_the_next_or_if_it_names_it() {
+    let mut world = World::of(by_the_calendar("FREQ=DAILY;INTERVAL=3", Some(5)), shanghai());
+    world.live_until(world.at(date(2026, 6, 1), 0), world.at(date(2026, 6, 4), 8));
+    let first = world.follow_up_on(date(2026, 6, 1)).id;
+    world.done(world.at(date(2026, 6, 4), 9));
+    world.look(world.at(date(2026, 6, 4), 10));
+    let stages = world.follow_ups();
+    assert_eq!((stages[&date(2026, 6, 1)].as_str(), stages[&date(2026, 6, 4)].as_str()), ("open", "done"));
+    world.inspected(world.at(date(2026, 6, 4), 11), "watering", Some(first));
+    world.look(world.at(date(2026, 6, 4), 12));
+    assert_eq!(world.follow_ups()[&date(2026, 6, 1)], "done");
+
+    let mut world = World::of(by_the_calendar("FREQ=DAILY;INTERVAL=3", Some(5)), shanghai());
+    world.live_until(world.at(date(2026, 6, 1), 0), world.at(date(2026, 6, 3), 8));
+    world.done(world.at(date(2026, 6, 3), 20));
+    world.look(world.at(date(2026, 6, 3), 21));
+    let stages = world.follow_ups();
+    assert_eq!((stages[&date(2026, 6, 1)].as_str(), stages[&date(2026, 6, 4)].as_str()), ("done", "open"));
+}
+
+#[test]
+fn of_several_times_a_day_a_later_one_takes_no_work_from_an_earlier_one_of_its_day() {
+    let twice = by_the_calendar("FREQ=DAILY;BYHOUR=7,19", Some(1));
+    let mut world = World::of(twice, shanghai());
+    world.live_until(world.at(date(2026, 6, 1), 0), world.at(date(2026, 6, 1), 20));
+    world.done(world.at(date(2026, 6, 1), 20)); // does that of the morning, late
+    world.done(world.at(date(2026, 6, 2), 6));
+    world.done(world.at(date(2026, 6, 2), 18));
+    world.look(world.at(date(2026, 6, 2), 20));
+    let told: Vec<_> = in_time(&world).into_iter().filter(|(day, ..)| *day <= 2).collect();
+    let told_of = |day, hour, stage: &str, is_in_time| (day, hour, stage.to_owned(), is_in_time);
+    let expected = [
+        told_of(1, 7, "done", false),
+        told_of(1, 19, "open", false),
+        told_of(2, 7, "done", true),
+        told_of(2, 19, "done", true),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn after_work_on_the_last_days_of_a_month_a_shorter_month_is_not_left_out() {
+    let next = |rule: &str, done_on: Date| {
+        let plan = Plan {
+            rule: rule.to_owned(),
+            after_completion: true,
+            from: done_on.to_string(),
+            gap_days_max: None,
+            ..maintenance()
+        };
+        let mut world = World::of(plan, shanghai());
+        world.done(world.at(done_on, 9));
+        world.look(world.at(done_on, 10));
+        world.due_days().last().copied()
+    };
+    for (rule, done_on, expected) in [
+        ("FREQ=MONTHLY", date(2026, 1, 31), date(2026, 2, 28)),
+        ("FREQ=MONTHLY", date(2026, 1, 28), date(2026, 2, 28)),
+        ("FREQ=MONTHLY;INTERVAL=3", date(2026, 8, 31), date(2026, 11, 30)),
+        ("FREQ=YEARLY", date(2028, 2, 29), date(2029, 2, 28)),
+        ("FREQ=YEARLY;INTERVAL=4;WKST=MO", date(2028, 2, 29), date(2032, 2, 29)),
+        // These name a day.
+        ("FREQ=MONTHLY;BYMONTHDAY=31", date(2026, 1, 31), date(2026, 3, 31)),
+        ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", date(2028, 2, 29), date(2032, 2, 29)),
+        ("FREQ=MONTHLY;BYDAY=-1FR", date(2026, 1, 31), date(2026, 2, 27)),
+    ] {
+        assert_eq!(next(rule, done_on), Some(expected), "{rule} after {done_on}");
+    }
+    let calendar = Plan { from: "2026-01-31".to_owned(), ..by_the_calendar("FREQ=MONTHLY", None) };
+    let zone = shanghai();
+    let days: Vec<Date> = preview(&calendar, date(2026, 1, 31), date(2026, 6, 1), &zone)
+        .iter()
+        .map(|it| local_day(it.due_ms, &zone))
+        .collect();
+    assert_eq!(days, [date(2026, 1, 31), date(2026, 3, 31), date(2026, 5, 31)], "as the standard says");
+}
+
+#[test]
+fn after_work_before_a_plan_begins_its_first_day_is_not_left_out_in_a_shorter_month() {
+    let plan = Plan {
+        rule: "FREQ=MONTHLY".to_owned(),
+        after_completion: true,
+        from: "2026-04-15".to_owned(),
+        gap_days_max: None,
+        ..maintenance()
+    };
+    let mut world = World::of(plan, shanghai());
+    world.done(world.at(date(2026, 1, 31), 9));
+    world.look(world.at(date(2026, 4, 15), 10));
+    assert_eq!(world.due_days().last(), Some(&date(2026, 4, 30)));
 }
 
 #[test]
@@ -466,6 +709,54 @@ fn a_plan_of_which_the_law_was_taken_back_says_so() {
     assert!(world.notices().iter().any(|(sort, to, _)| sort == "plan_off" && to == "supervisor"));
 }
 
+/// The alerts that a plan is off: stage, and when they were called for.
+fn alerts_of_plans_that_are_off(world: &World) -> Vec<(String, i64)> {
+    let all = world.made.values().flatten().filter(|it| it.text("sort") == "plan_off");
+    all.map(|it| (it.status.clone(), it.fields["at_ms"].as_i64().unwrap())).collect()
+}
+
+#[test]
+fn each_time_that_a_plan_is_switched_off_is_told_once_whatever_is_edited_later() {
+    for (field, off, on) in [("mandated", Value::Null, json!(true)), ("resting", json!(true), json!(false))] {
+        let mut world = World::of(maintenance(), shanghai());
+        let off_ms = world.at(date(2026, 1, 10), 9);
+        world.edit_plan(off_ms, field, off.clone());
+        world.look(world.at(date(2026, 1, 10), 10));
+        let told = [("raised".to_owned(), off_ms)];
+        assert_eq!(alerts_of_plans_that_are_off(&world), told, "{field}");
+        world.edit_plan(world.at(date(2026, 1, 20), 10), "worker", json!(record_id(71)));
+        world.look(world.at(date(2026, 1, 20), 11));
+        assert_eq!(alerts_of_plans_that_are_off(&world), told, "{field}: another worker");
+        world.edit_plan(world.at(date(2026, 1, 20), 23), "worker", json!(record_id(72)));
+        world.look(world.at(date(2026, 1, 20), 23) + 1);
+        assert_eq!(alerts_of_plans_that_are_off(&world), told, "{field}: another worker, at night");
+        if field == "resting" {
+            world.edit_plan(world.at(date(2026, 1, 21), 9), field, on);
+            world.look(world.at(date(2026, 1, 21), 10));
+            world.edit_plan(world.at(date(2026, 1, 22), 9), field, off);
+            world.look(world.at(date(2026, 1, 22), 10));
+            let mut told = alerts_of_plans_that_are_off(&world);
+            told.sort();
+            let again_ms = world.at(date(2026, 1, 22), 9);
+            assert_eq!(told, [("raised".to_owned(), again_ms), ("withdrawn".to_owned(), off_ms)]);
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_ended_says_so_in_the_morning_after_its_last_day() {
+    let mut world = World::of(Plan { until: "2026-01-31".to_owned(), ..maintenance() }, shanghai());
+    world.live_by_timers(world.at(date(2026, 1, 1), 0), world.at(date(2026, 2, 1), 0));
+    world.look(world.at(date(2026, 2, 1), 0));
+    assert_eq!(alerts_of_plans_that_are_off(&world), [], "in the quiet hours");
+    world.live_by_timers(world.at(date(2026, 2, 1), 0), world.at(date(2026, 2, 2), 0));
+    let told = [("raised".to_owned(), world.at(date(2026, 2, 1), 7))];
+    assert_eq!(alerts_of_plans_that_are_off(&world), told);
+    world.edit_plan(world.at(date(2026, 3, 1), 23), "worker", json!(record_id(71)));
+    world.live_by_timers(world.at(date(2026, 3, 1), 23), world.at(date(2026, 3, 3), 0));
+    assert_eq!(alerts_of_plans_that_are_off(&world), told);
+}
+
 #[test]
 fn a_changed_plan_changes_what_is_to_come_and_leaves_what_was_due() {
     let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
@@ -484,6 +775,115 @@ fn a_changed_plan_changes_what_is_to_come_and_leaves_what_was_due() {
         (after.text("cause"), after.text("rule")),
         (second.to_string().as_str(), "FREQ=WEEKLY;BYDAY=MO")
     );
+}
+
+#[test]
+fn what_was_cancelled_when_its_plan_changed_stays_cancelled() {
+    let changed = || {
+        let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.look(world.at(date(2026, 1, 2), 0));
+        world.edit_plan(world.at(date(2026, 1, 12), 1), "rule", json!("FREQ=WEEKLY;BYDAY=MO"));
+        world.look(world.at(date(2026, 1, 12), 2));
+        assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled");
+        world
+    };
+    let mut world = changed();
+    world.edit_plan(world.at(date(2026, 1, 30), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 30), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "another worker");
+
+    let mut world = changed();
+    world.look(world.at(date(2026, 4, 27), 0));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "100 days later");
+
+    let mut world = changed();
+    world.done(world.at(date(2026, 1, 17), 9));
+    world.edit_plan(world.at(date(2026, 1, 30), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 30), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "work in what was its window");
+
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.look(world.at(date(2026, 1, 2), 0));
+    world.edit_plan(world.at(date(2026, 1, 10), 9), "resting", json!(true));
+    world.look(world.at(date(2026, 1, 10), 10));
+    world.edit_plan(world.at(date(2026, 3, 1), 9), "resting", Value::Null);
+    world.look(world.at(date(2026, 3, 1), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "the plan rested then");
+}
+
+#[test]
+fn another_worker_for_a_plan_opens_nothing_again_that_was_done_early() {
+    let mut world = World::of(watering(), shanghai());
+    for day in [1, 2] {
+        world.done(world.at(date(2026, 6, day), 9));
+        world.look(world.at(date(2026, 6, day), 10));
+    }
+    let before = world.follow_ups();
+    assert_eq!(before[&date(2026, 6, 4)], "done", "by the work of the 2nd");
+    world.edit_plan(world.at(date(2026, 6, 5), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 6, 5), 10));
+    assert_eq!(world.follow_ups(), before);
+    world.look(world.at(date(2026, 6, 7), 1));
+    assert_eq!(world.follow_ups()[&date(2026, 6, 4)], "done");
+}
+
+#[test]
+fn work_that_did_one_that_was_due_before_a_change_of_the_plan_does_no_other_after_it() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 11), 8));
+    world.done(world.at(date(2026, 1, 11), 9)); // does the one of the 1st, and fits that of the 16th
+    world.look(world.at(date(2026, 1, 11), 10));
+    let before = world.follow_ups();
+    assert_eq!((before[&date(2026, 1, 1)].as_str(), before[&date(2026, 1, 16)].as_str()), ("done", "open"));
+    world.edit_plan(world.at(date(2026, 1, 12), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 12), 10));
+    assert_eq!(world.follow_ups(), before);
+}
+
+#[test]
+fn work_that_did_one_does_not_do_the_next_when_they_are_long_ago() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 11), 8));
+    world.done(world.at(date(2026, 1, 11), 9));
+    world.live_until(world.at(date(2026, 1, 11), 10), world.at(date(2026, 1, 28), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 16)], "missed");
+    for day in [date(2026, 4, 27), date(2026, 7, 25), date(2026, 12, 1)] {
+        world.look(world.at(day, 0));
+        let stages = world.follow_ups();
+        let both = (stages[&date(2026, 1, 1)].as_str(), stages[&date(2026, 1, 16)].as_str());
+        assert_eq!(both, ("done", "missed"), "{day}");
+    }
+}
+
+#[test]
+fn work_that_comes_after_a_change_of_the_plan_does_what_was_due_before_once() {
+    let plan = Plan { rule: "FREQ=DAILY".to_owned(), opens_days: None, gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 5), 8));
+    world.edit_plan(world.at(date(2026, 1, 5), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 5), 10));
+    world.done(world.at(date(2026, 1, 3), 9)); // the phone was offline
+    world.look(world.at(date(2026, 1, 5), 11));
+    let done: Vec<Date> =
+        world.follow_ups().into_iter().filter(|(_, stage)| stage == "done").map(|(day, _)| day).collect();
+    assert_eq!(done, [date(2026, 1, 3)]);
+}
+
+#[test]
+fn a_rule_that_becomes_more_frequent_makes_those_of_the_next_days_alone() {
+    let yearly = Plan { rule: "FREQ=YEARLY".to_owned(), from: "2026-03-01".to_owned(), ..maintenance() };
+    let mut world = World::of(Plan { gap_days_max: None, ..yearly }, shanghai());
+    world.done(world.at(date(2026, 3, 1), 9));
+    world.look(world.at(date(2026, 3, 20), 0));
+    assert_eq!(world.due_days(), [date(2026, 3, 1), date(2027, 3, 1)]);
+    world.edit_plan(world.at(date(2026, 3, 20), 9), "rule", json!("FREQ=DAILY"));
+    world.look(world.at(date(2026, 3, 20), 10));
+    let horizon = days_later(date(2026, 3, 20), HORIZON_DAYS);
+    assert_eq!(world.due_days().last(), Some(&horizon));
+    assert_eq!(world.due_days().len(), 2 + HORIZON_DAYS as usize);
 }
 
 #[test]
@@ -517,6 +917,53 @@ fn reminders_come_step_by_step_each_once_and_go_when_the_work_was_done() {
     world.done(world.at(date(2026, 1, 18), 20));
     world.look(world.at(date(2026, 1, 19), 1));
     assert_eq!(world.notices(), [], "what nobody has seen is taken back");
+}
+
+#[test]
+fn who_has_it_now_is_told_and_who_had_it_no_longer_is() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 15), 9));
+    let told = |world: &World| {
+        let standing = world.made.values().flatten().filter(|it| it.kind == Kind::Notice);
+        standing.filter(|it| it.status == "raised").map(|it| it.reference("worker")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world), [Some(record_id(70))]);
+    for (hour, worker) in [(10, 71), (11, 70), (12, 71)] {
+        world.edit_plan(world.at(date(2026, 1, 15), hour), "worker", json!(record_id(worker)));
+        world.look(world.at(date(2026, 1, 15), hour));
+        assert_eq!(told(&world), [Some(record_id(worker))]);
+    }
+    // What somebody deleted is not said again, to nobody.
+    for notice in
+        world.made.values().flatten().filter(|it| it.kind == Kind::Notice).map(|it| it.id).collect::<Vec<_>>()
+    {
+        let reason = "enough".to_owned();
+        world.act_on(world.at(date(2026, 1, 15), 13), notice, Kind::Notice, Action::Delete { reason });
+    }
+    assert_eq!(world.look(world.at(date(2026, 1, 15), 14)), []);
+}
+
+#[test]
+fn of_what_was_put_off_people_are_told_when_it_is_due_now() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 1), 9));
+    let told = |world: &World, id: RecordId| {
+        let of_it =
+            world.made.values().flatten().filter(|it| it.subject() == Some(id) && it.status == "raised");
+        of_it.map(|it| it.fields["due_at_ms"].as_i64().unwrap()).collect::<BTreeSet<_>>()
+    };
+    let put_off = world.follow_up_on(date(2026, 1, 1));
+    let (due_ms, later_ms) =
+        (day_end_ms(date(2026, 1, 1), &world.zone), day_end_ms(date(2026, 1, 5), &world.zone));
+    assert_eq!(told(&world, put_off.id), [due_ms].into());
+    let changes = vec![Change { field: "due_at_ms".to_owned(), base: json!(due_ms), value: json!(later_ms) }];
+    let edit = Action::Edit { changes, reason: "nobody was at home".to_owned() };
+    world.act_on(world.at(date(2026, 1, 1), 10), put_off.id, Kind::FollowUp, edit);
+    world.look(world.at(date(2026, 1, 1), 11));
+    assert_eq!(told(&world, put_off.id), [].into());
+    world.live_until(world.at(date(2026, 1, 1), 12), world.at(date(2026, 1, 4), 9));
+    assert_eq!(told(&world, put_off.id), [later_ms].into());
 }
 
 #[test]
@@ -750,6 +1197,38 @@ fn one_that_somebody_put_off_for_a_year_brings_no_others_with_it() {
 }
 
 #[test]
+fn what_somebody_put_off_comes_back_with_a_plan_that_was_off_for_a_day() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.look(world.at(date(2026, 1, 2), 0));
+    let put_off = world.follow_up_on(date(2026, 1, 1));
+    let base = put_off.fields["due_at_ms"].clone();
+    let value = json!(day_end_ms(date(2026, 1, 20), &world.zone));
+    let changes = vec![Change { field: "due_at_ms".to_owned(), base, value }];
+    let edit = Action::Edit { changes, reason: "nobody was at home".to_owned() };
+    world.act_on(world.at(date(2026, 1, 2), 9), put_off.id, Kind::FollowUp, edit);
+    for (day, resting, stage) in [(9, true, "cancelled"), (10, false, "open")] {
+        world.edit_plan(world.at(date(2026, 1, day), 9), "resting", json!(resting));
+        world.look(world.at(date(2026, 1, day), 10));
+        assert_eq!(world.follow_up_on(date(2026, 1, 20)).status, stage);
+    }
+}
+
+#[test]
+fn an_overdue_one_that_the_law_asked_for_stays_overdue_when_the_plan_gets_another_worker() {
+    let monthly = Plan { rule: "FREQ=MONTHLY;BYMONTHDAY=-1".to_owned(), expires_days: None, ..maintenance() };
+    let mut world = World::of(Plan { from: "2026-03-20".to_owned(), ..monthly }, shanghai());
+    world.done(world.at(date(2026, 3, 30), 9));
+    world.live_until(world.at(date(2026, 3, 30), 10), world.at(date(2026, 4, 17), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "open", "15 days after the 30th of March");
+    world.edit_plan(world.at(date(2026, 4, 17), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 4, 17), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "open");
+    world.done(world.at(date(2026, 4, 18), 9));
+    world.look(world.at(date(2026, 4, 18), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "done");
+}
+
+#[test]
 fn days_beyond_the_calendar_are_no_trouble_to_a_plan() {
     for after_completion in [true, false] {
         for [gap, opens, expires] in
@@ -856,5 +1335,30 @@ proptest! {
         prop_assert_eq!(standing(&often), standing(&once));
         let gaps = |world: &World| world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").collect::<Vec<_>>();
         prop_assert_eq!(gaps(&often), gaps(&once));
+    }
+    /// What fell due before a change, and what became of it, is history.
+    #[test]
+    fn another_worker_for_a_plan_changes_no_stage(life in lives(), edit_hour in 0..24 * 50_i64) {
+        let mut world = World::of(life.plan, TimeZone::get("Europe/Berlin").unwrap());
+        let start_ms = world.at(date(2026, 3, 20), 0);
+        let mut hours: Vec<(i64, Option<i64>)> = life.looks.iter().map(|hour| (*hour, None)).collect();
+        hours.extend(life.work.iter().map(|(hour, late)| (hour + late, Some(*hour))));
+        hours.sort();
+        for (hour, work) in hours.iter().filter(|(hour, _)| *hour < edit_hour) {
+            match work {
+                Some(worked_at) => { world.done(start_ms + worked_at * HOUR_MS + 60_000); }
+                None => { world.look(start_ms + hour * HOUR_MS); }
+            }
+        }
+        let edit_ms = start_ms + edit_hour * HOUR_MS;
+        world.look(edit_ms);
+        let stages = |world: &World| -> BTreeMap<RecordId, (Value, String)> {
+            let all = world.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+            all.map(|it| (it.id, (it.fields["due_at_ms"].clone(), it.status.clone()))).collect()
+        };
+        let before = stages(&world);
+        world.edit_plan(edit_ms, "worker", json!(record_id(71)));
+        world.look(edit_ms);
+        prop_assert_eq!(stages(&world), before);
     }
 }

@@ -134,6 +134,10 @@ fn a_step_in_every_cell_is_applied_or_kept_as_evidence_or_kept_as_a_dispute() {
                 let Effect::NotApplied(refusal) = effect else { panic!("{cell}: {effect:?}") };
                 assert_eq!((refusal.reason, taken.standing), (Reason::StepNotAllowed, Standing::NotApplied));
                 assert_eq!(record.status, from, "{cell}");
+                if kind == Kind::FollowUp && from == "done" {
+                    assert!(record.disputes.is_empty(), "{cell}: it was done, whoever thought otherwise");
+                    continue;
+                }
                 let matter = Matter::Step { from: from.to_owned(), to: to.to_owned() };
                 assert_eq!(record.disputes.last().expect("a coordinator sees it").matter, matter, "{cell}");
             }
