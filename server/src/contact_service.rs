@@ -4,7 +4,7 @@ use crate::access;
 use crate::error::Error;
 use crate::shared::Shared;
 use rounds_domain::contact::over_since_ms;
-use rounds_domain::{ContactData, Kind, Record, RecordId, Role};
+use rounds_domain::{Action, ContactData, Kind, Record, RecordId, Role};
 use rounds_proto::v1::contact_service_server::ContactService;
 use rounds_proto::{id_from_wire, v1};
 use rounds_store::{AuditAction, Caller, RecordFilter, Vault};
@@ -55,9 +55,11 @@ impl Shared {
         }
         let record = self.store.record(id).await?.map(|numbered| numbered.record);
         let record = record.filter(|record| record.kind == Kind::Request && record.deleted.is_none());
-        // Whoever raised it may have been given other areas meanwhile.
-        let record = record.filter(|record| access::may_read(caller, record) || raised(caller, record));
         let record = record.ok_or(Error::NotFound("request"))?;
+        // Whoever raised it may have been given other areas meanwhile.
+        if !access::may_read(caller, &record) && !self.raised(caller, id).await? {
+            return Err(Error::NotFound("request"));
+        }
         let vault = self.vault()?;
         let now_ms = self.clock.now_ms();
         if contact.is_empty() {
@@ -101,13 +103,26 @@ impl Shared {
         }
         match caller.device.role {
             Role::Coordinator | Role::Admin => Ok(true),
-            Role::Field if raised(caller, request) => Ok(true),
+            Role::Field if self.raised(caller, request.id).await? => Ok(true),
             Role::Field => match caller.device.worker {
                 Some(worker) => self.is_given(request, worker).await,
                 None => Ok(false),
             },
             Role::Supervisor | Role::Partner | Role::System => Ok(false),
         }
+    }
+
+    /// Whether the caller's device, or its worker with another device, raised the request: sent the first op that creates
+    /// it. What the record says of its beginning is no proof: whoever got to know a request may create the same again,
+    /// with a clock that puts it first.
+    async fn raised(&self, caller: &Caller, request: RecordId) -> Result<bool, Error> {
+        let ops = self.store.ops_of(request).await?;
+        let creating = ops.iter().filter(|stored| matches!(stored.placed.op.action, Action::Create(_)));
+        let first = creating.min_by_key(|stored| (stored.received_ms, stored.placed.key));
+        Ok(first.is_some_and(|first| {
+            let by = &first.placed;
+            by.key.device == caller.device.id || (by.worker.is_some() && by.worker == caller.device.worker)
+        }))
     }
 
     /// Whether an open follow-up of the request is given to the worker, or to one of its groups.
@@ -137,11 +152,4 @@ impl Shared {
     pub(crate) fn vault(&self) -> Result<&Vault, Error> {
         self.contacts.as_ref().map(|keeping| keeping.vault.as_ref()).ok_or(Error::ContactsNotKept)
     }
-}
-
-/// Whether the caller's device, or its worker with another device, raised the request.
-fn raised(caller: &Caller, request: &Record) -> bool {
-    let created = &request.created;
-    created.op.device == caller.device.id
-        || (created.worker.is_some() && created.worker == caller.device.worker)
 }

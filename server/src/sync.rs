@@ -85,6 +85,7 @@ impl Shared {
             acknowledged_through: caller.device.acknowledged_through,
             forked_at: None,
             lost: 0,
+            overtaken: Vec::new(),
         });
         self.note_contact(&caller, &request, &receipt, now_ms);
         let pulled = match caller.device.revoked_ms {
@@ -181,7 +182,11 @@ impl Shared {
         let mut next = cursor.after(&caller.scope, &page.positions);
         let kept_ms = i64::try_from(self.acknowledged_kept.as_millis()).unwrap_or(i64::MAX);
         let safe_to_forget_through = next.safe_to_forget(receipt.acknowledged_through, now_ms, kept_ms);
-        Ok(Pulled { feed, cursor: next.write(self.store.epoch()), more: page.more, safe_to_forget_through })
+        // What left an area may have come to another one after it was seen that nothing is new there: ask again.
+        let is_departure = |item: &FeedItem| matches!(item, FeedItem::Departure { .. });
+        let unread = plan.wanted.len() < caller.scope.len();
+        let more = page.more || (unread && page.items.iter().any(is_departure));
+        Ok(Pulled { feed, cursor: next.write(self.store.epoch()), more, safe_to_forget_through })
     }
 }
 

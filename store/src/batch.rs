@@ -1,8 +1,7 @@
 //! What goes into the store: batches of ops, and what came of them.
 
 use crate::timer::Timer;
-use rounds_domain::{ClockReading, DeviceId, Op, RecordId, Refusal, Verdict};
-use std::collections::HashMap;
+use rounds_domain::{AreaId, ClockReading, DeviceId, Op, RecordId, Refusal, Verdict};
 
 /// The ops that one device sends in one call, in the order of their seq.
 #[derive(Clone, Debug)]
@@ -22,21 +21,38 @@ pub struct Batch {
     pub settled: Option<Settled>,
 }
 
-/// What a look at records came to, beside its ops.
+/// What looks at records came to, beside their ops.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
     /// Set in the same transaction; a time that was due when the batch was received is replaced, of two that are not the
     /// earlier stays.
     pub timers: Vec<Timer>,
-    /// The numbers that records had when they were looked at. One that has another by now leaves a job all the same: the
-    /// look did not see what moved it, and whoever looks at that finds the record moved on by these ops.
-    pub seen: HashMap<RecordId, u64>,
+    /// What the ops come from, in their order.
+    pub looks: Vec<Look>,
 }
 
 impl From<Vec<Timer>> for Settled {
     fn from(timers: Vec<Timer>) -> Self {
-        Self { timers, seen: HashMap::new() }
+        Self { timers, looks: Vec::new() }
     }
+}
+
+/// A look at one record. If anything that it rests on has changed when its ops would be taken in, they are not: who
+/// looked at that change did not see them, and they do not know of it. See [`Receipt::overtaken`].
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The record that was looked at.
+    pub source: RecordId,
+    /// The area that it is in.
+    pub area: AreaId,
+    /// The head of that area before anything was read.
+    pub head: u64,
+    /// What was read: these records, and all whose subject is one of these.
+    pub read: Vec<RecordId>,
+    /// How many of the batch's ops come from it: those behind the ops of the looks before it.
+    pub ops: usize,
+    /// Timers that hang on these ops.
+    pub timers: Vec<Timer>,
 }
 
 /// One op as it came in.
@@ -68,6 +84,16 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// The op, unless it was refused.
+    pub fn admitted(&self) -> Option<&Op> {
+        match self {
+            Self::Admitted(op) => Some(op),
+            Self::Refused { .. } => None,
+        }
+    }
+}
+
 /// What came of a batch. Everything in it is committed and on disk.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Receipt {
@@ -79,6 +105,8 @@ pub struct Receipt {
     pub forked_at: Option<u64>,
     /// Ops that were skipped because the device no longer holds them (the store was restored from a backup).
     pub lost: u64,
+    /// The sources of looks whose ops were not taken in, as others changed what they rest on: to be looked at again.
+    pub overtaken: Vec<RecordId>,
 }
 
 /// The hash that tells whether two arrivals under one number are the same.

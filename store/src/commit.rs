@@ -4,7 +4,7 @@
 //! circle. Whoever holds an area's row is the only one who changes its records and its head.
 
 use crate::Error;
-use crate::batch::{Arrival, Batch, Content, Job, Receipt};
+use crate::batch::{Arrival, Batch, Content, Job, Look, Receipt, Settled};
 use crate::count::Count;
 use crate::device::Contact;
 use crate::feed::Numbered;
@@ -22,10 +22,14 @@ use rounds_domain::{
     Action, AreaId, Body, DeviceId, Effect, Op, OpId, OrderKey, Outcome, PlacedOp, Record, RecordId, Refusal,
     Verdict, apply, fold, follow_up,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// A device that claims to have let go of more ops than anybody can record is not believed.
 const HOLDS_FROM_MAX: u64 = 1 << 62;
+
+/// If more changed than this while somebody looked at records, they are looked at again without asking what it was.
+const CHANGED_MAX: u32 = 10_000;
 
 /// What a transaction did.
 pub(crate) struct Committed {
@@ -56,10 +60,8 @@ struct Incoming {
     content: Content,
     /// It was in quarantine until now, so its row exists.
     released: bool,
-    /// Its author looks after what follows from it,
+    /// Its author looks after what follows from it.
     settled: bool,
-    /// as of this number of its record, if it says so.
-    seen: Option<u64>,
 }
 
 impl Incoming {
@@ -75,10 +77,7 @@ impl Incoming {
     }
 
     fn admitted(&self) -> Option<&Op> {
-        match &self.content {
-            Content::Admitted(op) => Some(op),
-            Content::Refused { .. } => None,
-        }
+        self.content.admitted()
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -103,11 +102,13 @@ pub(crate) async fn take_in<T: Tx>(
     let mut devices: HashMap<DeviceId, DeviceRow> =
         locked.into_iter().map(|device| (device.id, device)).collect();
 
-    let ledger = ledger(tx, batches, &devices).await?;
+    let mut areas = lock_areas(tx, &(extra_areas | &named_by(batches))).await?;
+    let (batches, overtaken) = without_overtaken(tx, batches).await?;
+    let ledger = ledger(tx, &batches, &devices).await?;
     let mut sorted = Vec::with_capacity(batches.len());
     let mut units = Vec::new();
     let mut pending = HashMap::new();
-    for batch in batches {
+    for batch in &batches {
         let Some(device) = devices.get_mut(&batch.device) else {
             return Err(Error::Unreadable(format!("no device {}", batch.device)));
         };
@@ -115,16 +116,17 @@ pub(crate) async fn take_in<T: Tx>(
         sorted.push(batch_sorted);
         units.extend(new);
     }
-    let mut writes = Writes { contacts: latest(contacts), timers: timers(batches), ..Writes::default() };
+    let mut writes = Writes { contacts: latest(contacts), timers: timers(&batches), ..Writes::default() };
     let setting = batches.iter().filter(|batch| batch.settled.is_some());
     writes.timers_at_ms = setting.map(|batch| batch.received_ms).min().unwrap_or_default();
-    match apply_units(tx, units, extra_areas, &mut writes).await? {
-        Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
+    match apply_units(tx, units, &mut areas, &mut writes).await? {
+        Attempt::NeedsAreas(missing) => return Ok(Attempt::NeedsAreas(extra_areas | &missing)),
         Attempt::Done(()) => {}
     }
     let verdicts: HashMap<OpId, &Verdict> = writes.ops.iter().map(|op| (op.placed.id, &op.verdict)).collect();
     let mut receipts = Vec::with_capacity(batches.len());
-    for (batch, Sorted { mut receipt, awaited }) in batches.iter().zip(sorted) {
+    for ((batch, Sorted { mut receipt, awaited }), overtaken) in batches.iter().zip(sorted).zip(overtaken) {
+        receipt.overtaken = overtaken;
         for at in awaited {
             let (seq, verdict) = &mut receipt.verdicts[at];
             if let Some(given) = verdicts.get(&OpId { device: batch.device, seq: *seq }) {
@@ -140,14 +142,97 @@ pub(crate) async fn take_in<T: Tx>(
 
 /// The timers that these batches set; the earliest of each record counts: to look too late costs more than to look once
 /// more.
-fn timers(batches: &[Batch]) -> Vec<Timer> {
-    let all = batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|settled| &settled.timers);
+fn timers(batches: &[Cow<Batch>]) -> Vec<Timer> {
+    let settled = batches.iter().filter_map(|batch| batch.settled.as_ref());
+    let all =
+        settled.flat_map(|it| it.timers.iter().chain(it.looks.iter().flat_map(|look| look.timers.iter())));
     let mut timers: BTreeMap<RecordId, Timer> = BTreeMap::new();
     for timer in all {
         let earliest_ms = timers.get(&timer.record).map_or(timer.at_ms, |other| other.at_ms.min(timer.at_ms));
         timers.insert(timer.record, Timer { at_ms: earliest_ms, ..*timer });
     }
     timers.into_values().collect()
+}
+
+/// The batches without the ops of looks that others overtook, in commits since or in this one; and what these looked
+/// at. The areas are locked, so nobody changes anything meanwhile.
+async fn without_overtaken<'a, T: Tx>(
+    tx: &mut T,
+    batches: &'a [Batch],
+) -> Result<(Vec<Cow<'a, Batch>>, Vec<Vec<RecordId>>), Error> {
+    let looks = || batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|it| &it.looks);
+    let mut heads: BTreeMap<AreaId, u64> = BTreeMap::new();
+    for look in looks().filter(|look| look.ops > 0) {
+        let head = heads.entry(look.area).or_insert(look.head);
+        *head = look.head.min(*head);
+    }
+    let mut changes = Changes::default();
+    for (area, head) in heads {
+        changes.add(area, tx.changed_since(area, head, CHANGED_MAX).await?);
+    }
+    Ok(batches.iter().map(|batch| changes.without_overtaken(batch)).unzip())
+}
+
+/// What others changed while records were looked at.
+#[derive(Default)]
+struct Changes {
+    /// Records that changed, and those that they are about, with the last number of each.
+    numbers: HashMap<RecordId, u64>,
+    /// Areas in which too much changed to know it all.
+    unknown: HashSet<AreaId>,
+    /// Records that looks in this transaction change, and those that they are looks at.
+    changed_here: HashSet<RecordId>,
+    looked_at_here: HashSet<RecordId>,
+}
+
+impl Changes {
+    fn add(&mut self, area: AreaId, changed: Vec<(u64, RecordId, Option<RecordId>)>) {
+        if changed.len() as u64 >= u64::from(CHANGED_MAX) {
+            self.unknown.insert(area);
+        }
+        for (number, record, subject) in changed {
+            for id in subject.into_iter().chain([record]) {
+                let last = self.numbers.entry(id).or_default();
+                *last = number.max(*last);
+            }
+        }
+    }
+
+    fn overtook(&self, look: &Look) -> bool {
+        // Policies are about the area that they are for.
+        let mut rests_on = look.read.iter().copied().chain([look.area.into()]);
+        self.unknown.contains(&look.area)
+            || self.looked_at_here.contains(&look.source)
+            || look.read.iter().any(|id| self.changed_here.contains(id))
+            || rests_on.any(|id| self.numbers.get(&id).is_some_and(|number| *number > look.head))
+    }
+
+    /// The batch with what was not overtaken in it, and what the rest looked at.
+    fn without_overtaken<'a>(&mut self, batch: &'a Batch) -> (Cow<'a, Batch>, Vec<RecordId>) {
+        let mut overtaken = Vec::new();
+        let Some(settled) = &batch.settled else { return (Cow::Borrowed(batch), overtaken) };
+        let mut rest = batch.arrivals.as_slice();
+        let mut current = Settled { timers: settled.timers.clone(), looks: Vec::new() };
+        let mut arrivals: Vec<Arrival> = Vec::new();
+        for look in &settled.looks {
+            let (ops, behind_them) = rest.split_at(look.ops.min(rest.len()));
+            rest = behind_them;
+            if look.ops > 0 && self.overtook(look) {
+                overtaken.push(look.source);
+                continue;
+            }
+            let changes = ops.iter().filter_map(|arrival| arrival.content.admitted());
+            self.changed_here.extend(changes.map(|op| op.record));
+            self.looked_at_here.extend((look.ops > 0).then_some(look.source));
+            arrivals.extend_from_slice(ops);
+            current.looks.push(look.clone());
+        }
+        if overtaken.is_empty() {
+            return (Cow::Borrowed(batch), overtaken);
+        }
+        arrivals.extend_from_slice(rest);
+        (Cow::Owned(Batch { arrivals, settled: Some(current), ..batch.clone() }), overtaken)
+    }
 }
 
 /// The last contact of each device.
@@ -170,7 +255,13 @@ pub(crate) async fn release<T: Tx>(
     op: &Op,
     extra_areas: &BTreeSet<AreaId>,
 ) -> Result<Attempt<Committed>, Error> {
-    let mut receipt = Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 };
+    let mut receipt = Receipt {
+        verdicts: Vec::new(),
+        acknowledged_through: 0,
+        forked_at: None,
+        lost: 0,
+        overtaken: Vec::new(),
+    };
     let mut all_moved = BTreeSet::new();
     let Some(mut first) = tx.claim(Waiting::Op(id)).await?.pop() else {
         return Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: Vec::new() }));
@@ -188,8 +279,9 @@ pub(crate) async fn release<T: Tx>(
             return Ok(Attempt::NeedsAreas(&locked | &named)); // locked later it would be out of order
         }
         let mut writes = Writes::default();
-        match apply_units(tx, vec![unit], &locked, &mut writes).await? {
-            Attempt::NeedsAreas(areas) => return Ok(Attempt::NeedsAreas(areas)),
+        let mut areas = lock_areas(tx, &locked).await?;
+        match apply_units(tx, vec![unit], &mut areas, &mut writes).await? {
+            Attempt::NeedsAreas(missing) => return Ok(Attempt::NeedsAreas(&locked | &missing)),
             Attempt::Done(()) => {}
         }
         let ops = std::mem::take(&mut writes.ops);
@@ -268,7 +360,6 @@ fn leaving(waiting: WaitingOp) -> Incoming {
         content,
         released: true,
         settled: false,
-        seen: None,
     }
 }
 
@@ -279,7 +370,7 @@ fn moved(writes: &Writes) -> Vec<AreaId> {
 /// Reads the verdicts that ops of these batches have already.
 async fn ledger<T: Tx>(
     tx: &mut T,
-    batches: &[Batch],
+    batches: &[Cow<'_, Batch>],
     devices: &HashMap<DeviceId, DeviceRow>,
 ) -> Result<HashMap<OpId, LedgerRow>, Error> {
     let known: Vec<OpId> = batches
@@ -313,7 +404,13 @@ fn sort_out(
     ledger: &HashMap<OpId, LedgerRow>,
     pending: &mut HashMap<OpId, [u8; 32]>,
 ) -> (Sorted, Vec<Vec<Incoming>>) {
-    let mut receipt = Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 };
+    let mut receipt = Receipt {
+        verdicts: Vec::new(),
+        acknowledged_through: 0,
+        forked_at: None,
+        lost: 0,
+        overtaken: Vec::new(),
+    };
     let mut awaited = Vec::new();
     let mut units: Vec<Vec<Incoming>> = Vec::new();
     if batch.holds_from > device.acknowledged_through + 1 && batch.holds_from <= HOLDS_FROM_MAX {
@@ -424,7 +521,6 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 content: arrival.content.clone(),
                 released: false,
                 settled: batch.settled.is_some(),
-                seen: batch.settled.as_ref().zip(op).and_then(|(it, op)| it.seen.get(&op.record).copied()),
             }
         })
         .collect()
@@ -457,29 +553,35 @@ struct Working {
     unsettled: bool,
 }
 
-/// Takes units (single ops and groups) in, one after the other, and collects what has to be written.
+/// Locks areas, in the order of their ids.
+async fn lock_areas<T: Tx>(
+    tx: &mut T,
+    wanted: &BTreeSet<AreaId>,
+) -> Result<BTreeMap<AreaId, AreaRow>, Error> {
+    if wanted.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let wanted: Vec<AreaId> = wanted.iter().copied().collect();
+    Ok(tx.lock_areas(&wanted).await?.into_iter().map(|area| (area.id, area)).collect())
+}
+
+/// Takes units (single ops and groups) in, one after the other, and collects what has to be written. All areas that they
+/// name are locked, where they exist.
 async fn apply_units<T: Tx>(
     tx: &mut T,
     units: Vec<Vec<Incoming>>,
-    extra_areas: &BTreeSet<AreaId>,
+    areas: &mut BTreeMap<AreaId, AreaRow>,
     writes: &mut Writes,
 ) -> Result<Attempt<()>, Error> {
-    let mut wanted = extra_areas.clone();
-    wanted.extend(units.iter().flat_map(|unit| named_areas(unit)));
-    let wanted: Vec<AreaId> = wanted.into_iter().collect();
-    let mut areas: BTreeMap<AreaId, AreaRow> = match wanted.is_empty() {
-        true => BTreeMap::new(),
-        false => tx.lock_areas(&wanted).await?.into_iter().map(|area| (area.id, area)).collect(),
-    };
     let heads: BTreeMap<AreaId, u64> = areas.iter().map(|(id, area)| (*id, area.head)).collect();
     let mut desk = Desk::open(tx, &units).await?;
 
     for mut unit in units {
-        refuse_unit(&mut unit, &desk, &areas);
+        refuse_unit(&mut unit, &desk, areas);
         if unit.iter().all(|incoming| incoming.admitted().is_some())
-            && let Some(area) = add_areas(tx, &mut unit, &mut areas).await?
+            && let Some(area) = add_areas(tx, &mut unit, areas).await?
         {
-            return Ok(Attempt::NeedsAreas(extra_areas.iter().copied().chain([area]).collect()));
+            return Ok(Attempt::NeedsAreas([area].into()));
         }
         let refused = unit.iter().any(|incoming| incoming.admitted().is_none())
             && !is_injected(Bug::GroupTornOnArrival);
@@ -493,15 +595,13 @@ async fn apply_units<T: Tx>(
                         worker: incoming.worker,
                         op: op.clone(),
                     };
-                    let (effect, touched) = desk.take(tx, placed, incoming.settled, incoming.seen).await?;
+                    let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
                     if is_injected(Bug::GroupTornInFeed) {
                         numbers.clear();
                     }
                     for area in touched.iter() {
                         let Some(row) = areas.get_mut(area) else {
-                            return Ok(Attempt::NeedsAreas(
-                                extra_areas.iter().copied().chain(touched).collect(),
-                            ));
+                            return Ok(Attempt::NeedsAreas(touched.into_iter().collect()));
                         };
                         let number = *numbers.entry(*area).or_insert_with(|| {
                             row.head += 1;
@@ -521,26 +621,34 @@ async fn apply_units<T: Tx>(
             };
             if verdict.outcome == Outcome::Quarantined
                 && let Some(op) = incoming.op()
+                && matches!(op.action, Action::Create(_))
             {
                 desk.quarantined.insert(op.record);
             }
             writes.ops.push(keep(incoming, verdict));
         }
     }
-    desk.close(tx, &areas, &heads, writes).await?;
+    desk.close(tx, areas, &heads, writes).await?;
     Ok(Attempt::Done(()))
 }
 
 /// The areas that the ops of a unit name.
 fn named_areas(unit: &[Incoming]) -> BTreeSet<AreaId> {
-    let mut named = BTreeSet::new();
-    for op in unit.iter().filter_map(Incoming::admitted) {
-        named.insert(op.area);
-        if let Action::Move { to } = op.action {
-            named.insert(to);
-        }
-    }
-    named
+    unit.iter().filter_map(Incoming::admitted).flat_map(areas_of).collect()
+}
+
+/// The areas that the ops of these batches name.
+fn named_by(batches: &[Batch]) -> BTreeSet<AreaId> {
+    let arrivals = batches.iter().flat_map(|batch| &batch.arrivals);
+    arrivals.filter_map(|arrival| arrival.content.admitted()).flat_map(areas_of).collect()
+}
+
+fn areas_of(op: &Op) -> impl Iterator<Item = AreaId> + use<> {
+    let to = match op.action {
+        Action::Move { to } => Some(to),
+        _ => None,
+    };
+    to.into_iter().chain([op.area])
 }
 
 /// Puts the areas that a unit creates into the tree, unless the unit has to be refused because of them. Answers an area
@@ -650,7 +758,7 @@ fn keep(incoming: Incoming, verdict: Verdict) -> NewOp {
 /// The records that a transaction works on.
 struct Desk {
     records: HashMap<RecordId, Working>,
-    /// Records for which an op waits in quarantine.
+    /// Records whose creation waits in quarantine.
     quarantined: HashSet<RecordId>,
     departures: BTreeMap<(AreaId, RecordId), u64>,
 }
@@ -743,15 +851,16 @@ impl Desk {
         self.records.get(&id)?.now.as_ref()
     }
 
-    /// Whether a create comes before the one that the record has, and says something else. Folded in, it would put
-    /// another thing in the record's place, and what was deleted could be there again.
+    /// Whether a create comes before the one that the record has, and says something else, or that it is elsewhere. Folded
+    /// in, it would put another thing in the record's place, and what was deleted could be there again.
     fn is_taken(&self, op: &Op, key: OrderKey) -> bool {
         let Some(working) = self.records.get(&op.record) else { return false };
         let Some(record) = &working.now else { return false };
         let mut known = working.history.iter().flatten().chain(&working.taken);
         let created = known.find(|placed| placed.id() == record.created.op);
+        let is_same = |created: &PlacedOp| created.op.action == op.action && created.op.area == op.area;
         matches!(op.action, Action::Create(_))
-            && created.is_some_and(|created| key < created.key && created.op.action != op.action)
+            && created.is_some_and(|created| key < created.key && !is_same(created))
     }
 
     /// Takes an op in. Answers its effect, and the areas that moved because of it.
@@ -760,7 +869,6 @@ impl Desk {
         tx: &mut T,
         placed: PlacedOp,
         settled: bool,
-        seen: Option<u64>,
     ) -> Result<(Effect, Vec<AreaId>), Error> {
         let id = placed.op.record;
         let is_late = self.record(id).is_some_and(|record| placed.key < record.through)
@@ -774,10 +882,14 @@ impl Desk {
         if working.now.is_none() && working.history.is_none() && !working.taken.is_empty() {
             working.history = Some(std::mem::take(&mut working.taken)); // ops that came before their record
         }
-        let number = working.before.as_ref().map_or(0, |before| before.number);
-        working.unsettled |= !settled || seen.is_some_and(|seen| seen != number);
+        working.unsettled |= !settled;
         let area_before = working.now.as_ref().map(|record| record.area);
         let effect = match &mut working.history {
+            // What waits behind it, say for a move, may take effect now.
+            Some(history) if working.now.is_some() && history.iter().all(|it| it.key < placed.key) => {
+                history.push(placed.clone());
+                apply(&mut working.now, &placed)
+            }
             Some(history) => {
                 let key = placed.key;
                 history.push(placed);

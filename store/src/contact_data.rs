@@ -132,8 +132,9 @@ impl Store {
         if requests.is_empty() {
             return Ok(());
         }
+        let until_ms = self.last_put_ms(requests).await?.max(now_ms);
         // First where a restore finds it: what is written down and not erased yet is erased by the next look.
-        vault.note_erased(requests, now_ms)?;
+        vault.note_erased(requests, until_ms)?;
         let named: Vec<String> = requests.iter().map(RecordId::to_string).collect();
         let (action, named) = (AuditAction::ContactErased, named.join(" "));
         let entry = match by {
@@ -146,7 +147,7 @@ impl Store {
                 for request in requests {
                     query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
                         .bind(request.0)
-                        .bind(now_ms)
+                        .bind(until_ms)
                         .execute(&mut *tx)
                         .await?;
                 }
@@ -155,6 +156,21 @@ impl Store {
         };
         self.overwriting(erase).await?;
         self.empty_log().await
+    }
+
+    /// When the last of what is there was given, by the clock of the server that took it: it may be ahead of this one's.
+    async fn last_put_ms(&self, requests: &[RecordId]) -> Result<i64, Error> {
+        let mut last_ms = i64::MIN;
+        for request in requests {
+            let put_ms: Option<i64> = read_on!(&self.shared.database, pool => {
+                query_scalar("SELECT put_ms FROM contacts WHERE request = $1")
+                    .bind(request.0)
+                    .fetch_optional(pool)
+                    .await?
+            });
+            last_ms = last_ms.max(put_ms.unwrap_or(i64::MIN));
+        }
+        Ok(last_ms)
     }
 
     /// Erases the contact data of requests that have been over for as long as it is kept, and what was erased before a

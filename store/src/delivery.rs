@@ -115,7 +115,7 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Goes up with each claim, and whenever it is put back.
     pub turn: u64,
-    /// How often somebody claimed it.
+    /// How often somebody claimed it, since it was called for or put back.
     pub attempts: u32,
     /// What went wrong last; empty if nothing did.
     pub last_error: String,
@@ -190,7 +190,7 @@ impl Store {
                 query(
                     "INSERT INTO deliveries (id, notice, area, channel, address, state, turn, attempts, last_error,
                      created_ms, next_ms) VALUES ($1, $2, $3, $4, $5, 'waiting', 0, 0, '', $6, $6)
-                     ON CONFLICT (id) DO UPDATE SET state = 'waiting', turn = deliveries.turn + 1,
+                     ON CONFLICT (id) DO UPDATE SET state = 'waiting', turn = deliveries.turn + 1, attempts = 0,
                      next_ms = excluded.next_ms, ended_ms = NULL WHERE deliveries.state = 'withdrawn'",
                 )
                 .bind(delivery.id().0)
@@ -329,7 +329,7 @@ impl Store {
     pub async fn retry_delivery(&self, id: RecordId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
             query(
-                "UPDATE deliveries SET state = 'failing', turn = turn + 1, next_ms = $2, ended_ms = NULL
+                "UPDATE deliveries SET state = 'failing', turn = turn + 1, attempts = 0, next_ms = $2, ended_ms = NULL
                  WHERE id = $1 AND state IN ('failing', 'failed')",
             )
             .bind(id.0)

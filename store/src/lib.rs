@@ -38,7 +38,7 @@ mod waiting;
 pub use agenda::{AgendaFilter, DueCount};
 pub use audit::{AuditAction, AuditEntry, AuditFault, AuditFilter, AuditVerified, NewAudit};
 pub use backup::{Backup, back_up, check_backup, restore, restored};
-pub use batch::{Arrival, Batch, Content, Job, Receipt, Settled, content_hash};
+pub use batch::{Arrival, Batch, Content, Job, Look, Receipt, Settled, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
 pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
 pub use due::DueFilter;

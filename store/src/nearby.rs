@@ -52,6 +52,35 @@ impl Store {
         rows.into_iter().map(numbered).collect()
     }
 
+    /// The same, each with the head of its area at that moment: what is read later is not older.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn records_and_heads(&self, ids: &[RecordId]) -> Result<Vec<(Record, u64)>, Error> {
+        let rows: Vec<(i64, String)> = match &self.shared.database {
+            Database::Sqlite { readers, .. } => {
+                query_as(
+                    "SELECT head, body FROM records JOIN areas ON areas.id = records.area
+                     WHERE records.id IN (SELECT unhex(value) FROM json_each($1))",
+                )
+                .bind(hex_list(ids.iter().map(|id| id.0)))
+                .fetch_all(readers)
+                .await?
+            }
+            Database::Postgres { pool, .. } => {
+                query_as(
+                    "SELECT head, body FROM records JOIN areas ON areas.id = records.area
+                     WHERE records.id = ANY($1)",
+                )
+                .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+                .fetch_all(pool)
+                .await?
+            }
+        };
+        let read = rows.into_iter().map(numbered);
+        read.map(|row| row.map(|Numbered { number, record }| (record, number))).collect()
+    }
+
     /// The IANA name of an area's time zone. `None`: there is no such area.
     ///
     /// # Errors

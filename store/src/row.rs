@@ -8,7 +8,7 @@ use rounds_domain::attendance::Attended;
 use rounds_domain::clock::OrderKey;
 use rounds_domain::tally::{TallyKey, Unit};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
+use rounds_domain::{Action, AreaId, DeviceId, Kind, Op, OpId, Outcome, PlacedOp, Record, RecordId, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -170,6 +170,12 @@ pub(crate) fn verdict(outcome: &str, reason: Option<&str>, detail: String) -> Re
 }
 
 pub(crate) type NumberedTuple = (i64, String);
+
+/// The records that these ops create.
+pub(crate) fn created(bodies: &[String]) -> Result<Vec<RecordId>, Error> {
+    let ops = bodies.iter().map(|body| parse::<Op>(body)).collect::<Result<Vec<Op>, Error>>()?;
+    Ok(ops.iter().filter(|op| matches!(op.action, Action::Create(_))).map(|op| op.record).collect())
+}
 
 pub(crate) fn numbered((number, body): NumberedTuple) -> Result<Numbered, Error> {
     Ok(Numbered { number: number as u64, record: parse::<Record>(&body)? })

@@ -6,7 +6,7 @@
 use crate::Error;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, device_row, json, ledger_row, numbered,
+    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json, ledger_row, numbered,
     placed_op, waiting_op,
 };
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes, shared_verbs};
@@ -155,14 +155,14 @@ impl Tx for SqliteTx {
     }
 
     async fn quarantined(&mut self, records: &[RecordId]) -> Result<Vec<RecordId>, Error> {
-        let ids: Vec<Uuid> = query_scalar(
-            "SELECT DISTINCT record FROM ops
-             WHERE state = 1 AND record IN (SELECT unhex(value) FROM json_each($1))",
+        let bodies: Vec<String> = query_scalar(
+            "SELECT body FROM ops
+             WHERE state = 1 AND record IN (SELECT unhex(value) FROM json_each($1)) AND body IS NOT NULL",
         )
         .bind(hex_list(records.iter().map(|id| id.0)))
         .fetch_all(&mut *self.0)
         .await?;
-        Ok(ids.into_iter().map(RecordId).collect())
+        created(&bodies)
     }
 
     async fn orphaned(&mut self, records: &[RecordId]) -> Result<Vec<RecordId>, Error> {

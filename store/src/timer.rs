@@ -1,8 +1,9 @@
 //! Timers: when the worker has to look at a record again, because something about it changes by itself.
 
-use crate::database::{Database, read_on, write_on};
+use crate::database::{Database, read_on};
+use crate::sqlite::hex_list;
 use crate::{Error, Store};
-use rounds_domain::{AreaId, Kind, RecordId};
+use rounds_domain::{AreaId, DeviceId, Kind, RecordId};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use uuid::Uuid;
 
@@ -27,6 +28,39 @@ pub struct Timer {
     pub area: AreaId,
     /// When, in ms since 1970 UTC.
     pub at_ms: i64,
+}
+
+/// Numbers of the feeds of some areas.
+struct Stride {
+    areas: Vec<Uuid>,
+    after: i64,
+    through: i64,
+}
+
+/// All numbers up to these heads, in strides: many small areas together, and a large one in parts.
+fn strides(heads: Vec<(Uuid, i64)>) -> Vec<Stride> {
+    let (large, small): (Vec<_>, Vec<_>) = heads.into_iter().partition(|(_, head)| *head > STRIDE_NUMBERS);
+    let mut strides: Vec<Stride> = Vec::new();
+    let mut room = 0;
+    for (area, head) in small {
+        if head > room {
+            strides.push(Stride { areas: Vec::new(), after: 0, through: STRIDE_NUMBERS });
+            room = STRIDE_NUMBERS;
+        }
+        room -= head;
+        if let Some(last) = strides.last_mut() {
+            last.areas.push(area);
+        }
+    }
+    for (area, head) in large {
+        let parts = (0..head).step_by(STRIDE_NUMBERS as usize);
+        strides.extend(parts.map(|after| Stride {
+            areas: vec![area],
+            after,
+            through: after + STRIDE_NUMBERS,
+        }));
+    }
+    strides
 }
 
 impl Store {
@@ -97,18 +131,38 @@ impl Store {
             .fetch_all(pool)
             .await?
         });
+        self.look_again_in(heads, at_ms).await
+    }
+
+    /// The same in all areas.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn look_at_all_again(&self, at_ms: i64) -> Result<(), Error> {
+        let heads = read_on!(&self.shared.database, pool => {
+            query_as("SELECT id, head FROM areas").fetch_all(pool).await?
+        });
+        self.look_again_in(heads, at_ms).await
+    }
+
+    async fn look_again_in(&self, heads: Vec<(Uuid, i64)>, at_ms: i64) -> Result<(), Error> {
         let least = if self.is_postgres() { "least" } else { "min" };
+        let areas = match self.is_postgres() {
+            true => "area = ANY($2)",
+            false => "area IN (SELECT unhex(value) FROM json_each($2))",
+        };
         let kinds = [Kind::Plan, Kind::Violation, Kind::Contract, Kind::Adoption].map(|kind| kind.number());
         // Visits are many, and few of them are of doors that nobody answered. By id, as everybody sets timers.
         let text = format!(
             "INSERT INTO timers (record, area, at_ms)
              SELECT id, area, CAST($1 AS bigint) FROM records
-             WHERE area = $2 AND number > $3 AND number <= $4 AND NOT deleted
+             WHERE {areas} AND number > $3 AND number <= $4 AND NOT deleted
                  AND (kind IN ({}, {}, {}, {})
                       OR kind = {} AND body LIKE '%\"outcome\":\"no_answer\"%'
                       OR kind = {} AND status NOT IN ('closed', 'rejected'))
              ORDER BY id
-             ON CONFLICT (record) DO UPDATE SET at_ms = {least}(timers.at_ms, excluded.at_ms)",
+             ON CONFLICT (record) DO UPDATE SET at_ms = {least}(timers.at_ms, excluded.at_ms)
+             WHERE timers.at_ms > excluded.at_ms",
             kinds[0],
             kinds[1],
             kinds[2],
@@ -116,23 +170,39 @@ impl Store {
             Kind::Visit.number(),
             Kind::Request.number(),
         );
-        for (area, head) in heads {
-            let mut after = 0;
-            while after < head {
-                write_on!(&self.shared.database, tx => {
+        for Stride { areas, after, through } in strides(heads) {
+            match &self.shared.database {
+                Database::Sqlite { writer, .. } => {
                     query(AssertSqlSafe(text.clone()))
                         .bind(at_ms)
-                        .bind(area)
+                        .bind(hex_list(areas.iter().copied()))
                         .bind(after)
-                        .bind(after + STRIDE_NUMBERS)
-                        .execute(&mut *tx)
+                        .bind(through)
+                        .execute(writer)
                         .await?
-                        .rows_affected()
-                });
-                after += STRIDE_NUMBERS;
-            }
+                }
+                .rows_affected(),
+                Database::Postgres { pool, .. } => query(AssertSqlSafe(text.clone()))
+                    .bind(at_ms)
+                    .bind(&areas)
+                    .bind(after)
+                    .bind(through)
+                    .execute(pool)
+                    .await?
+                    .rows_affected(),
+            };
         }
         Ok(())
+    }
+
+    /// When a device acted last, or was enrolled, in ms since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_act_ms(&self, device: DeviceId) -> Result<Option<i64>, Error> {
+        Ok(read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT last_at_ms FROM devices WHERE id = $1").bind(device.0).fetch_optional(pool).await?
+        }))
     }
 
     /// Forgets timers of which the job runner has made jobs. One that was set to another time meanwhile stays.
@@ -170,5 +240,25 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_areas_are_looked_at_together_and_a_large_one_in_parts() {
+        let area = Uuid::from_u128;
+        let mut heads: Vec<(Uuid, i64)> = (1..=4).map(|n| (area(n), STRIDE_NUMBERS / 3)).collect();
+        heads.push((area(5), 2 * STRIDE_NUMBERS + 1));
+        heads.push((area(6), 0));
+        let strides = strides(heads);
+        let of = |n: u128| strides.iter().filter(move |stride| stride.areas.contains(&Uuid::from_u128(n)));
+        assert_eq!(strides.len(), 2 + 3);
+        assert!((1..=4).all(|n| of(n).count() == 1 && of(n).all(|it| it.after == 0)));
+        let parts: Vec<_> = of(5).map(|it| (it.after, it.through)).collect();
+        let part = |n| (n * STRIDE_NUMBERS, (n + 1) * STRIDE_NUMBERS);
+        assert_eq!(parts, [part(0), part(1), part(2)]);
     }
 }

@@ -149,7 +149,7 @@ pub(crate) trait Tx: Send {
     fn records(&mut self, ids: &[RecordId]) -> impl Future<Output = Result<Vec<Numbered>, Error>> + Send;
     /// All ops of these records that were taken in.
     fn ops_of(&mut self, records: &[RecordId]) -> impl Future<Output = Result<Vec<PlacedOp>, Error>> + Send;
-    /// Those of these records for which an op waits in quarantine.
+    /// Those of these records whose creation waits in quarantine.
     fn quarantined(
         &mut self,
         records: &[RecordId],
@@ -172,6 +172,13 @@ pub(crate) trait Tx: Send {
         after: (u64, RecordId),
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Written>, Error>> + Send;
+    /// The records of an area that changed behind a number, at most so many: the number of each, and its subject.
+    fn changed_since(
+        &mut self,
+        area: AreaId,
+        number: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(u64, RecordId, Option<RecordId>)>, Error>> + Send;
     /// The counters of an area.
     fn tallies_in(&mut self, area: AreaId) -> impl Future<Output = Result<Tallies, Error>> + Send;
     /// How often things were attended to in an area.
@@ -211,6 +218,26 @@ macro_rules! shared_verbs {
                 Ok(crate::tx::Written { numbered: numbered((number, body))?, day })
             };
             rows.into_iter().map(written).collect()
+        }
+
+        async fn changed_since(
+            &mut self,
+            area: AreaId,
+            number: u64,
+            limit: u32,
+        ) -> Result<Vec<(u64, RecordId, Option<RecordId>)>, Error> {
+            let rows: Vec<(i64, Uuid, Option<Uuid>)> = query_as(
+                "SELECT number, id, subject FROM records WHERE area = $1 AND number > $2 ORDER BY number LIMIT $3",
+            )
+            .bind(area.0)
+            .bind(number as i64)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *self.0)
+            .await?;
+            let changed = |(number, id, subject): (i64, Uuid, Option<Uuid>)| {
+                (number as u64, RecordId(id), subject.map(RecordId))
+            };
+            Ok(rows.into_iter().map(changed).collect())
         }
 
         async fn tallies_in(&mut self, area: AreaId) -> Result<rounds_domain::tally::Tallies, Error> {

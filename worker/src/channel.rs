@@ -16,9 +16,9 @@ mod message;
 mod phrase;
 mod trust;
 
-use crate::Error;
-use crate::job::{Released, Work};
+use crate::job::{PRIORITY_MAX, Released, Work};
 use crate::runtime::Shared;
+use crate::{Error, with_causes};
 use digest::Digest;
 use hook::Hook;
 use mail::Mail;
@@ -41,8 +41,9 @@ const PAUSE_FIRST_MS: i64 = 30 * SECOND_MS;
 const PAUSE_MS_MAX: i64 = 6 * HOUR_MS;
 /// Tries after which a delivery is given up: about two and a half days.
 const ATTEMPTS_MAX: u32 = 16;
-/// Most deliveries that jobs are released for at once.
-const RELEASE_MAX: u32 = 500;
+/// Jobs of deliveries that are in the runner's table, for each that may be sent at the same time: so few do not keep
+/// others from it.
+const JOBS_PER_SLOT: usize = 4;
 /// How long it is kept what became of a delivery: longer than any notice is of interest.
 const KEPT_MS: i64 = 400 * 24 * HOUR_MS;
 /// Longest error that is kept, in characters.
@@ -143,11 +144,7 @@ pub(crate) async fn announce(shared: &Shared, notice: &Record) -> Result<(), Fai
     if shared.options.channels.is_none() || !stands(notice) {
         return Ok(());
     }
-    let new: Vec<_> = addresses(&shared.store, notice)
-        .await?
-        .into_iter()
-        .map(|(channel, address)| NewDelivery { notice: notice.id, area: notice.area, channel, address })
-        .collect();
+    let new = deliveries(&shared.store, notice).await?;
     if !new.is_empty() {
         shared.store.add_deliveries(&new, (shared.clock)()).await?;
         release_due(shared).await?;
@@ -155,17 +152,24 @@ pub(crate) async fn announce(shared: &Shared, notice: &Record) -> Result<(), Fai
     Ok(())
 }
 
-/// Releases jobs for the deliveries that are due. True: there may be more.
+/// Releases jobs for the deliveries that are due, as far as there is room for them. True: there may be more.
 pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
-    let due = shared.store.due_deliveries((shared.clock)(), RELEASE_MAX).await?;
+    let jobs_max = JOBS_PER_SLOT * shared.options.outside_slots();
+    let limit = u32::try_from(jobs_max).unwrap_or(u32::MAX);
+    let mut due = shared.store.due_deliveries((shared.clock)(), limit).await?;
     if due.is_empty() {
         return Ok(false);
+    }
+    let found = due.len();
+    due.truncate(jobs_max.saturating_sub(shared.queue.load().await?.deliveries));
+    if due.is_empty() {
+        return Ok(true);
     }
     let jobs: Vec<_> = due.iter().map(job).collect();
     shared.queue.release(&jobs).await?;
     shared.store.deliveries_released(&due).await?;
     shared.wake.notify_one();
-    Ok(due.len() == RELEASE_MAX as usize)
+    Ok(due.len() < found || found == jobs_max)
 }
 
 /// Forgets deliveries that ended long ago.
@@ -176,7 +180,8 @@ pub(crate) async fn purge(shared: &Shared) -> Result<(), Error> {
 /// Each turn of a delivery has a job of its own name: released twice it is there once.
 fn job(delivery: &Delivery) -> Released {
     let id = delivery.id.derived(&format!("turn/{}", delivery.turn));
-    Released::new(id, Work::Deliver { area: delivery.area, delivery: delivery.id })
+    let work = Work::Deliver { area: delivery.area, delivery: delivery.id };
+    Released { priority: PRIORITY_MAX, ..Released::new(id, work) }
 }
 
 /// Sends a delivery, unless it was sent, or somebody else is at it.
@@ -186,7 +191,13 @@ pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure
     let Some(claimed) = shared.store.claim_delivery(id, now_ms, now_ms + CLAIM_MS).await? else {
         return Ok(());
     };
-    let tried = match send(&shared.store, channels, &claimed, now_ms).await? {
+    let sent = match claimed.attempts {
+        ..=ATTEMPTS_MAX => send(&shared.store, channels, &claimed, now_ms)
+            .await
+            .unwrap_or_else(|error| Some(Err(NotSent::Yet(with_causes(&error))))),
+        _ => Some(Err(NotSent::Yet("none of the tries came to an end".to_owned()))),
+    };
+    let tried = match sent {
         None => Tried::Withdrawn,
         Some(Ok(())) => Tried::Sent,
         Some(Err(NotSent::Ever(reason))) => Tried::Failed(shortened(&reason)),
@@ -206,7 +217,7 @@ pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure
     Ok(())
 }
 
-/// Sends it. `None`: what it would say is no longer so.
+/// Sends it. `None`: what it would say is no longer so, or it has to go to another address by now.
 async fn send(
     store: &Store,
     channels: &Channels,
@@ -217,6 +228,11 @@ async fn send(
         return Ok(None);
     };
     if !stands(&notice) {
+        return Ok(None);
+    }
+    let now = deliveries(store, &notice).await?;
+    if !now.iter().any(|it| it.id() == delivery.id) {
+        store.add_deliveries(&now, now_ms).await?;
         return Ok(None);
     }
     let message = Message::gather(store, channels, &notice).await?;
@@ -244,6 +260,14 @@ async fn send(
 /// Nobody withdrew it, and nobody has seen it.
 fn stands(notice: &Record) -> bool {
     notice.deleted.is_none() && notice.status == "raised"
+}
+
+/// What has to go out of a notice, as things stand.
+async fn deliveries(store: &Store, notice: &Record) -> Result<Vec<NewDelivery>, Failure> {
+    let to = addresses(store, notice).await?.into_iter();
+    let new =
+        to.map(|(channel, address)| NewDelivery { notice: notice.id, area: notice.area, channel, address });
+    Ok(new.collect())
 }
 
 /// Where the addressee of a notice can be reached.
@@ -306,5 +330,5 @@ fn pause_ms(claimed: &Delivery) -> i64 {
 }
 
 fn shortened(error: &str) -> String {
-    error.chars().take(ERROR_CHARS_MAX).collect()
+    error.chars().filter(|it| *it != '\0').take(ERROR_CHARS_MAX).collect() // PostgreSQL keeps no zero in a text
 }

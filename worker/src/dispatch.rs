@@ -6,6 +6,7 @@
 
 use crate::job::{JOB_TIMERS_MAX, JobKind, Released, merge, wake};
 use crate::queue::Load;
+use crate::reconcile::DEVICE;
 use crate::runtime::Shared;
 use crate::{Error, channel};
 use rounds_domain::{AreaId, RecordId};
@@ -24,6 +25,9 @@ const AREA_JOBS_MAX: usize = 32;
 const WAITING_MAX: u32 = 5_000;
 /// Most timers that are read at once.
 const TIMERS_MAX: u32 = 10_000;
+
+/// A clock that was set back by more than this had been ahead; less is the servers' clocks being set right all the time.
+const CLOCK_BACK_MS: i64 = 60_000;
 
 /// Shortest time between two moves. Each costs the store a commit of its own; those of a busy time are worth one.
 const DISPATCH_GAP: Duration = Duration::from_millis(50);
@@ -46,9 +50,15 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut tick = interval(shared.options.look_every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hinting = true;
+    let mut latest_ms = i64::MIN;
     loop {
         let began = Instant::now();
-        let moved = dispatch(&shared).await.unwrap_or_else(|error| {
+        let looked = look_again_if_set_back(&shared, &mut latest_ms).await;
+        let moved = match looked {
+            Ok(()) => dispatch(&shared).await,
+            Err(error) => Err(error),
+        };
+        let moved = moved.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "jobs wait: they could not be dispatched");
             Moved::default()
@@ -71,14 +81,34 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Has everything looked at again if the clock had been ahead and was set back: what was called for then is not called
+/// for now, and nobody would look before that time comes.
+async fn look_again_if_set_back(shared: &Shared, latest_ms: &mut i64) -> Result<(), Error> {
+    let now_ms = (shared.clock)();
+    if *latest_ms == i64::MIN {
+        // How far the workers before this one were, with all that they did.
+        *latest_ms = shared.store.last_act_ms(DEVICE).await?.unwrap_or(now_ms);
+    }
+    if now_ms < latest_ms.saturating_sub(CLOCK_BACK_MS) {
+        tracing::warn!(
+            ahead_ms = *latest_ms - now_ms,
+            "the clock was set back: everything is looked at again"
+        );
+        shared.store.look_at_all_again(now_ms).await?;
+        *latest_ms = now_ms;
+    }
+    *latest_ms = now_ms.max(*latest_ms);
+    Ok(())
+}
+
 /// Moves what waits and what is due, if there is room. If this process ends between the steps, the same is moved again
 /// under the same names.
 async fn dispatch(shared: &Shared) -> Result<Moved, Error> {
     let paused = shared.queue.paused().await?;
     let is_paused = |kind| paused.iter().any(|(paused, _)| *paused == kind);
-    let mut more = false;
+    let mut moved = Moved::default();
     if shared.options.channels.is_some() && !is_paused(JobKind::Deliver) {
-        more = channel::release_due(shared).await?;
+        moved.held_back = channel::release_due(shared).await?;
     }
     let now_ms = (shared.clock)();
     let waiting = match is_paused(JobKind::Look) {
@@ -93,16 +123,17 @@ async fn dispatch(shared: &Shared) -> Result<Moved, Error> {
         }
     };
     let found = waiting.len() + due.len();
-    let mut moved = Moved { some: more, ..Moved::default() };
+    let mut has_room = true;
     if found > 0 {
         let looks = waiting.into_iter().map(|(job, ids)| (job, Source::Waiting(ids)));
         let wakes = due.into_iter().map(|(job, timers)| (job, Source::Timers(timers)));
         let chosen = choose(&shared.queue.load().await?, looks.chain(wakes));
-        moved.held_back = chosen.len() < found;
-        moved.some |= !chosen.is_empty();
+        has_room = chosen.len() == found;
+        moved.held_back |= !has_room;
+        moved.some = !chosen.is_empty();
         hand_over(shared, chosen).await?;
     }
-    if !is_paused(JobKind::Wake) && !moved.held_back {
+    if !is_paused(JobKind::Wake) && has_room {
         // One that is due already was set meanwhile.
         let until = |at_ms: i64| u64::try_from(at_ms - now_ms).unwrap_or_default();
         let next_ms = shared.store.next_timer_ms().await?;
@@ -186,7 +217,7 @@ mod tests {
         assert_eq!(of(1).filter(|(job, _)| job.priority >= priority).count(), 1);
 
         let by_area = HashMap::from([(area(1), AREA_JOBS_MAX - 1)]);
-        let load = Load { total: JOBS_MAX - 2, by_area };
+        let load = Load { total: JOBS_MAX - 2, by_area, ..Load::default() };
         let chosen = choose(&load, (0..1_000).map(|n| found(n, 1)).chain([found(5_000, 2), found(5_001, 3)]));
         let areas: Vec<_> = chosen.iter().map(|(job, _)| job.work.area()).collect();
         assert_eq!(areas, [area(2), area(3)], "who has nothing there comes first");
@@ -194,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_no_more() {
-        let load = Load { total: JOBS_MAX + 3, by_area: HashMap::new() };
+        let load = Load { total: JOBS_MAX + 3, ..Load::default() };
         assert!(choose(&load, [found(1, 1)].into_iter()).is_empty());
     }
 }

@@ -13,6 +13,8 @@ const PAYLOAD_VERSION: u32 = 1;
 const JOB_NUMBERS_MAX: u64 = 1_000;
 /// Most records whose timers are due in one job.
 pub(crate) const JOB_TIMERS_MAX: usize = 100;
+/// The priority of jobs that are started before all others.
+pub(crate) const PRIORITY_MAX: i32 = i32::MAX;
 /// What the names of jobs are derived in, so that they are no names of anything else.
 const NAMES: Uuid = Uuid::from_u128(0x6f0e_3c1a_5b52_5c0f_9a64_7d1f_0c88_b703);
 

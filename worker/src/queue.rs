@@ -85,8 +85,12 @@ impl Mark {
 /// Jobs that are in apalis' table and could run now, or do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Load {
+    /// All but those of deliveries,
     pub(crate) total: usize,
+    /// by area,
     pub(crate) by_area: HashMap<AreaId, usize>,
+    /// and those of deliveries.
+    pub(crate) deliveries: usize,
 }
 
 /// apalis' tables.
@@ -178,32 +182,39 @@ impl Queue {
 
     /// How many jobs could run now, or do. Those that wait for another try are not among them.
     pub(crate) async fn load(&self) -> Result<Load, Error> {
-        let rows: Vec<(Option<String>, i64)> =
-            match &self.pool {
-                Pool::Sqlite(pool) => query_as(
-                    "SELECT substr(idempotency_key, instr(idempotency_key, '/') + 1, 36), count(*) FROM Jobs
+        let rows: Vec<(bool, Option<String>, i64)> = match &self.pool {
+            Pool::Sqlite(pool) => {
+                query_as(
+                    "SELECT coalesce(idempotency_key LIKE 'deliver/%', false),
+                         substr(idempotency_key, instr(idempotency_key, '/') + 1, 36), count(*) FROM Jobs
                      WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
                          AND (status <> 'Pending' OR run_at <= unixepoch())
-                     GROUP BY 1",
+                     GROUP BY 1, 2",
                 )
                 .bind(QUEUE)
                 .fetch_all(pool)
-                .await?,
-                Pool::Postgres(pool) => {
-                    query_as(
-                        "SELECT split_part(idempotency_key, '/', 2), count(*) FROM apalis.jobs
+                .await?
+            }
+            Pool::Postgres(pool) => {
+                query_as(
+                    "SELECT coalesce(idempotency_key LIKE 'deliver/%', false),
+                         split_part(idempotency_key, '/', 2), count(*) FROM apalis.jobs
                      WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running') AND status <> 'Done'
                          AND (status <> 'Pending' OR run_at <= now())
-                     GROUP BY 1",
-                    )
-                    .bind(QUEUE)
-                    .fetch_all(pool)
-                    .await?
-                }
-            };
+                     GROUP BY 1, 2",
+                )
+                .bind(QUEUE)
+                .fetch_all(pool)
+                .await?
+            }
+        };
         let mut load = Load::default();
-        for (area, count) in rows {
+        for (is_delivery, area, count) in rows {
             let count = usize::try_from(count).unwrap_or_default();
+            if is_delivery {
+                load.deliveries += count;
+                continue;
+            }
             load.total += count;
             if let Some(area) = area.and_then(|area| Uuid::try_parse(&area).ok()) {
                 load.by_area.insert(AreaId(area), count);

@@ -11,10 +11,11 @@ use rounds_domain::follow_up::{
     Around, LOOK_BACK_DAYS, Mend, Outlook, is_cause, is_source, look, site, sources_of,
 };
 use rounds_domain::limit::BATCH_OPS_MAX;
+use rounds_domain::record::Standing;
 use rounds_domain::{
     Action, AreaId, Body, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role, apply,
 };
-use rounds_store::{Arrival, Batch, Content, Device, Numbered, Settled, Store, Timer, content_hash};
+use rounds_store::{Arrival, Batch, Content, Device, Look, Numbered, Settled, Store, Timer, content_hash};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -43,8 +44,8 @@ pub(crate) async fn enrol(store: &Store, now_ms: i64) -> Result<Device, Error> {
 pub(crate) enum Failure {
     #[error(transparent)]
     Store(#[from] rounds_store::Error),
-    #[error("{0} of {1} mends did not apply: something else changed meanwhile")]
-    Overtaken(usize, usize),
+    #[error("{0} of {1} mends did not apply")]
+    Refused(usize, usize),
     #[error("area {0} has no time zone that is known here")]
     Zone(AreaId),
 }
@@ -52,7 +53,7 @@ pub(crate) enum Failure {
 /// Looks at what the records of an area with these numbers call for, as they are now.
 ///
 /// # Errors
-/// When the store cannot be reached, or others changed the same follow-ups meanwhile: look again.
+/// When the store cannot be reached, or something did not apply: look again.
 pub(crate) async fn range(
     store: &Store,
     clock: &Clock,
@@ -124,21 +125,31 @@ async fn former(store: &Store, record: &Record) -> Result<Vec<Record>, Failure> 
     Ok(all)
 }
 
-/// Makes what these records call for, and says when to look at them again.
+/// Makes what these records call for, and says when to look at them again. What others changed meanwhile is looked at
+/// once more.
 async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(), Failure> {
-    let now_ms = clock();
-    let mut sources = store.numbered_of(ids).await?;
-    sources.retain(|source| is_source(source.record.kind));
-    if sources.is_empty() {
-        return Ok(());
+    let mut overtaken = look_at(store, clock, ids).await?;
+    while !overtaken.is_empty() {
+        overtaken = look_at(store, clock, &overtaken).await?;
     }
-    let numbers = sources.iter().map(|source| (source.record.id, source.number)).collect();
-    let sources: Vec<Record> = sources.into_iter().map(|source| source.record).collect();
-    let mut known = Known::read(store, &sources, numbers, now_ms).await?;
+    Ok(())
+}
+
+/// One look at these records. Answers those of which something changed meanwhile, so that nothing was done about them.
+async fn look_at(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<Vec<RecordId>, Failure> {
+    let now_ms = clock();
+    let mut sources = store.records_and_heads(ids).await?;
+    sources.retain(|(source, _)| is_source(source.kind));
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let heads: HashMap<AreaId, u64> = sources.iter().map(|(source, head)| (source.area, *head)).collect();
+    let sources: Vec<Record> = sources.into_iter().map(|(source, _)| source).collect();
+    let mut known = Known::read(store, &sources, heads, now_ms).await?;
     let looked_at = sources.into_iter().map(|source| (known.look(&source), source));
     let mut outlooks: Vec<(Outlook, Record)> = looked_at.collect();
     let mut there = created_before(store, &outlooks).await?;
-    if there.values().any(|found| found.record.kind == Kind::FollowUp) {
+    if there.values().any(|found| matches!(found.kind, Kind::FollowUp | Kind::Notice)) {
         known.learn(store, &outlooks, &there).await?;
         for (outlook, source) in outlooks.iter_mut() {
             if created(outlook).any(|id| there.contains_key(&id)) {
@@ -150,35 +161,34 @@ async fn reconcile(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<(),
 
     let mut mends: Vec<(Mend, u64)> = Vec::new();
     let mut settled = Settled::default();
+    let mut overtaken = Vec::new();
     for (mut outlook, source) in outlooks {
         outlook.mends.retain(|mend| !there.contains_key(&mend.record));
         if mends.len() + outlook.mends.len() > BATCH_OPS_MAX && !mends.is_empty() {
-            submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut settled)).await?;
+            let some =
+                submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut settled)).await?;
+            overtaken.extend(some);
         }
-        let timer = |record, at_ms| Timer { record, area: source.area, at_ms };
-        settled.timers.extend(outlook.next_ms.map(|at_ms| timer(source.id, at_ms)));
-        let told = outlook.mends.iter().filter(|mend| known.has_channel(&source, mend));
-        settled.timers.extend(told.map(|mend| timer(mend.record, now_ms)));
-        settled.seen.extend(outlook.mends.iter().filter_map(|mend| known.seen(mend.record)));
+        settled.looks.push(known.look_of(&source, &outlook));
         let stamps = known.stamps(&source);
         mends.extend(outlook.mends.into_iter().map(|mend| {
             let seen = stamps.get(&mend.record).copied().unwrap_or_default();
             (mend, source.through.stamp.max(seen))
         }));
     }
-    if mends.is_empty() && settled.timers.is_empty() {
-        return Ok(());
+    if !mends.is_empty() || settled.looks.iter().any(|look| !look.timers.is_empty()) {
+        overtaken.extend(submit(store, now_ms, mends, settled).await?);
     }
-    submit(store, now_ms, mends, settled).await
+    Ok(overtaken)
 }
 
 /// What would be created and is there: deleted by somebody, or over for so long that it was not read.
 async fn created_before(
     store: &Store,
     outlooks: &[(Outlook, Record)],
-) -> Result<HashMap<RecordId, Numbered>, Failure> {
+) -> Result<HashMap<RecordId, Record>, Failure> {
     let ids: Vec<RecordId> = outlooks.iter().flat_map(|(outlook, _)| created(outlook)).collect();
-    Ok(store.numbered_of(&ids).await?.into_iter().map(|found| (found.record.id, found)).collect())
+    Ok(store.records_of(&ids).await?.into_iter().map(|found| (found.id, found)).collect())
 }
 
 fn created(outlook: &Outlook) -> impl Iterator<Item = RecordId> {
@@ -189,8 +199,8 @@ fn created(outlook: &Outlook) -> impl Iterator<Item = RecordId> {
 /// What is known about some records when they are looked at.
 struct Known {
     now_ms: i64,
-    /// Of the records, their follow-ups and notices, as they were read.
-    numbers: HashMap<RecordId, u64>,
+    /// Of the areas that the records are in, from before anything else was read.
+    heads: HashMap<AreaId, u64>,
     near: Near,
     /// By their source.
     follow_ups: HashMap<RecordId, Vec<Record>>,
@@ -203,7 +213,7 @@ impl Known {
     async fn read(
         store: &Store,
         sources: &[Record],
-        numbers: HashMap<RecordId, u64>,
+        heads: HashMap<AreaId, u64>,
         now_ms: i64,
     ) -> Result<Self, Failure> {
         let near = Near::read(store, sources, now_ms).await?;
@@ -214,57 +224,64 @@ impl Known {
             }
         }
         let (follow_ups, notices) = (HashMap::new(), HashMap::new());
-        let mut known = Self { now_ms, numbers, near, follow_ups, notices, places };
+        let mut known = Self { now_ms, heads, near, follow_ups, notices, places };
         let ids: Vec<RecordId> = sources.iter().map(|source| source.id).collect();
-        let mut follow_ups: Vec<(RecordId, Numbered)> = Vec::new();
-        for found in store.about(&ids, known.since_ms()).await? {
-            let Some(source) = found.record.subject() else { continue };
-            match found.record.kind {
-                Kind::FollowUp => follow_ups.push((source, found)),
-                Kind::Notice => known.add_notice(source, found),
+        let mut follow_ups: Vec<(RecordId, Record)> = Vec::new();
+        for Numbered { record, .. } in store.about(&ids, known.since_ms()).await? {
+            let Some(source) = record.subject() else { continue };
+            match record.kind {
+                Kind::FollowUp => follow_ups.push((source, record)),
+                Kind::Notice => known.notices.entry(source).or_default().push(record),
                 _ => {}
             }
         }
-        known.add(store, follow_ups).await?;
+        known.add(store, follow_ups, |follow_up| !is_ended_by_us(follow_up)).await?;
         Ok(known)
     }
 
-    /// Adds follow-ups that do not say any more whose they are, or were over for too long to be read.
+    /// Adds follow-ups that do not say any more whose they are, or were over for too long to be read; and notices about
+    /// what was over and is not any more.
     async fn learn(
         &mut self,
         store: &Store,
         outlooks: &[(Outlook, Record)],
-        there: &HashMap<RecordId, Numbered>,
+        there: &HashMap<RecordId, Record>,
     ) -> Result<(), Failure> {
         let of_source = |(outlook, source): &(Outlook, Record)| {
             let found = created(outlook).filter_map(|id| there.get(&id));
-            let found = found.filter(|found| found.record.kind == Kind::FollowUp);
             found.map(|found| (source.id, found.clone())).collect::<Vec<_>>()
         };
-        self.add(store, outlooks.iter().flat_map(of_source).collect()).await
+        let found = outlooks.iter().flat_map(of_source);
+        let (follow_ups, others): (Vec<_>, Vec<_>) =
+            found.partition(|(_, found)| found.kind == Kind::FollowUp);
+        for (source, notice) in others.into_iter().filter(|(_, found)| found.kind == Kind::Notice) {
+            self.notices.entry(source).or_default().push(notice);
+        }
+        self.add(store, follow_ups, |_| true).await
     }
 
-    /// Adds follow-ups, each with its source, and the notices about them.
-    async fn add(&mut self, store: &Store, follow_ups: Vec<(RecordId, Numbered)>) -> Result<(), Failure> {
+    /// Adds follow-ups, each with its source, and the notices about some of them.
+    async fn add(
+        &mut self,
+        store: &Store,
+        follow_ups: Vec<(RecordId, Record)>,
+        is_told_of: impl Fn(&Record) -> bool,
+    ) -> Result<(), Failure> {
         let mut source_of: HashMap<RecordId, RecordId> = HashMap::new();
-        for (source, Numbered { number, record }) in follow_ups {
-            source_of.insert(record.id, source);
-            self.numbers.insert(record.id, number);
+        for (source, record) in follow_ups {
+            if is_told_of(&record) {
+                source_of.insert(record.id, source);
+            }
             self.follow_ups.entry(source).or_default().push(record);
         }
         let ids: Vec<RecordId> = source_of.keys().copied().collect();
-        for notice in store.about(&ids, self.since_ms()).await? {
-            let source = notice.record.subject().and_then(|follow_up| source_of.get(&follow_up));
-            if let Some(source) = source.filter(|_| notice.record.kind == Kind::Notice) {
-                self.add_notice(*source, notice);
+        for Numbered { record, .. } in store.about(&ids, self.since_ms()).await? {
+            let source = record.subject().and_then(|follow_up| source_of.get(&follow_up));
+            if let Some(source) = source.filter(|_| record.kind == Kind::Notice) {
+                self.notices.entry(*source).or_default().push(record);
             }
         }
         Ok(())
-    }
-
-    fn add_notice(&mut self, source: RecordId, Numbered { number, record }: Numbered) {
-        self.numbers.insert(record.id, number);
-        self.notices.entry(source).or_default().push(record);
     }
 
     /// Work that only a follow-up tells of counts as long as that is read: for longer than anything is made anew.
@@ -287,9 +304,27 @@ impl Known {
         look(source, &around)
     }
 
-    /// A record, and the number that it had when it was read.
-    fn seen(&self, record: RecordId) -> Option<(RecordId, u64)> {
-        self.numbers.get(&record).map(|number| (record, *number))
+    /// What a look at a source came to, for the store.
+    fn look_of(&self, source: &Record, outlook: &Outlook) -> Look {
+        let timer = |record, at_ms| Timer { record, area: source.area, at_ms };
+        let next = outlook.next_ms.map(|at_ms| timer(source.id, at_ms));
+        let told = outlook.mends.iter().filter(|mend| self.has_channel(source, mend));
+        // What becomes of an adoption changes whose work it is.
+        let is_of_adoption = outlook.mends.iter().any(|mend| mend.kind == Kind::Adoption);
+        let plans = self.near.around(source).iter().filter(|near| is_of_adoption && near.kind == Kind::Plan);
+        let plans = plans.map(|plan| Timer { area: plan.area, ..timer(plan.id, self.now_ms) });
+        let timers = next.into_iter().chain(told.map(|mend| timer(mend.record, self.now_ms))).chain(plans);
+        let follow_ups = self.follow_ups.get(&source.id).into_iter().flatten();
+        // Facts by themselves as well: of one that is deleted nothing tells any more what it was about.
+        let read = follow_ups.chain(self.near.around(source)).map(|record| record.id);
+        Look {
+            source: source.id,
+            area: source.area,
+            head: self.heads.get(&source.area).copied().unwrap_or_default(),
+            read: read.chain(site(source)).chain([source.id]).collect(),
+            ops: outlook.mends.len(),
+            timers: timers.collect(),
+        }
     }
 
     /// Up to where the follow-ups and notices of a source were seen.
@@ -302,6 +337,14 @@ impl Known {
     fn has_channel(&self, source: &Record, mend: &Mend) -> bool {
         self.places.get(&source.area).is_some_and(|place| place.has_channel(mend))
     }
+}
+
+/// Whether the worker itself ended a follow-up, and withdrew in the same look what was said of it.
+fn is_ended_by_us(follow_up: &Record) -> bool {
+    let mut applied = follow_up.steps.iter().rev().filter(|taken| taken.standing == Standing::Applied);
+    matches!(follow_up.status.as_str(), "done" | "cancelled")
+        && follow_up.deleted.is_none()
+        && applied.next().is_some_and(|last| last.trace.op.device == DEVICE)
 }
 
 /// What is known about the places and assets that some records are about.
@@ -355,13 +398,14 @@ impl Place {
     }
 }
 
-/// Acts, as of the time that was looked at. The store numbers the ops; doing the same twice is merged.
+/// Acts, as of the time that was looked at. The store numbers the ops; doing the same twice is merged. Answers the records
+/// about which nothing was done, as something changed since they were looked at.
 async fn submit(
     store: &Store,
     now_ms: i64,
     mends: Vec<(Mend, u64)>,
     settled: Settled,
-) -> Result<(), Failure> {
+) -> Result<Vec<RecordId>, Failure> {
     let reading = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
     let count = mends.len();
     let arrivals = mends.into_iter().map(|(mend, observed)| {
@@ -387,10 +431,7 @@ async fn submit(
         settled: Some(settled),
     };
     let receipt = store.submit(batch).await?;
-    let overtaken = receipt
-        .verdicts
-        .iter()
-        .filter(|(_, verdict)| !matches!(verdict.outcome, Outcome::Applied | Outcome::Merged))
-        .count();
-    if overtaken > 0 { Err(Failure::Overtaken(overtaken, count)) } else { Ok(()) }
+    let is_refused = |outcome| !matches!(outcome, Outcome::Applied | Outcome::Merged);
+    let refused = receipt.verdicts.iter().filter(|(_, verdict)| is_refused(verdict.outcome)).count();
+    if refused > 0 { Err(Failure::Refused(refused, count)) } else { Ok(receipt.overtaken) }
 }

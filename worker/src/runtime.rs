@@ -39,8 +39,8 @@ const LOOKS_PER_HEARTBEAT: u32 = 2;
 const APALIS_HEARTBEAT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How long to wait before apalis is started again after it ended.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// Looks for dead workers between two for what may be forgotten: an hour, at two each five seconds.
-const PURGE_LOOKS: u64 = 1_440;
+/// How often to forget what is over.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Called as each job begins, with the records that it is about: for tests, which let jobs fail, panic, wait or end the
 /// process. An error is the job's.
@@ -98,6 +98,13 @@ impl std::fmt::Debug for Options {
             .field("boot", &self.boot)
             .field("concurrency", &self.concurrency)
             .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// How many messages are sent at the same time at most.
+    pub(crate) fn outside_slots(&self) -> usize {
+        (self.concurrency / 2).max(1)
     }
 }
 
@@ -181,7 +188,7 @@ impl Worker {
         let shared = Arc::new(Shared {
             ledger: entries,
             slots: Semaphore::new(options.concurrency),
-            outside: Semaphore::new((options.concurrency / 2).max(1)),
+            outside: Semaphore::new(options.outside_slots()),
             gate: RwLock::new(()),
             underway: RwLock::new(()),
             wake: Arc::new(Notify::new()),
@@ -203,6 +210,7 @@ impl Worker {
         let mut tasks = JoinSet::new();
         tasks.spawn(dispatch::run(shared.clone()));
         tasks.spawn(keep_running(shared.clone()));
+        tasks.spawn(keep_tidy(shared.clone()));
         Ok(Self { shared, tasks, ledger })
     }
 
@@ -357,23 +365,34 @@ async fn run(shared: &Arc<Shared>, context: &WorkerContext) -> Result<(), Worker
     }
 }
 
-/// Says at intervals that a worker is alive, takes over from those that are not, and forgets what is over, for as long as
-/// it is not dropped.
+/// Says at intervals that a worker is alive, and takes over from those that are not, for as long as it is not dropped.
 async fn keep_alive(shared: Arc<Shared>, worker: String) {
     let heartbeat = shared.options.heartbeat;
     let mut tick = interval(heartbeat / LOOKS_PER_HEARTBEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for look in 1_u64.. {
+    loop {
         tick.tick().await;
         let mut done = shared.queue.beat(&worker).await;
         if done.is_ok() {
             done = take_over(&shared, heartbeat * HEARTBEATS_MISSED_MAX).await;
         }
-        if done.is_ok() && look.is_multiple_of(PURGE_LOOKS) {
-            done = purge(&shared).await;
-        }
         if let Err(error) = done {
             tracing::warn!(error = &error as &dyn std::error::Error, "no sign of life could be written");
+        }
+    }
+}
+
+/// Forgets at intervals what is over. It may take long, so nobody waits for it who says that the worker is alive.
+async fn keep_tidy(shared: Arc<Shared>) {
+    let mut tick = interval(PURGE_EVERY);
+    tick.tick().await; // it was done at the start
+    loop {
+        tokio::select! {
+            () = shared.stopped() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = purge(&shared).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what is over could not be forgotten");
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Step {
     /// Looks that were done.
     pub done: usize,
     /// Looks of which a mend did not apply: they are still there for the next step.
-    pub overtaken: usize,
+    pub refused: usize,
 }
 
 /// Does all looks that wait and are due at this moment, one after the other. If this ends in between, what was not done
@@ -50,8 +50,8 @@ async fn look(store: &Store, clock: &Clock, work: &Work, step: &mut Step) -> Res
         Ok(()) => step.done += 1,
         Err(reconcile::Failure::Store(error)) => return Err(error.into()),
         Err(error) => {
-            tracing::debug!(%error, "a look was overtaken");
-            step.overtaken += 1;
+            tracing::debug!(%error, "a look came to nothing");
+            step.refused += 1;
             return Ok(false);
         }
     }

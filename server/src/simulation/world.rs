@@ -353,10 +353,10 @@ impl<'a> World<'a> {
         let mut done = 0;
         for _ in 0..ROUNDS_MAX {
             let step = rounds_worker::step(&store, &clock).await?;
-            self.note("work", &[step.done as u64, step.overtaken as u64]);
+            self.note("work", &[step.done as u64, step.refused as u64]);
             done += step.done;
-            promised(step.overtaken == 0, Promise::Recomputation, || {
-                format!("{} looks came to nothing, and nobody was in between", step.overtaken)
+            promised(step.refused == 0, Promise::Recomputation, || {
+                format!("{} looks came to nothing, and nobody was in between", step.refused)
             })?;
             if step.done == 0 {
                 return Ok(done);

@@ -576,6 +576,89 @@ on_both_databases! {
         site.close(worker).await;
     }
 
+    async fn what_is_wrong_between_us_and_the_mail_server_gives_up_no_mail(database: &TestDatabase) {
+        let mut mail = MailServer::start().await;
+        let site = Site::on(database, "", "desk@water.example.org").await;
+        let worker = site.worker(Some(&mail)).await;
+        mail.refuse("535 the password was changed").await;
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        assert!(mail.next().await["refused"].is_array());
+        assert_eq!(site.only_delivery().await.state, DeliveryState::Failing);
+        mail.accept().await;
+        site.clock.advance(MINUTE);
+        worker.drained().await.unwrap();
+        assert!(mail.next().await["message_id"].is_string());
+        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
+        site.close(worker).await;
+    }
+
+    async fn a_message_goes_to_the_address_that_its_addressee_has_by_now(database: &TestDatabase) {
+        let (mut wrong, mut right) = (Receiver::start().await, Receiver::start().await);
+        let site = Site::on(database, &wrong.url, "").await;
+        let worker = site.worker(None).await;
+        wrong.answer(500);
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        assert_eq!(wrong.posted().len(), 1);
+        let (was, is) = (wrong.url.clone().into(), right.url.clone().into());
+        site.act(vec![Act::edit(site.organization, site.district, Kind::Organization, "web_hook", was, is)]).await;
+        site.clock.advance(HOUR);
+        worker.drained().await.unwrap();
+        assert_eq!((wrong.posted().len(), right.posted().len()), (0, 1));
+        let states: Vec<_> = site.deliveries().await.into_iter().map(|it| (it.address == right.url, it.state)).collect();
+        assert!(states.contains(&(true, DeliveryState::Sent)) && states.contains(&(false, DeliveryState::Withdrawn)));
+        site.close(worker).await;
+    }
+
+    async fn a_delivery_of_which_no_try_comes_to_an_end_is_given_up(database: &TestDatabase) {
+        let mut hook = Receiver::start().await;
+        let site = Site::on(database, &hook.url, "").await;
+        let worker = site.worker(None).await;
+        hook.answer(500);
+        site.refer(site.referred_request().await).await;
+        worker.drained().await.unwrap();
+        hook.posted();
+        // Each try ended with the process that made it.
+        let sql = "UPDATE deliveries SET state = 'sending', attempts = 16";
+        database.execute(sql).await.unwrap();
+        hook.answer(200);
+        site.clock.advance(HOUR);
+        worker.drained().await.unwrap();
+        let failed = site.only_delivery().await;
+        assert_eq!((failed.state, hook.posted().len()), (DeliveryState::Failed, 0));
+
+        // By hand it has all its tries again.
+        assert!(site.store.retry_delivery(failed.id, site.clock.now_ms()).await.unwrap());
+        worker.drained().await.unwrap();
+        let sent = site.only_delivery().await;
+        assert_eq!((sent.state, sent.attempts), (DeliveryState::Sent, 1));
+        site.close(worker).await;
+    }
+
+    async fn messages_to_a_server_that_does_not_answer_keep_no_other_work_from_being_done(database: &TestDatabase) {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it takes connections, and no more
+        let url = format!("http://{}/hook", silent.local_addr().unwrap());
+        let site = Site::on(database, &url, "").await;
+        let worker = site.worker(None).await;
+        let request = site.referred_request().await;
+        for _ in 0..50 {
+            site.refer(request).await;
+        }
+        let violation = body::Violation { sort: "dumping".to_owned(), ..body::Violation::default() };
+        let violation = site.add(site.community, Body::Violation(violation)).await;
+        let mut hints = site.store.watch();
+        let removed = Step { to: "removed".to_owned(), ..Step::default() };
+        site.act(vec![Act::step(violation, site.community, Kind::Violation, removed)]).await;
+        while site.store.about(&[violation], 0).await.unwrap().is_empty() {
+            hints.recv().await.unwrap();
+        }
+        let is_under_way = |it: &Delivery| matches!(it.state, DeliveryState::Waiting | DeliveryState::Sending);
+        assert!(site.deliveries().await.iter().all(is_under_way), "it waited for messages");
+        drop(worker);
+        site.store.close().await;
+    }
+
     async fn mail_is_written_in_the_language_that_was_chosen(database: &TestDatabase) {
         let mut mail = MailServer::start().await;
         let site = Site::on(database, "", "desk@water.example.org").await;

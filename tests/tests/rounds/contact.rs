@@ -311,6 +311,48 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn what_is_taken_back_is_gone_though_it_was_given_by_a_clock_that_is_ahead(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let now_ms = town.server.clock.now_ms();
+        town.server.clock.set(now_ms + 5_000); // that of another server
+        town.give().await;
+        town.server.clock.set(now_ms);
+        put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None);
+        town.server.stop().await;
+    }
+
+    async fn whoever_records_the_same_request_after_another_did_not_raise_it(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let (mut raiser, mut other) = (town.phone_of(None).await, town.phone_of(None).await);
+        town.server.clock.advance(Duration::from_secs(60 * 60));
+        let raised = Act::create(town.north, Body::Request(leak(town.dwelling)));
+        let id = raised.record();
+        assert_eq!(raiser.act(vec![raised.clone()]).await[0].outcome(), v1::Outcome::Applied);
+        put(&raiser, id, &contact()).await.unwrap();
+
+        // The same again, by a clock that is behind: in the order of the ops it would come first.
+        let mut same = raised.op(&town.server.clock);
+        same.clock.wall_ms -= 30 * 60 * 1_000;
+        let same = other.seal_op(&same);
+        town.server.clock.advance(Duration::from_secs(1));
+        other.send(vec![same]).await.unwrap();
+        let created = town.server.store.record(id).await.unwrap().unwrap().record.created;
+        assert_eq!(created.op.device, other.id, "so says the record");
+        assert_eq!(code(&other, id).await, Code::PermissionDenied);
+        assert_eq!(read(&raiser, id).await.unwrap(), Some(contact()));
+
+        // From other areas, contact data comes from whoever raised it alone.
+        for phone in [&raiser, &other] {
+            let areas = vec![town.south.to_string()];
+            let request = v1::AssignRequest { device: phone.id.to_string(), areas };
+            town.server.admin.devices().assign(request).await.unwrap();
+        }
+        put(&raiser, id, &contact()).await.unwrap();
+        assert_eq!(put(&other, id, &contact()).await.unwrap_err().code(), Code::NotFound);
+        town.server.stop().await;
+    }
+
     async fn no_name_is_readable_in_the_database_and_nothing_is_left_when_its_time_is_over(database: &TestDatabase) {
         let town = Town::on(database).await;
         town.give().await;

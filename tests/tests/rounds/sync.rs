@@ -360,6 +360,20 @@ on_both_databases! {
     }
 
     /// 10
+    async fn after_something_left_an_area_the_others_are_read_before_the_pull_ends(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let south = street.server.area("South", None).await;
+        let away = street.server.area("Away", None).await;
+        let mut phone = street.server.enrol(Role::Field, &[street.area, south]).await;
+        phone.pull().await;
+        let moved = Act::on(street.dwelling, street.area, Kind::Place, Action::Move { to: away });
+        street.server.admin.change(vec![moved.op(&street.server.clock)]).await;
+        // It might have gone to the other area after it was seen that nothing is new there.
+        assert!(phone.send(Vec::new()).await.unwrap().more);
+        assert!(!phone.send(Vec::new()).await.unwrap().more);
+        street.server.stop().await;
+    }
+
     async fn a_phone_at_1970_is_taken_as_it_is(database: &TestDatabase) {
         let street = Street::start(database).await;
         let mut phone = street.phone().await;

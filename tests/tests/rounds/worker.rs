@@ -418,6 +418,33 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn what_a_clock_that_ran_ahead_called_for_is_put_right_when_it_is_set_back(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let begins_ms = field.clock.now_ms();
+        let violation = field.removed_violation().await;
+        worker.drained().await.unwrap();
+        field.clock.advance(HOUR * 24 * 60);
+        worker.drained().await.unwrap();
+        assert_eq!(statuses(&field.follow_ups_of(violation).await), ["missed", "missed", "open"]);
+        let mut hints = field.store.watch();
+        field.clock.set(begins_ms + HOUR.as_millis() as i64);
+        while statuses(&field.follow_ups_of(violation).await) != ["open"; 3] {
+            hints.recv().await.unwrap();
+        }
+        // Also by one that was not there when the clock was ahead.
+        worker.drained().await.unwrap();
+        field.clock.advance(HOUR * 24 * 60);
+        worker.drained().await.unwrap();
+        worker.stop().await;
+        field.clock.set(begins_ms + 2 * HOUR.as_millis() as i64);
+        let worker = field.worker().await;
+        while statuses(&field.follow_ups_of(violation).await) != ["open"; 3] {
+            hints.recv().await.unwrap();
+        }
+        field.close(worker).await;
+    }
+
     async fn what_happened_while_no_worker_ran_is_done_when_one_starts(database: &TestDatabase) {
         let field = Field::on(database).await;
         let violations = [field.removed_violation().await, field.removed_violation().await];

@@ -53,7 +53,7 @@ impl Digest {
     pub(super) async fn gather(store: &Store, message: &Message) -> Result<Self, Failure> {
         let at_ms = message.at_ms;
         let areas = store.subtree(message.area).await?;
-        let since_ms = at_ms - if is_weekly(store, message).await? { 7 } else { 1 } * DAY_MS;
+        let since_ms = last_digest_ms(message, is_weekly(store, message).await?);
         let tomorrow_ms = next_midnight_ms(message);
         let open = |from_ms, before_ms| DueFilter {
             kind: Kind::FollowUp,
@@ -62,7 +62,7 @@ impl Digest {
             from_ms,
             before_ms,
         };
-        let raised = DueFilter { kind: Kind::Notice, status: "raised", ..open(since_ms, at_ms + 1) };
+        let raised = DueFilter { kind: Kind::Notice, status: "raised", ..open(since_ms + 1, at_ms + 1) };
         Ok(Self {
             overdue: section(store, &open(i64::MIN, at_ms)).await?,
             due_today: section(store, &open(at_ms, tomorrow_ms)).await?,
@@ -108,6 +108,15 @@ async fn is_weekly(store: &Store, message: &Message) -> Result<bool, Failure> {
     Ok(policy.await?.is_some_and(|numbered| numbered.record.text("digest") == "weekly"))
 }
 
+/// When the digest before was called for: at the same time of the day in the area, a day or a week earlier.
+fn last_digest_ms(message: &Message, is_weekly: bool) -> i64 {
+    let days = if is_weekly { 7 } else { 1 };
+    let before = jiff::Timestamp::from_millisecond(message.at_ms)
+        .ok()
+        .and_then(|at| at.to_zoned(message.zone.clone()).checked_sub(jiff::Span::new().days(days)).ok());
+    before.map_or(message.at_ms - days * DAY_MS, |before| before.timestamp().as_millisecond())
+}
+
 /// The end of the day on which the digest was called for, in the area.
 fn next_midnight_ms(message: &Message) -> i64 {
     let day = jiff::Timestamp::from_millisecond(message.at_ms).ok().and_then(|at| {
@@ -136,7 +145,7 @@ async fn missed(store: &Store, areas: &[AreaId], since_ms: i64, at_ms: i64) -> R
     };
     let mut section = Section::default();
     for record in store.due(&filter, MISSED_MAX).await? {
-        if last_step_ms(&record).is_some_and(|ms| (since_ms..at_ms).contains(&ms)) {
+        if last_step_ms(&record).is_some_and(|ms| since_ms < ms && ms <= at_ms) {
             section.count += 1;
             if section.named.len() < NAMED_MAX as usize {
                 section.named.push(line(store, &record, "due_at_ms").await?);

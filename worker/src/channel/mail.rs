@@ -10,6 +10,9 @@ use reqwest::Url;
 use rounds_store::Delivery;
 use std::time::{Duration, SystemTime};
 
+/// Answers to the recipient: no such mailbox, not local, name not allowed (RFC 5321, 4.2.3), no mail there (RFC 7504).
+const MAILBOX_REFUSED: [u16; 4] = [550, 551, 553, 556];
+
 /// Sends mail.
 #[derive(Debug)]
 pub(super) struct Mail {
@@ -58,7 +61,7 @@ impl Mail {
         ));
         match tokio::time::timeout(self.answer_time, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() => Err(NotSent::Ever(with_causes(&error))),
+            Ok(Err(error)) if is_about_mailbox(&error) => Err(NotSent::Ever(with_causes(&error))),
             Ok(Err(error)) => Err(NotSent::Yet(with_causes(&error))),
             Err(_) => Err(NotSent::Yet(format!(
                 "the mail server took longer than {} s",
@@ -66,6 +69,12 @@ impl Mail {
             ))),
         }
     }
+}
+
+/// Whether the server says that there is no such mailbox, or never will be mail for it. What else it refuses for good is
+/// between it and us: a password that was changed, a sender that it does not know. That is put right, and mail goes on.
+fn is_about_mailbox(error: &lettre::transport::smtp::Error) -> bool {
+    error.status().is_some_and(|code| MAILBOX_REFUSED.contains(&u16::from(code)))
 }
 
 /// The URL of a mail server; a password is not sent in the open.

@@ -150,6 +150,7 @@ fn sort_out<'a>(starts: &'a [Start], paused: &[String]) -> (Vec<&'a Start>, Vec<
     starts.iter().partition(|start| paused.iter().any(|kind| kind == start.kind.as_str()))
 }
 
+/// One that runs already was started by us, and the answer was lost: nobody else writes this worker's name.
 async fn start_sqlite(connection: &mut SqliteConnection, starts: &[Start]) -> Result<HashSet<String>, Error> {
     if starts.is_empty() {
         return Ok(HashSet::new());
@@ -174,7 +175,7 @@ async fn start_sqlite(connection: &mut SqliteConnection, starts: &[Start]) -> Re
     let started: Vec<String> = query_scalar(
         "UPDATE Jobs SET status = 'Running', lock_at = unixepoch()
          FROM (SELECT value ->> 0 AS id, value ->> 1 AS worker FROM json_each($1)) AS held
-         WHERE Jobs.id = held.id AND lock_by = held.worker AND status = 'Queued'
+         WHERE Jobs.id = held.id AND lock_by = held.worker AND status IN ('Queued', 'Running')
          RETURNING Jobs.id",
     )
     .bind(json!(names(free.iter())).to_string())
@@ -211,7 +212,7 @@ async fn start_postgres(connection: &mut PgConnection, starts: &[Start]) -> Resu
     let started: Vec<String> = query_scalar(
         "UPDATE apalis.jobs SET status = 'Running', lock_at = now()
          FROM unnest($1::text[], $2::text[]) AS held (id, worker)
-         WHERE jobs.id = held.id AND lock_by = held.worker AND status = 'Queued'
+         WHERE jobs.id = held.id AND lock_by = held.worker AND status IN ('Queued', 'Running')
          RETURNING jobs.id",
     )
     .bind(ids)

@@ -1,10 +1,25 @@
 //! Jobs wait from the commit that causes them on.
 
 use super::sample::*;
-use rounds_domain::{Kind, RecordId};
-use rounds_store::{Batch, Job, Settled};
+use rounds_domain::{Kind, Op, RecordId};
+use rounds_store::{Arrival, Batch, Content, Job, Look, Settled, Store, content_hash};
 use rounds_tests::on_both_databases;
 use std::collections::BTreeSet;
+
+/// A look at the first record, which reads what these are and what is about them, and comes to one op.
+async fn look_at(store: &Store, read: &[RecordId]) -> Look {
+    let (_, head) = store.records_and_heads(&[record(1)]).await.unwrap()[0];
+    Look { source: record(1), area: area(1), head, read: read.to_vec(), ops: 1, timers: Vec::new() }
+}
+
+/// The worker does what a look came to. Answers what it has to look at again.
+async fn act(store: &Store, worker: &Phone, op: Op, look: Look) -> Vec<RecordId> {
+    let hash = content_hash(0, op.record.0.as_bytes());
+    let arrival = Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) };
+    let settled = Settled { looks: vec![look], ..Settled::default() };
+    let batch = Batch { settled: Some(settled), ..worker.batch(vec![arrival]) };
+    store.submit(batch).await.unwrap().overtaken
+}
 
 on_both_databases! {
     async fn a_commit_of_what_follow_ups_can_follow_from_leaves_a_job(database: &TestDatabase) {
@@ -49,33 +64,53 @@ on_both_databases! {
         assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 2);
     }
 
-    async fn who_looks_after_what_follows_leaves_a_job_only_for_what_was_not_seen(database: &TestDatabase) {
+    async fn a_look_that_others_overtook_changes_nothing_and_is_done_again(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
-        let (mut phone, mut worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
-        let hand_over = async || {
-            let jobs: Vec<RecordId> = store.waiting_jobs(10).await.unwrap().iter().map(|job| job.id).collect();
-            store.jobs_handed_over(&jobs).await.unwrap();
-            jobs.len()
-        };
-        let number = async || store.numbered_of(&[record(1)]).await.unwrap()[0].number;
-        let mut act = async |minute, to, seen| {
-            let op = at(minute, step(record(1), area(1), Kind::Violation, to));
-            let settled = Settled { seen: [(record(1), seen)].into(), ..Settled::default() };
-            let arrivals = vec![worker.one(op)];
-            store.submit(Batch { settled: Some(settled), ..worker.batch(arrivals) }).await.unwrap();
-        };
+        let (mut phone, worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
         phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
-        hand_over().await;
-        let seen = number().await;
-        act(2, "removed", seen).await;
-        assert_eq!(hand_over().await, 0, "it saw all that there was");
-        let seen = number().await;
-        // Somebody records that it is back, and the job for that finds the record where the worker moved it.
-        phone.send(&store, [at(3, step(record(1), area(1), Kind::Violation, "found"))]).await;
-        hand_over().await;
-        act(4, "removed", seen).await;
-        assert_eq!(hand_over().await, 1, "it had not seen that");
+        let mut told = Vec::new();
+        // While somebody looks at a violation, a phone brings something.
+        let mut looked_while = async |minute, meanwhile: Op| {
+            let look = look_at(&store, &[record(1), record(2), record(3)]).await;
+            phone.send(&store, [at(minute, meanwhile)]).await;
+            let before = read(&store, record(1)).await.steps.len();
+            let removed = step(record(1), area(1), Kind::Violation, "removed");
+            let overtaken = act(&store, &worker, removed, look).await;
+            told.push(read(&store, record(1)).await.steps.len() > before);
+            overtaken
+        };
+        let back = step(record(1), area(1), Kind::Violation, "found");
+        let elsewhere = create_visit_at(record(4), area(1), record(9), "met");
+        assert_eq!(looked_while(2, elsewhere).await, [], "another place has nothing to do with it");
+        assert_eq!(looked_while(3, back).await, [record(1)], "it is back");
+        let there = create_visit_at(record(3), area(1), record(2), "met");
+        assert_eq!(looked_while(4, there).await, [record(1)], "somebody was there");
+        assert_eq!(looked_while(5, delete(record(3), area(1), Kind::Visit)).await, [record(1)], "nobody was");
+        assert_eq!(told, [true, false, false, false]);
+        store.close().await;
+    }
+
+    async fn of_two_looks_at_once_one_is_done_again(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+        let worker = Phone::enrol(&store, 2).await;
+        for n in 0..20 {
+            let look = look_at(&store, &[record(1), record(0)]).await;
+            let made: Vec<RecordId> = (0..3).map(|of| record(100 + 3 * n + of)).collect();
+            // Each of two creates what the other did not see. While a first one is committed, they wait for one commit.
+            let other = Look { source: record(2), read: Vec::new(), ..look.clone() };
+            let (_, first, second) = tokio::join!(
+                act(&store, &worker, create_place(made[0], area(1), "a place"), other),
+                act(&store, &worker, create_follow_up(made[1], area(1)), look.clone()),
+                act(&store, &worker, create_follow_up(made[2], area(1)), look),
+            );
+            assert_eq!(store.records_of(&made).await.unwrap().len(), 2);
+            assert_eq!([first, second].concat(), [record(1)]);
+        }
+        store.close().await;
     }
 
     async fn a_duplicate_leaves_no_job(database: &TestDatabase) {

@@ -364,7 +364,7 @@ on_both_databases! {
         let store = database.open().await;
         let phone = Phone::enrol(&store, 1).await;
         let receipt = phone.submit(&store, Vec::new()).await;
-        assert_eq!(receipt, Receipt { verdicts: Vec::new(), acknowledged_through: 0, forked_at: None, lost: 0 });
+        assert_eq!((receipt.verdicts.len(), receipt.acknowledged_through, receipt.lost), (0, 0, 0));
     }
 
     async fn an_op_without_a_readable_content_has_its_number_and_verdict_too(database: &TestDatabase) {

@@ -110,6 +110,25 @@ on_both_databases! {
         assert_eq!(phone.submit(&store, vec![edit]).await.verdicts, receipt.verdicts, "the verdict stays");
     }
 
+    async fn what_a_phone_did_to_a_follow_up_that_a_restored_server_makes_again_is_done(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, mut worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let (done, made) = (step(record(2), area(1), Kind::FollowUp, "done"), create_follow_up(record(2), area(1)));
+        phone.send(&store, [at(5, done)]).await;
+        worker.send(&store, [at(9, made)]).await;
+        assert_eq!(read(&store, record(2)).await.status, "done");
+        equals_the_fold(&store, record(2)).await;
+
+        // Also if the phone comes later.
+        let (done, made) = (step(record(3), area(1), Kind::FollowUp, "done"), create_follow_up(record(3), area(1)));
+        worker.send(&store, [at(19, made)]).await;
+        assert_eq!(phone.send(&store, [at(15, done)]).await, [Outcome::Applied]);
+        assert_eq!(read(&store, record(3)).await.status, "done");
+        equals_the_fold(&store, record(3)).await;
+        store.close().await;
+    }
+
     async fn an_op_for_an_unknown_record_applies_when_the_record_turns_up_in_the_same_commit(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
@@ -117,9 +136,9 @@ on_both_databases! {
         let mut phone = Phone::enrol(&store, 1).await;
         let outcomes = phone
             .send(&store, [
-                at(1, rename(record(1), area(1), "a place", "too early")),
+                at(1, rename(record(1), area(1), "a place", "an early name")),
                 at(2, create_place(record(1), area(1), "a place")),
-                at(3, rename(record(1), area(1), "a place", "a better name")),
+                at(3, rename(record(1), area(1), "an early name", "a better name")),
             ])
             .await;
         assert_eq!(outcomes, [Outcome::NotApplied, Outcome::Applied, Outcome::Applied]);

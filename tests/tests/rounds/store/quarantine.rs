@@ -33,7 +33,7 @@ async fn equals_the_fold(store: &Store, id: RecordId) {
 on_both_databases! {
     async fn nothing_brings_a_deleted_record_back_or_takes_its_place(database: &TestDatabase) {
         let store = database.open().await;
-        plant(&store, [(area(1), None)]).await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
         let (mut ours, mut theirs) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
         let gone = [at(10, create_place(record(1), area(1), "Gate")), at(11, delete(record(1), area(1), Kind::Place))];
         ours.send(&store, gone).await;
@@ -42,6 +42,8 @@ on_both_databases! {
         let usurpers = [at(1, create_request(record(1), area(1))), at(2, create_place(record(1), area(1), "Wall"))];
         assert_eq!(theirs.send(&store, usurpers).await, [Outcome::Quarantined, Outcome::Quarantined]);
         assert_eq!(in_quarantine(&store).await.len(), 2);
+        let elsewhere = [at(3, create_place(record(1), area(2), "Gate"))];
+        assert_eq!(theirs.send(&store, elsewhere).await, [Outcome::Quarantined]);
         let same = [at(3, create_place(record(1), area(1), "Gate"))];
         assert_eq!(theirs.send(&store, same).await, [Outcome::Applied]);
         assert!(read(&store, record(1)).await.deleted.is_some());
@@ -83,6 +85,19 @@ on_both_databases! {
             assert_eq!(store.ops_of(record(n)).await.unwrap(), []);
         }
         assert_eq!(store.quarantined(phone.op_id(4)).await.unwrap(), None);
+    }
+
+    async fn what_is_refused_about_a_record_that_is_not_there_holds_back_nobody_else(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut one, mut other) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let refused = refused(one.one(at(2, step(record(1), area(1), Kind::Request, "triaged"))));
+        one.submit(&store, vec![refused]).await;
+        let outcomes = other.send(&store, [at(3, step(record(1), area(1), Kind::Request, "triaged"))]).await;
+        assert_eq!(outcomes, [Outcome::NotApplied], "it takes effect when the request comes");
+        one.send(&store, [at(1, create_request(record(1), area(1)))]).await;
+        assert_eq!(read(&store, record(1)).await.status, "triaged");
+        store.close().await;
     }
 
     async fn ops_about_a_record_whose_creation_is_in_quarantine_follow_it_in_and_out(database: &TestDatabase) {
@@ -445,7 +460,7 @@ on_both_databases! {
             store.assign(phone.id, &[area(1 + n % 2)]).await.unwrap().unwrap();
             phones.push(phone);
         }
-        store.assign(phones[3].id, &[]).await.unwrap().unwrap(); // had area 2 once
+        store.assign(phones[3].id, &[]).await.unwrap().unwrap(); // has none any more
         let mut expected = [Vec::new(), Vec::new()];
         for (n, phone) in phones.iter_mut().enumerate() {
             let mut arrivals = Vec::new();
@@ -453,14 +468,16 @@ on_both_databases! {
                 let named = 1 + (m as u128 / 2) % 2;
                 let mut arrival =
                     refused(phone.one(create_place(record(n as u128 * 10 + m as u128), area(named), "a place")));
-                let mut seen_in = named as usize - 1;
+                let mut seen_in = Some(named as usize - 1);
                 if m % 3 == 0 {
                     if let Content::Refused { op, .. } = &mut arrival.content {
                         *op = None;
                     }
-                    seen_in = n % 2;
+                    seen_in = (n < 3).then_some(n % 2);
                 }
-                expected[seen_in].push(phone.op_id(m + 1));
+                if let Some(seen_in) = seen_in {
+                    expected[seen_in].push(phone.op_id(m + 1));
+                }
                 arrivals.push(arrival);
             }
             phone.submit(&store, arrivals).await;
