@@ -230,7 +230,13 @@ impl Client {
         };
         let mut size = Size::default();
         loop {
+            // Somebody else with the same file may have got it another name meanwhile.
+            let identity = self.device.identity()?;
             let asked = self.device.request(phone.clock(), size)?;
+            if asked.device != identity.device {
+                continue;
+            }
+            self.line.authorization = authorization(&identity.token)?;
             let answer = match self.line.ask(&asked).await {
                 Ok(answer) => answer,
                 Err(status) => {
@@ -298,9 +304,7 @@ impl Client {
     async fn fork(&mut self, at_seq: u64) -> Result<(), CallError> {
         let answer = self.line.fork(self.device.fork_request(at_seq)?).await?;
         let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
-        let authorization = authorization(&answer.token)?;
         self.device.fork(device, answer.token, at_seq)?;
-        self.line.authorization = authorization;
         tracing::warn!(%device, "another phone uses this device's name: this one has a name of its own now");
         Ok(())
     }

@@ -98,6 +98,8 @@ impl Default for Size {
 pub struct Asked {
     /// What to send.
     pub request: v1::SyncRequest,
+    /// Under which name.
+    pub device: DeviceId,
     /// How many answers had been taken in then.
     answers: u64,
 }
@@ -268,7 +270,7 @@ impl Device {
                 unsent_ops: outbox::unsent(tx, device)?,
                 page_records_max: size.records_max,
             };
-            Ok(Asked { request, answers: meta.answers })
+            Ok(Asked { request, device, answers: meta.answers })
         })
     }
 
@@ -330,6 +332,9 @@ impl Device {
             meta.role = Some(identity.role);
             meta.worker = identity.worker;
             meta.ca_pem = identity.ca_pem;
+            // What was said of the one before: it may have been revoked, and had its areas at other times.
+            meta.revoked = false;
+            meta.scope_version = 0;
             let first_held = meta.forgotten_through + 1;
             go_on_as(tx, &mut meta, identity.device, identity.token, first_held)?;
             meta.save(tx)

@@ -231,12 +231,30 @@ async fn a_device_that_a_restored_server_does_not_know_is_enrolled_again_and_han
     let mut device = Device::open(path(&dir)).unwrap();
     let identity = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await.unwrap();
     assert_eq!((identity.device, device.status().unwrap().unsent_ops), (device_id(1), 5));
+    assert_eq!(device.status().unwrap().scope_version, 0, "its areas are those of a new device");
     let mut client = Client::new(device).unwrap();
     let summary = client.sync_until_quiet(&Steady).await.unwrap();
     assert_eq!((summary.acknowledged, summary.next), (5, Next::Rest));
     let known: Vec<_> = shown(client.device()).iter().map(|record| record.id).collect();
     assert_eq!(known, [7, 8, 2_002, 2_003, 2_004].map(id), "two were forgotten before");
     assert_eq!(shown(client.device()), wanted(service.0.lock().unwrap().server(), client.device()));
+}
+
+#[tokio::test]
+async fn a_client_signs_with_the_name_that_another_one_with_the_same_file_got() {
+    let (service, url) = serve().await;
+    let (dir, mut client) = client(&url, 2, 1).await;
+    let mut other = Device::open(path(&dir)).unwrap();
+    let known = other.identity().unwrap();
+    let identity = rounds_device::Identity { device: device_id(1), token: "token-1".to_owned(), ..known };
+    other.enrolled_again(identity).unwrap();
+    {
+        let mut wire = service.0.lock().unwrap();
+        wire.server = Some(Server::with(&[1]));
+        wire.tokens = HashMap::from([("token-1".to_owned(), device_id(1))]);
+    }
+    let summary = client.sync_until_quiet(&Steady).await.unwrap();
+    assert_eq!((summary.acknowledged, summary.next), (1, Next::Rest));
 }
 
 #[tokio::test]
