@@ -94,6 +94,11 @@ pub(crate) fn own_areas_or_all(caller: &Caller) -> Option<Vec<AreaId>> {
     if caller.device.role == Role::Admin { None } else { Some(own_areas(caller)) }
 }
 
+/// The area whose days and times count where the caller looks at all of its areas.
+pub(crate) fn home_area(caller: &Caller) -> Option<AreaId> {
+    caller.device.areas.first().copied().or_else(|| own_areas(caller).first().copied())
+}
+
 /// Whether the caller sees this record.
 pub(crate) fn may_read(caller: &Caller, record: &Record) -> bool {
     let in_scope = match caller.access(record.area) {

@@ -5,6 +5,7 @@
 //! on which there is still time for it, and takes up nobody's free time. Times are in UTC: every program shows them in
 //! its own zone.
 
+use crate::edge::too_often;
 use crate::error::Error;
 use crate::shared::Shared;
 use axum::extract::rejection::PathRejection;
@@ -54,6 +55,10 @@ pub(crate) async fn show(
     match shared.calendar(&kind, RecordId(id), &token, &headers).await {
         Ok(Some(answer)) => answer,
         Ok(None) => crate::web::not_found(headers).await,
+        Err(Error::RateLimited(wait)) => {
+            let said = "This calendar was fetched too often: try again later.\n";
+            too_often(wait, ([(header::CACHE_CONTROL, "no-store")], said))
+        }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a calendar could not be shown");
             (StatusCode::SERVICE_UNAVAILABLE, "This does not work at the moment: try again.\n")
@@ -75,6 +80,7 @@ impl Shared {
         if !self.store.is_link_token(&self.link_key, &link, token).await? {
             return Ok(None);
         }
+        self.calendar_calls.take(id, self.clock.now_ms()).map_err(Error::RateLimited)?;
         let Some(whose) = self.store.record(id).await?.map(|numbered| numbered.record) else {
             return Ok(None);
         };

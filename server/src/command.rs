@@ -27,6 +27,9 @@ pub(crate) mod worker;
 use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};
 use rounds_store::{RecordFilter, Store};
+use std::io::ErrorKind;
+use std::path::Path;
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 /// Where data is kept if nothing else is said.
@@ -48,6 +51,25 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         Some(cause) => format!("{error}: {}", with_causes(cause)),
         None => error.to_string(),
     }
+}
+
+/// A new file beside the one of this name, to take its place once it is whole.
+pub(crate) fn file_beside(path: &Path) -> Result<NamedTempFile, String> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".rounds-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(std::fs::Permissions::from_mode(0o666)); // less what the user's mask takes
+    }
+    builder.tempfile_in(folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
+        _ => format!("{}: {error}", folder.display()),
+    })
 }
 
 /// A moment as people read it, in UTC.

@@ -2,12 +2,12 @@
 
 use crate::access::{self, Inspector};
 use crate::error::{Error, Violation, unreadable};
-use crate::limit::{LIST_RECORDS_MAX, PAGE_BYTES_MAX, PARTNER_RECORDS_SCANNED_MAX};
+use crate::limit::{LIST_RECORDS_MAX, PAGE_BYTES_MAX, PARTNER_RECORDS_SCANNED_MAX, SCANNED_RECORDS_PAGE};
 use crate::page;
 use crate::shared::Shared;
 use prost::Message as _;
 use rounds_domain::limit::{BATCH_OPS_MAX, GROUP_OPS_MAX};
-use rounds_domain::{AreaId, ClockReading, Kind, Op, RecordId, vocabulary};
+use rounds_domain::{AreaId, ClockReading, Kind, Op, RecordId, Role, vocabulary};
 use rounds_proto::v1::directory_service_server::DirectoryService;
 use rounds_proto::{
     encode_op, id_from_wire, kind_from_wire, op_from_wire, record_to_wire, v1, verdict_to_wire,
@@ -124,28 +124,33 @@ impl Shared {
         caller: &Caller,
         mut filter: RecordFilter,
     ) -> Result<v1::ListRecordsResponse, Error> {
-        let size = filter.limit;
+        let size = filter.limit as usize;
+        // Only a partner sees less than there is in its areas, and looks further.
+        if caller.device.role == Role::Partner {
+            filter.limit = filter.limit.max(SCANNED_RECORDS_PAGE);
+        }
         let mut records = Vec::new();
         let mut bytes = 0;
         let mut looked_at = 0;
         loop {
             let found = self.store.records(&filter).await?;
-            for numbered in found.iter().filter(|numbered| access::may_read(caller, &numbered.record)) {
-                let record = to_wire(numbered)?;
-                bytes += record.encoded_len();
-                if records.len() == size as usize || (bytes > PAGE_BYTES_MAX && !records.is_empty()) {
-                    return Ok(page_of(records, filter.after));
+            let is_last = found.len() < filter.limit as usize;
+            looked_at += found.len();
+            for numbered in &found {
+                if access::may_read(caller, &numbered.record) {
+                    let record = to_wire(numbered)?;
+                    bytes += record.encoded_len();
+                    if records.len() == size || (bytes > PAGE_BYTES_MAX && !records.is_empty()) {
+                        return Ok(page_of(records, filter.after));
+                    }
+                    records.push(record);
                 }
                 filter.after = Some(filter.place(numbered));
-                records.push(record);
             }
-            if found.len() < size as usize {
+            if is_last {
                 return Ok(page_of(records, None));
             }
-            filter.after = found.last().map(|numbered| filter.place(numbered));
-            looked_at += size;
-            // Only a partner sees less than there is in its areas, and looks further.
-            if records.len() == size as usize || looked_at >= PARTNER_RECORDS_SCANNED_MAX {
+            if records.len() == size || looked_at >= PARTNER_RECORDS_SCANNED_MAX {
                 return Ok(page_of(records, filter.after));
             }
         }

@@ -207,8 +207,6 @@ pub enum Setup {
     OtherTimeZone { area: String, zone: String },
     #[error("the area cannot be made: {0}")]
     Area(Refusal),
-    #[error("--area-column has more than {NEW_AREAS_MAX} names that are new: is it the right column?")]
-    TooManyAreas,
 }
 
 /// Why an import ended early. Rows that were taken in before stay; the same import may be run again.
@@ -228,6 +226,15 @@ pub enum Error {
     /// The file is too long.
     #[error("the file has more than {ROWS_MAX} rows: split it")]
     TooManyRows,
+    /// The file names more new areas than one file makes.
+    #[error(
+        "row {row}: --area-column has more than {NEW_AREAS_MAX} names that are new: is it the right column? the rows \
+         before it were imported"
+    )]
+    TooManyAreas {
+        /// The row that names one too many.
+        row: u64,
+    },
     /// The report cannot be written.
     #[error("the report cannot be written: {0}")]
     Report(#[source] std::io::Error),
@@ -240,6 +247,17 @@ pub enum Error {
     /// A fault in this program.
     #[error("a batch was lost: {0}")]
     Lost(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Whether rows were imported before it, and the report says which of them were rejected.
+    pub fn is_behind_rows(&self) -> bool {
+        match self {
+            Self::Read { row, .. } => *row > 1, // the first is the header
+            Self::TooManyRows | Self::TooManyAreas { .. } => true,
+            Self::Setup(_) | Self::Report(_) | Self::Store(_) | Self::Area(_) | Self::Lost(_) => false,
+        }
+    }
 }
 
 /// The device of this program that the register's words are the ops of.
@@ -274,22 +292,10 @@ pub async fn import(
         let mut chunk = Vec::with_capacity(CHUNK_ROWS);
         let mut end = None;
         while chunk.len() < CHUNK_ROWS && end.is_none() {
-            match source.next() {
+            match next_line(&mut source, &mapping, &mut tree, &mut desk).await {
+                Ok(Some(line)) => chunk.push(line),
                 Ok(None) => end = Some(Ok(())),
-                Err(error) => end = Some(Err(error)),
-                Ok(Some(row)) => {
-                    let reading = match source.columns(&row) {
-                        Err(reason) => Err(reason),
-                        Ok(columns) => {
-                            let (area, new) = tree.below(mapping.area(&columns))?;
-                            if let Some(new) = new {
-                                desk.make_area(new).await?;
-                            }
-                            mapping.read(&columns, tree.city, area)
-                        }
-                    };
-                    chunk.push(desk.first_look(row, reading)?);
-                }
+                Err(error) => end = Some(Err(error)), // the rows before it are taken in first
             }
         }
         desk.take_in(chunk).await?;
@@ -303,6 +309,33 @@ pub async fn import(
             return end.map(|()| summary);
         }
     }
+}
+
+/// The next row, compared with those before it. Its area is made if it is not there: for a row that was read, or a fault
+/// in a row would leave an area behind that nobody wants.
+async fn next_line<R: Read, W: Write>(
+    source: &mut Source<R>,
+    mapping: &Mapping,
+    tree: &mut Tree,
+    desk: &mut Desk<'_, W>,
+) -> Result<Option<Line>, Error> {
+    let Some(row) = source.next()? else { return Ok(None) };
+    let read = source.columns(&row).and_then(|columns| {
+        let (area, new) = tree.below(mapping.area(&columns))?;
+        Ok((mapping.read(&columns, tree.city, area)?, new))
+    });
+    let reading = match read {
+        Ok((reading, None)) => Ok(reading),
+        Ok((reading, Some(area))) => {
+            if !tree.add(&area) {
+                return Err(Error::TooManyAreas { row: row.number });
+            }
+            desk.make_area(area).await?;
+            Ok(reading)
+        }
+        Err(reason) => Err(reason),
+    };
+    desk.first_look(row, reading).map(Some)
 }
 
 /// Reads a file as an import does, and holds it against nothing: how many rows there are, and how many of them cannot be

@@ -21,12 +21,18 @@ pub const LIST_DEFAULT: u32 = 100;
 pub const LIST_RECORDS_MAX: u32 = 1_000;
 /// Most devices, disputes or quarantined ops in one page of a list.
 pub const LIST_MAX: u32 = 500;
+/// Records are read so many at a time, or as many as the page has, where only some of them are listed.
+pub const SCANNED_RECORDS_PAGE: u32 = 500;
 /// Records that one page of a partner's list looks at to find those that were referred to it.
-pub const PARTNER_RECORDS_SCANNED_MAX: u32 = 10_000;
+pub const PARTNER_RECORDS_SCANNED_MAX: usize = 10_000;
 /// Calls of a partner's page that whoever has the link can make at once,
 pub const PARTNER_CALLS_MAX: u32 = 60;
 /// and how long until there is one more.
 pub const PARTNER_CALL_EVERY: Duration = Duration::from_secs(2);
+/// Fetches of a calendar that all who have its link can make at once: programs look every hour,
+pub const CALENDAR_CALLS_MAX: u32 = 60;
+/// and how long until there is one more.
+pub const CALENDAR_CALL_EVERY: Duration = Duration::from_secs(10);
 /// Codes that can be tried without success from an address at once. A code has 100 bits, so nobody guesses one; this
 /// keeps those who try from keeping the database busy.
 pub const FAILED_CODES_MAX: u32 = 20;

@@ -276,7 +276,7 @@ impl Shared {
             due: due_ms.map(|ms| moment(ms, &zone)).unwrap_or_default(),
             left: due_ms
                 .filter(|_| !acts.is_empty())
-                .map_or_else(String::new, |ms| left(language, ms - now_ms)),
+                .map_or_else(String::new, |ms| left(language, ms.saturating_sub(now_ms))),
             overdue: due_ms.is_some_and(|ms| ms < now_ms) && !acts.is_empty(),
             clocks: clocks(request, opened.organization, language, now_ms),
             history: history(request, opened.organization, device, language, now_ms, &zone),
@@ -449,7 +449,7 @@ pub fn duration(language: Language, ms: i64) -> String {
 fn left(language: Language, ms: i64) -> String {
     let words = words(language);
     let (before, after) = if ms < 0 { words.late } else { words.left };
-    format!("{before}{}{after}", duration(language, ms.abs()))
+    format!("{before}{}{after}", duration(language, ms.saturating_abs()))
 }
 
 fn moment(ms: i64, zone: &TimeZone) -> String {

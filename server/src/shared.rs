@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) has_tls: bool,
     /// Calls of partners' pages, by request and organization: those of one link.
     pub(crate) partner_calls: Quota<(RecordId, RecordId)>,
+    /// Fetches of calendars, by whose they are.
+    pub(crate) calendar_calls: Quota<RecordId>,
     /// See [`Config::acknowledged_kept`](crate::Config::acknowledged_kept).
     pub(crate) acknowledged_kept: Duration,
     /// See [`Config::watch_recheck`](crate::Config::watch_recheck).
@@ -101,6 +103,7 @@ impl Shared {
             exports: Semaphore::new(limit::EXPORTS_MAX),
             has_tls: config.tls.is_some(),
             partner_calls: Quota::new(limit::PARTNER_CALLS_MAX, limit::PARTNER_CALL_EVERY),
+            calendar_calls: Quota::new(limit::CALENDAR_CALLS_MAX, limit::CALENDAR_CALL_EVERY),
             acknowledged_kept: config.acknowledged_kept,
             watch_recheck: config.watch_recheck,
             stopping,

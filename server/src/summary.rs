@@ -2,7 +2,7 @@
 
 use crate::access;
 use crate::error::Error;
-use crate::limit::{BEHIND_RECORDS_SCANNED_MAX, SILENT_HOURS, SUMMARY_RECORDS_PAGE};
+use crate::limit::{BEHIND_RECORDS_SCANNED_MAX, SCANNED_RECORDS_PAGE, SILENT_HOURS, SUMMARY_RECORDS_PAGE};
 use crate::segment::{Segment, months_and_days, segments};
 use crate::shared::Shared;
 use jiff::civil::Date;
@@ -72,6 +72,21 @@ pub(crate) struct Ground {
     pub(crate) not_reached_days: i64,
 }
 
+impl Ground {
+    /// The day up to which windows go: the last of a period, or today if it is not over. What can still be done is not
+    /// late.
+    fn end(&self, period: Period) -> Date {
+        period.last.min(self.today)
+    }
+}
+
+/// The days in one of which something has to have been attended to, so that it was so of late on the last of them. A
+/// dwelling is reached for so many days; work is done in time until so many days later, that day included.
+fn window(work: &str, days: i64, end: Date) -> (Date, Date) {
+    let days_before = if work == MET { days.saturating_sub(1) } else { days };
+    (days_later(end, days_before.saturating_neg()), end)
+}
+
 /// Reads which period somebody asks for.
 fn period(scope: &v1::SummaryScope, today: Date) -> Result<Period, Error> {
     let date = |field: &str, text: &str| {
@@ -113,8 +128,7 @@ impl Shared {
             Some(area) => self.narrowed(own, area, true).await?,
             None => own,
         };
-        let whose = area.or(caller.device.areas.first().copied()).or(areas.first().copied());
-        let zone_name = match whose {
+        let zone_name = match area.or_else(|| access::home_area(caller)) {
             Some(area) => self.store.time_zone(area).await?,
             None => None,
         };
@@ -296,6 +310,7 @@ impl Shared {
             }
         }
         let Period { first, last } = ground.period;
+        let end = ground.end(ground.period);
         match behind {
             Behind::Counted { kind, until } => {
                 let days = (if until { EVER } else { first }, last);
@@ -303,10 +318,10 @@ impl Shared {
             }
             Behind::Overdue(sort) => self.overdue(ground, sort.as_deref(), token, limit).await,
             Behind::Attended { work, days } => {
-                let first = days.map_or(first, |days| days_later(last, 1_i64.saturating_sub(days)));
+                let days = days.map_or((first, last), |days| window(&work, days, end));
                 let after = crate::page::after_id(token)?;
                 let is_met = work == MET;
-                let ids = self.store.attended_list(&ground.areas, &work, (first, last), after, limit).await?;
+                let ids = self.store.attended_list(&ground.areas, &work, days, after, limit).await?;
                 let next = crate::page::next(&ids, limit, |id| id.to_string());
                 let mut found = self.store.numbered_of(&ids).await?;
                 let is_dwelling =
@@ -317,12 +332,12 @@ impl Shared {
                 Ok((found, next))
             }
             Behind::NotReached => {
-                let window = (days_later(last, 1 - ground.not_reached_days), last);
+                let of_late = window(MET, ground.not_reached_days, end);
                 let (mut found, next) = self
                     .counted_behind(ground, "place/dwelling", Kind::Place, (EVER, last), token, limit)
                     .await?;
                 let ids: Vec<RecordId> = found.iter().map(|numbered| numbered.record.id).collect();
-                let reached = self.store.attended_among(&ground.areas, MET, window, &ids).await?;
+                let reached = self.store.attended_among(&ground.areas, MET, of_late, &ids).await?;
                 found.retain(|numbered| !reached.contains(&numbered.record.id));
                 Ok((found, next))
             }
@@ -339,20 +354,21 @@ impl Shared {
         limit: u32,
     ) -> Result<(Vec<Numbered>, String), Error> {
         let mut after = crate::page::after_day(token)?;
+        let read_at_once = limit.max(SCANNED_RECORDS_PAGE);
         let mut found = Vec::new();
         let mut scanned = 0;
         loop {
-            let page = self.store.counted_records(&ground.areas, kind, days, after, limit).await?;
-            let is_last = page.len() < limit as usize;
+            let page = self.store.counted_records(&ground.areas, kind, days, after, read_at_once).await?;
+            let is_last = page.len() < read_at_once as usize;
             scanned += page.len();
             for (place, numbered) in page {
-                if found.len() == limit as usize {
-                    return Ok((found, after.map(crate::page::day_token).unwrap_or_default()));
-                }
-                after = Some(place);
                 if is_behind(&numbered.record, &ground.zone, figure) {
+                    if found.len() == limit as usize {
+                        return Ok((found, after.map(crate::page::day_token).unwrap_or_default()));
+                    }
                     found.push(numbered);
                 }
+                after = Some(place);
             }
             if is_last {
                 return Ok((found, String::new()));
@@ -375,22 +391,23 @@ impl Shared {
             status: Some("open".to_owned()),
             due_until_ms: Some(today_ms),
             after: crate::page::after_record(token)?,
-            ..RecordFilter::of(Kind::FollowUp, ground.areas.clone(), limit)
+            ..RecordFilter::of(Kind::FollowUp, ground.areas.clone(), limit.max(SCANNED_RECORDS_PAGE))
         };
         let mut found = Vec::new();
         let mut scanned = 0;
         loop {
             let page = self.store.records(&filter).await?;
-            let is_last = page.len() < limit as usize;
+            let is_last = page.len() < filter.limit as usize;
             scanned += page.len();
             for numbered in page {
-                if found.len() == limit as usize {
-                    return Ok((found, filter.after.map(crate::page::record_token).unwrap_or_default()));
-                }
-                filter.after = Some(filter.place(&numbered));
+                let place = filter.place(&numbered);
                 if sort.is_none_or(|sort| numbered.record.text("sort") == sort) {
+                    if found.len() == limit as usize {
+                        return Ok((found, filter.after.map(crate::page::record_token).unwrap_or_default()));
+                    }
                     found.push(numbered);
                 }
+                filter.after = Some(place);
             }
             if is_last {
                 return Ok((found, String::new()));
@@ -447,6 +464,12 @@ impl Counting<'_> {
             let later = later.into_iter().filter(|(measure, _)| is_stock(measure));
             add(&mut counted.until, later, -segment.sign);
         }
+        // Who was reached of late will not be so any more one day, which says nothing yet.
+        for segment in segments(days_later(self.ground.end(period), 1), period.last) {
+            let to_come = self.sums(areas, segment).await?;
+            let to_come = to_come.into_iter().filter(|(measure, _)| measure == REACHED);
+            add(&mut counted.until, to_come, -segment.sign);
+        }
         if is_now {
             let open = |(measure, count): (String, i64)| {
                 let sort = measure.strip_prefix("follow_up/sort/")?.strip_suffix("/open")?;
@@ -462,7 +485,7 @@ impl Counting<'_> {
         Ok(counted)
     }
 
-    /// Different things that were attended to: in the period, and in windows up to its end.
+    /// Different things that were attended to: in the period, and in windows up to its end, or today if it is not over.
     async fn attended(
         &mut self,
         areas: &[AreaId],
@@ -470,6 +493,7 @@ impl Counting<'_> {
         counted: &mut Counted,
     ) -> Result<(), Error> {
         let Period { first, last } = period;
+        let end = self.ground.end(period);
         let mut windows = BTreeSet::from([(MET.to_owned(), counted.not_reached_days)]);
         let mut works = BTreeSet::from([MET.to_owned()]);
         for measure in counted.until.keys() {
@@ -504,20 +528,21 @@ impl Counting<'_> {
             attended
         };
         for (work, days) in windows {
-            let from = days_later(last, 1_i64.saturating_sub(days));
+            let (first, last) = window(&work, days, end);
+            let length = Period { first, last }.days();
             let count = if work == MET && days == NOT_REACHED_DAYS {
                 counted.until.get(REACHED).copied().unwrap_or_default()
-            } else if days <= GAP_DAYS_MAX {
-                let within = self.attended_within(areas, from, last, Some(&work)).await?;
+            } else if length <= GAP_DAYS_MAX {
+                let within = self.attended_within(areas, first, last, Some(&work)).await?;
                 within.get(&work).copied().unwrap_or_default()
             } else {
-                self.store.attended_count(areas, &work, (from, last)).await?
+                self.store.attended_count(areas, &work, (first, last)).await?
             };
             counted.lately.insert((work, days), count);
         }
         counted.others_met = self.others_met(areas, (first, last)).await?;
-        let from = days_later(last, 1 - counted.not_reached_days);
-        counted.others_met_lately = self.others_met(areas, (from, last)).await?;
+        let of_late = window(MET, counted.not_reached_days, end);
+        counted.others_met_lately = self.others_met(areas, of_late).await?;
         Ok(())
     }
 

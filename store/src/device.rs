@@ -48,7 +48,7 @@ pub struct NewCode {
     pub worker: Option<RecordId>,
     /// The organization of a partner.
     pub organization: Option<RecordId>,
-    /// The device that made it, if one did: it is good for nothing once that is revoked.
+    /// The device that made it, if one did: it is good for nothing once that is revoked, or loses an area.
     pub maker: Option<DeviceId>,
     /// Until when it is good, in ms since 1970 UTC.
     pub expires_ms: i64,

@@ -16,7 +16,10 @@ const DEVICE_COLUMNS: &str =
     d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops";
 
 const REVOKE_SQL: &str = "UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1";
-const ROOTS_SQL: &str =
+/// Codes that a device made and nobody used.
+const END_CODES_SQL: &str = "UPDATE codes SET expires_ms = 0 WHERE maker = $1 AND used_by IS NULL";
+/// The roots that a device has.
+pub(crate) const ROOTS_SQL: &str =
     "SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area";
 
 fn device_sql() -> String {
@@ -319,10 +322,7 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn revoke(&self, id: DeviceId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
-            query("UPDATE codes SET expires_ms = 0 WHERE maker = $1 AND used_by IS NULL")
-                .bind(id.0)
-                .execute(&mut *tx)
-                .await?;
+            query(END_CODES_SQL).bind(id.0).execute(&mut *tx).await?;
             query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?.rows_affected()
         });
         Ok(changed == 1)
@@ -355,7 +355,8 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Gives a device other roots. Answers the new scope version; `None`: there is no such device.
+    /// Gives a device other roots. Where it loses some, codes that it made and nobody used are good for nothing from now
+    /// on: they might be for what it lost. Answers the new scope version; `None`: there is no such device.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -373,7 +374,12 @@ impl Store {
                         .bind(id.0)
                         .fetch_all(&mut *tx)
                         .await?;
-                for root in roots.iter().filter(|root| !areas.contains(&AreaId(**root))) {
+                let lost: Vec<Uuid> =
+                    roots.iter().copied().filter(|root| !areas.contains(&AreaId(*root))).collect();
+                if !lost.is_empty() {
+                    query(END_CODES_SQL).bind(id.0).execute(&mut *tx).await?;
+                }
+                for root in &lost {
                     query("UPDATE device_areas SET left_version = $3
                            WHERE device = $1 AND area = $2 AND left_version IS NULL")
                         .bind(id.0)

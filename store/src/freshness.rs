@@ -21,11 +21,14 @@ impl Store {
     ) -> Result<Freshness, Error> {
         let silent_since_ms = now_ms - i64::from(silent_hours) * HOUR_MS;
         // A device serves an area if one of its roots is that area or one above it, or is within the areas.
-        // Role 1 is the field's.
+        // Role 1 is the field's. Ops that name no area wait for those who hold a root of their device, as in the list.
         let text = "WITH wanted (area) AS (SELECT id FROM areas WHERE id IN {areas}),
              serving (device) AS (
                  SELECT DISTINCT r.device FROM wanted JOIN area_lines l ON l.descendant = wanted.area
                  JOIN device_areas r ON r.area = l.ancestor AND r.left_version IS NULL
+             ),
+             rooted (device) AS (
+                 SELECT r.device FROM wanted JOIN device_areas r ON r.area = wanted.area AND r.left_version IS NULL
              ),
              phones AS (
                  SELECT seen_ms, unsent_ops FROM devices
@@ -36,7 +39,7 @@ impl Store {
                  (SELECT CAST(coalesce(sum(unsent_ops), 0) AS bigint) FROM phones),
                  (SELECT coalesce(max(seen_ms), 0) FROM phones),
                  (SELECT count(*) FROM ops WHERE state = 1 AND (area IN (SELECT area FROM wanted)
-                     OR (area IS NULL AND device IN (SELECT device FROM serving)))),
+                     OR (area IS NULL AND device IN (SELECT device FROM rooted)))),
                  (SELECT count(*) FROM wanted JOIN records ON records.area = wanted.area
                      WHERE records.disputed AND NOT records.deleted)";
         let (devices, silent_devices, unsent_ops, heard_ms, quarantined_ops, disputed_records): (

@@ -2,6 +2,7 @@
 
 use crate::database::{BeginRead as _, Database, in_areas, read_on, write_on};
 use crate::device::Access;
+use crate::enrolment::ROOTS_SQL;
 use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
 use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
 use crate::sqlite::hex_list;
@@ -336,7 +337,7 @@ impl Store {
     }
 
     /// Ops in quarantine by their names: those that name one of these areas, and those that name none but whose
-    /// device has or had one of them as a root. `None` for all.
+    /// device has one of them as a root. `None` for all.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -372,7 +373,7 @@ impl Store {
                     (Some(areas), None) => {
                         if let std::collections::hash_map::Entry::Vacant(entry) = roots.entry(device) {
                             let all: Vec<Uuid> = read_on!(&self.shared.database, pool => {
-                                query_scalar("SELECT area FROM device_areas WHERE device = $1")
+                                query_scalar(ROOTS_SQL)
                                     .bind(device)
                                     .fetch_all(pool)
                                     .await?

@@ -2,7 +2,7 @@
 
 use super::print::hint;
 use super::progress::Display;
-use super::{DATABASE_DEFAULT, find_area, open, with_causes};
+use super::{DATABASE_DEFAULT, file_beside, find_area, open, with_causes};
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 use rounds_domain::Kind;
@@ -125,21 +125,7 @@ impl ExportCommand {
         if self.out.exists() && !self.force {
             return Err(format!("{path} is there already: name another file, or say --force to replace it"));
         }
-        let folder = match self.out.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".rounds-export-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(std::fs::Permissions::from_mode(0o666)); // less what the user's mask takes
-        }
-        builder.tempfile_in(folder).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
-            _ => format!("{}: {error}", folder.display()),
-        })
+        file_beside(&self.out)
     }
 
     async fn write(

@@ -2,15 +2,16 @@
 
 use super::print;
 use super::progress::Display;
-use super::{DATABASE_DEFAULT, open, with_causes};
+use super::{DATABASE_DEFAULT, file_beside, open, with_causes};
 use clap::{Args, ValueEnum};
 use rounds_domain::Kind;
 use rounds_server::Clock;
 use rounds_server::import::{self, Bounds, Settings, Summary};
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tempfile::NamedTempFile;
 
 /// Import a register: assets, places, organizations or workers from a file of comma-separated values.
 ///
@@ -92,6 +93,7 @@ impl Import {
     /// # Errors
     /// What kept it from beginning, or ended it early, for people.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
+        self.keep_apart()?;
         let settings = self.settings();
         let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
         let file = File::open(&self.file).map_err(|error| in_file(&error))?;
@@ -104,13 +106,7 @@ impl Import {
                 "there is no database {path}, and a dry run makes none: start the server once"
             ));
         }
-        let report: Box<dyn Write> = match &self.report {
-            Some(path) => {
-                let report = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                Box::new(std::io::BufWriter::new(report))
-            }
-            None => Box::new(std::io::sink()),
-        };
+        let (report, report_file) = self.begin_report()?;
         let clock = Clock::system();
         let store = open(&self.database).await?;
         let mut display = Display::new(Some(length));
@@ -121,13 +117,55 @@ impl Import {
         .await;
         display.end();
         store.close().await;
+        let is_whole = match &result {
+            Ok(_) => true,
+            Err(error) => error.is_behind_rows(),
+        };
+        let kept = match report_file.filter(|_| is_whole) {
+            Some(file) => self.keep_report(file),
+            None => Ok(()),
+        };
         let summary = result.map_err(|error| match &error {
             import::Error::Store(_) => format!("{}; run the same import again", with_causes(&error)),
             _ => in_file(&error),
         })?;
+        kept?;
         print::lines(format_args!("{}", self.tell(&summary)));
         let is_nothing_done = summary.rows > 0 && summary.rejected == summary.rows;
         Ok(if is_nothing_done { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Refuses a report that would take the place of the file that is read.
+    fn keep_apart(&self) -> Result<(), String> {
+        match &self.report {
+            Some(report) if is_same_file(&self.file, report) => {
+                let report = report.display();
+                Err(format!("{report} is the file that is imported: name another one for the report"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the report is written to; and the new file, if it is to take the place of an earlier report at the end.
+    fn begin_report(&self) -> Result<(Box<dyn Write>, Option<NamedTempFile>), String> {
+        let Some(path) = &self.report else { return Ok((Box::new(std::io::sink()), None)) };
+        let in_report = |error: std::io::Error| format!("{}: {error}", path.display());
+        // A terminal or a pipe is written to as it is.
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            let stream = File::options().write(true).open(path).map_err(in_report)?;
+            return Ok((Box::new(BufWriter::new(stream)), None));
+        }
+        let file = file_beside(path)?;
+        let writer = file.reopen().map_err(in_report)?;
+        Ok((Box::new(BufWriter::new(writer)), Some(file)))
+    }
+
+    /// Puts the report, now that it is whole, under its name.
+    fn keep_report(&self, file: NamedTempFile) -> Result<(), String> {
+        let Some(path) = &self.report else { return Ok(()) };
+        file.as_file().sync_all().map_err(|error| format!("{}: {error}", path.display()))?;
+        file.persist(path).map_err(|error| format!("{}: {}", path.display(), error.error))?;
+        Ok(())
     }
 
     fn settings(&self) -> Settings {
@@ -206,6 +244,22 @@ impl Import {
     }
 }
 
+/// Whether both paths lead to one file. What is no file can be read and written side by side: a terminal, say.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let (Ok(one_is), Ok(other_is)) = (one.metadata(), other.metadata()) else { return false };
+    if !one_is.is_file() || !other_is.is_file() {
+        return false;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        if (one_is.dev(), one_is.ino()) == (other_is.dev(), other_is.ino()) {
+            return true;
+        }
+    }
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// `a=b`; what is behind the first mark may hold others.
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
@@ -227,5 +281,90 @@ fn delimiter(text: &str) -> Result<u8, String> {
         b"tab" | b"\\t" => Ok(b'\t'),
         [byte] if byte.is_ascii() => Ok(*byte),
         _ => Err("one character, or tab".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    /// The second row has no key.
+    const REGISTER: &str = "id,name\n1,Bench\n,Nobody's\n";
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        import: Import,
+    }
+
+    /// Imports benches.csv of a folder, with a report there.
+    async fn run(folder: &Path, report: &str, more: &[&str]) -> Result<ExitCode, String> {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let (file, report, database) = (path("benches.csv"), path(report), path("rounds.db"));
+        let database = format!("sqlite:{database}");
+        let line = [
+            "rounds",
+            "assets",
+            file.as_str(),
+            "--area=City",
+            "--time-zone=Asia/Shanghai",
+            "--ref=id",
+            "--set=sort=bench",
+            "--report",
+            report.as_str(),
+            "--database",
+            database.as_str(),
+        ];
+        let line: Vec<&str> = line.into_iter().chain(more.iter().copied()).collect();
+        Line::parse_from(line).import.run().await
+    }
+
+    fn hidden_files(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with('.')).collect()
+    }
+
+    #[tokio::test]
+    async fn a_report_does_not_take_the_place_of_the_file_that_is_imported() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("benches.csv");
+        std::fs::write(&file, REGISTER).unwrap();
+        let mut names = vec!["benches.csv"];
+        if cfg!(unix) {
+            std::fs::hard_link(&file, folder.path().join("second.csv")).unwrap();
+            names.push("second.csv");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&file, folder.path().join("link.csv")).unwrap();
+            names.push("link.csv");
+        }
+        for name in names {
+            for more in [vec![], vec!["--dry-run"]] {
+                let told = run(folder.path(), name, &more).await.unwrap_err();
+                assert!(told.contains(name) && told.contains("another"), "{told}");
+                assert_eq!(std::fs::read_to_string(&file).unwrap(), REGISTER, "{name}");
+            }
+        }
+        assert!(!folder.path().join("rounds.db").exists(), "it was refused before anything was done");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_report_stays_until_there_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("benches.csv"), REGISTER).unwrap();
+        let report = folder.path().join("rejected.csv");
+        std::fs::write(&report, "earlier").unwrap();
+        let told = run(folder.path(), "rejected.csv", &["--map=colour=name"]).await.unwrap_err();
+        assert!(told.contains("colour"), "{told}");
+        assert_eq!(std::fs::read_to_string(&report).unwrap(), "earlier");
+        assert!(hidden_files(folder.path()).is_empty());
+
+        run(folder.path(), "rejected.csv", &[]).await.unwrap();
+        let now = std::fs::read_to_string(&report).unwrap();
+        assert!(now.starts_with("rounds_row,rounds_reason,id,name\n3,"), "{now}");
+        assert!(hidden_files(folder.path()).is_empty());
     }
 }

@@ -51,9 +51,8 @@ impl Tree {
         self.areas.get(&area).map_or("", |node| &node.name)
     }
 
-    /// The zone of an area; of the first area for all of them.
+    /// The zone of an area.
     pub(super) fn zone(&self, area: Option<AreaId>) -> TimeZone {
-        let area = area.or_else(|| self.below.get(&None)?.first().copied());
         let zone = area.and_then(|area| self.areas.get(&area)).map_or("UTC", |node| &node.zone);
         TimeZone::get(zone).unwrap_or(TimeZone::UTC)
     }

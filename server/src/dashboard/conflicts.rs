@@ -11,12 +11,13 @@ use askama::Template;
 use axum::Form;
 use axum::extract::Query;
 use axum::response::Response;
-use rounds_domain::record::Matter;
+use rounds_domain::record::{Dispute, Matter};
 use rounds_domain::{Action, Change, ClockReading, DeviceId, Kind, Op, OpId, Outcome, Record, RecordId};
 use rounds_proto::{op_to_wire, v1, verdict_from_wire};
 use rounds_store::RecordFilter;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
 
 /// Records of a page.
 const ROWS: u32 = 30;
@@ -28,19 +29,84 @@ pub(super) struct Asked {
     after: String,
 }
 
-/// What was decided on one conflict.
-#[derive(Deserialize)]
-pub(super) struct Decision {
+/// What was decided on what one op brought about.
+struct Decision {
     record: RecordId,
-    device: DeviceId,
-    seq: u64,
-    /// `keep` or `other`.
-    choice: String,
-    /// The value that held when the page was read, as JSON; empty for a step.
-    #[serde(default)]
-    kept: String,
-    #[serde(default)]
-    reason: String,
+    op: OpId,
+    /// What the form said: `choice.FIELD` is `keep` or `other`, `now.FIELD` the value that held when the page was read, as
+    /// JSON.
+    said: HashMap<String, String>,
+}
+
+impl Decision {
+    fn read(said: HashMap<String, String>) -> Option<Self> {
+        let record = said.get("record")?.parse().ok()?;
+        let op = OpId { device: said.get("device")?.parse().ok()?, seq: said.get("seq")?.parse().ok()? };
+        Some(Self { record, op, said })
+    }
+
+    fn choice(&self, field: &str) -> Option<&str> {
+        self.said.get(&format!("choice.{field}")).map(String::as_str)
+    }
+
+    /// The value that the page showed.
+    fn shown(&self, field: &str) -> Option<Value> {
+        serde_json::from_str(self.said.get(&format!("now.{field}"))?).ok()
+    }
+
+    fn reason(&self) -> String {
+        self.said.get("reason").map(|reason| reason.trim().to_owned()).unwrap_or_default()
+    }
+
+    /// The changes that were chosen. `None`: the page showed something else than what is so by now.
+    fn changes(&self, record: &Record) -> Result<Option<Vec<Change>>, Error> {
+        let mut changes = Vec::new();
+        for (field, other) in others(record, self.op) {
+            let now = record.fields.get(field).unwrap_or(&Value::Null);
+            match self.choice(field) {
+                None => return Ok(None), // it came in after the page was read
+                Some("keep") => {}
+                Some("other") if self.shown(field).as_ref() != Some(now) => return Ok(None),
+                Some("other") if other.value == now => {}
+                Some("other") => changes.push(Change {
+                    field: field.to_owned(),
+                    base: now.clone(),
+                    value: other.value.clone(),
+                }),
+                Some(_) => return Err(Error::invalid("choice", "say keep or other")),
+            }
+        }
+        Ok(Some(changes))
+    }
+}
+
+/// What a field said before an op whose author had not seen it.
+struct Other<'a> {
+    value: &'a Value,
+    by: OpId,
+}
+
+/// The fields that an op changed without its author having seen what they said. Of one that it changed twice, what it
+/// said at first.
+fn others(record: &Record, op: OpId) -> BTreeMap<&str, Other<'_>> {
+    let mut others = BTreeMap::new();
+    for dispute in record.disputes.iter().filter(|dispute| dispute.op == op) {
+        if let Matter::Field { field, other, other_op, .. } = &dispute.matter {
+            others.entry(field.as_str()).or_insert(Other { value: other, by: *other_op });
+        }
+    }
+    others
+}
+
+/// The ops that raised the disputes of a record.
+fn raised_by(record: &Record) -> Vec<OpId> {
+    let mut ops = Vec::new();
+    for dispute in &record.disputes {
+        if !ops.contains(&dispute.op) {
+            ops.push(dispute.op);
+        }
+    }
+    ops
 }
 
 /// Shows the page.
@@ -50,7 +116,10 @@ pub(super) async fn show(reader: Reader, Query(asked): Query<Asked>) -> Response
 }
 
 /// Does what was decided.
-pub(super) async fn settle(reader: Reader, Form(decision): Form<Decision>) -> Response {
+pub(super) async fn settle(reader: Reader, Form(said): Form<HashMap<String, String>>) -> Response {
+    let Some(decision) = Decision::read(said) else {
+        return reader.failed(&Error::invalid("form", "is not whole: load the page again"));
+    };
     match decide(&reader, &decision).await {
         Ok(true) => reader.done("/conflicts", "settled"),
         Ok(false) => reader.done("/conflicts", "changed_meanwhile"),
@@ -72,22 +141,30 @@ struct Row {
     title: String,
     kind: &'static str,
     area: String,
+    record: RecordId,
+    needs_reason: bool,
     conflicts: Vec<Conflict>,
 }
 
+/// What one op brought about: it is decided as a whole.
 struct Conflict {
-    record: RecordId,
     device: DeviceId,
     seq: u64,
-    what: String,
-    /// Empty for a step.
-    kept: String,
-    kept_by: String,
+    by: String,
+    /// Steps that were not allowed.
+    steps: Vec<String>,
+    fields: Vec<Sides>,
+}
+
+/// A field with two values.
+struct Sides {
+    field: String,
+    name: String,
+    now: String,
+    now_by: String,
+    now_json: String,
     other: String,
     other_by: String,
-    kept_json: String,
-    needs_reason: bool,
-    is_step: bool,
 }
 
 async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
@@ -104,11 +181,14 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
     let records: Vec<Record> = found.into_iter().map(|numbered| numbered.record).collect();
 
     let (mut ids, mut devices) = (Vec::new(), Vec::new());
-    for dispute in records.iter().flat_map(|record| &record.disputes) {
-        devices.push(dispute.op.device);
-        if let Matter::Field { field, kept, other, other_op } = &dispute.matter {
-            ids.extend(references(field, kept).into_iter().chain(references(field, other)));
-            devices.push(other_op.device);
+    for record in &records {
+        for op in raised_by(record) {
+            devices.push(op.device);
+            for (field, other) in others(record, op) {
+                ids.extend(record.fields.get(field).into_iter().flat_map(|now| references(field, now)));
+                ids.extend(references(field, other.value));
+                devices.extend([other.by.device, writer(record, field).device]);
+            }
         }
     }
     let labels = reader.device_labels(devices).await?;
@@ -116,42 +196,39 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ConflictsPage, Error> {
     let by = |op: OpId| labels.get(&op.device).cloned().unwrap_or_default();
     let rows = records.iter().map(|record| {
         let kind = record.kind;
-        let conflicts = record.disputes.iter().map(|dispute| {
-            let blank = Conflict {
-                record: record.id,
-                device: dispute.op.device,
-                seq: dispute.op.seq,
-                what: String::new(),
-                kept: String::new(),
-                kept_by: by(dispute.op),
-                other: String::new(),
-                other_by: String::new(),
-                kept_json: String::new(),
-                needs_reason: needs_reason(record),
-                is_step: false,
-            };
-            match &dispute.matter {
-                Matter::Field { field, kept, other, other_op } => Conflict {
-                    what: language.field(field).to_owned(),
-                    kept: reader.line(&named, kind, field, kept),
-                    other: reader.line(&named, kind, field, other),
-                    other_by: by(*other_op),
-                    kept_json: kept.to_string(),
-                    ..blank
-                },
-                Matter::Step { from, to } => {
-                    let stage = |status| language.stage(kind, status);
-                    let what =
-                        format!("{} {} · {} {}", text.wanted_when, stage(to), text.when_it_was, stage(from));
-                    Conflict { what, is_step: true, ..blank }
-                }
+        let sides = |(field, other): (&str, Other<'_>)| {
+            let now = record.fields.get(field).unwrap_or(&Value::Null);
+            Sides {
+                field: field.to_owned(),
+                name: language.field(field).to_owned(),
+                now: reader.line(&named, kind, field, now),
+                now_by: by(writer(record, field)),
+                now_json: now.to_string(),
+                other: reader.line(&named, kind, field, other.value),
+                other_by: by(other.by),
             }
+        };
+        let step = |dispute: &Dispute| match &dispute.matter {
+            Matter::Step { from, to } => {
+                let stage = |status| language.stage(kind, status);
+                Some(format!("{} {} · {} {}", text.wanted_when, stage(to), text.when_it_was, stage(from)))
+            }
+            Matter::Field { .. } => None,
+        };
+        let conflicts = raised_by(record).into_iter().map(|op| Conflict {
+            device: op.device,
+            seq: op.seq,
+            by: by(op),
+            steps: record.disputes.iter().filter(|dispute| dispute.op == op).filter_map(step).collect(),
+            fields: others(record, op).into_iter().map(sides).collect(),
         });
         Row {
             href: reader.record_link(record.id),
             title: title(words, record),
             kind: language.kind(kind),
             area: reader.tree.name(record.area).to_owned(),
+            record: record.id,
+            needs_reason: needs_reason(record),
             conflicts: conflicts.collect(),
         }
     });
@@ -168,27 +245,25 @@ fn needs_reason(record: &Record) -> bool {
     record.kind == Kind::Plan || record.kind.nature() == rounds_domain::kind::Nature::Fact
 }
 
+/// The op that set what a field says now.
+fn writer(record: &Record, field: &str) -> OpId {
+    record.writers.get(field).copied().unwrap_or(record.created.op)
+}
+
 /// False: it is not as the page showed it any more, and nothing was done.
 async fn decide(reader: &Reader, decision: &Decision) -> Result<bool, Error> {
     let Reader { shared, caller, .. } = reader;
     access::coordinates(caller, "settle disputes")?;
     let record = shared.readable_record(caller, decision.record).await?.record;
-    let op = OpId { device: decision.device, seq: decision.seq };
-    let Some(dispute) = record.disputes.iter().find(|dispute| dispute.op == op) else { return Ok(false) };
-    let mut actions = Vec::new();
-    if let Matter::Field { field, kept, other, .. } = &dispute.matter {
-        let value = record.fields.get(field).unwrap_or(&Value::Null);
-        let shown: Option<Value> = serde_json::from_str(&decision.kept).ok();
-        if shown.as_ref() != Some(kept) || value != kept {
-            return Ok(false);
-        }
-        if decision.choice == "other" {
-            let change = Change { field: field.clone(), base: kept.clone(), value: other.clone() };
-            let reason = decision.reason.trim().to_owned();
-            actions.push(Action::Edit { changes: vec![change], reason });
-        }
+    if !raised_by(&record).contains(&decision.op) {
+        return Ok(false);
     }
-    actions.push(Action::Settle { disputes: vec![op] });
+    let Some(changes) = decision.changes(&record)? else { return Ok(false) };
+    let mut actions = Vec::new();
+    if !changes.is_empty() {
+        actions.push(Action::Edit { changes, reason: decision.reason() });
+    }
+    actions.push(Action::Settle { disputes: vec![decision.op] });
     let ops = actions.into_iter().map(|action| {
         op_to_wire(&Op {
             record: record.id,

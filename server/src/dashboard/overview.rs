@@ -96,7 +96,7 @@ async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<Overview
         ),
     ];
     let referred = referrals::referred(store, areas).await?;
-    let late = referred.iter().filter(|record| referrals::is_overdue(record, now_ms)).count();
+    let late = referred.iter().filter(|request| request.is_overdue(now_ms)).count();
     tiles.push(tile(text.overdue_referrals, late as u64, "/referrals", &[("show", "overdue")], true));
     if role.coordinates() {
         let waiting = figures.freshness;

@@ -121,7 +121,7 @@ impl FromRequestParts<Arc<Shared>> for Reader {
                 }
             }
         };
-        let zone = tree.zone(chosen);
+        let zone = tree.zone(chosen.or_else(|| access::home_area(&caller)));
         let words = shared.words(&caller, language).await.map_err(unavailable)?;
         let shared = shared.clone();
         Ok(Self {

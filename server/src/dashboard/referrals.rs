@@ -3,6 +3,7 @@
 use super::frame::{Frame, Link};
 use super::reader::Reader;
 use super::show::{Piece, due_ms, title};
+use crate::access;
 use crate::error::Error;
 use crate::limit::LIST_RECORDS_MAX;
 use crate::partner::{Holder, duration, held};
@@ -12,7 +13,7 @@ use axum::response::Response;
 use rounds_domain::{AreaId, Kind, Record, RecordId};
 use rounds_store::{RecordFilter, Store};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Requests of a page.
 const ROWS: usize = 100;
@@ -66,8 +67,31 @@ struct Row {
     with_others: String,
 }
 
-/// Requests in these areas that are with partners now, the most urgent first.
-pub(super) async fn referred(store: &Store, areas: &[AreaId]) -> Result<Vec<Record>, Error> {
+/// A request that is with a partner now: as much as it takes to count and to sort it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Referred {
+    /// When it is due, in ms since 1970 UTC; the end of time if it does not say.
+    due_ms: i64,
+    id: RecordId,
+    organization: RecordId,
+}
+
+impl Referred {
+    fn of(record: &Record) -> Option<Self> {
+        // What the team serves itself is in progress, too.
+        let organization = record.reference("referred_to")?;
+        Some(Self { due_ms: due_ms(record).unwrap_or(i64::MAX), id: record.id, organization })
+    }
+
+    /// Whether the partner is late.
+    pub(super) fn is_overdue(&self, now_ms: i64) -> bool {
+        self.due_ms < now_ms
+    }
+}
+
+/// Requests in these areas that are with partners now, the most urgent first. There may be many: of each page that is
+/// read no more stays than this.
+pub(super) async fn referred(store: &Store, areas: &[AreaId]) -> Result<Vec<Referred>, Error> {
     let mut found = Vec::new();
     for status in ["referred", "in_progress"] {
         let mut filter = RecordFilter {
@@ -76,23 +100,23 @@ pub(super) async fn referred(store: &Store, areas: &[AreaId]) -> Result<Vec<Reco
         };
         loop {
             let page = store.records(&filter).await?;
+            found.extend(page.iter().filter_map(|numbered| Referred::of(&numbered.record)));
             filter.after = page.last().map(|last| filter.place(last));
-            let is_last = page.len() < LIST_RECORDS_MAX as usize;
-            found.extend(page.into_iter().map(|numbered| numbered.record));
-            if is_last {
+            if page.len() < LIST_RECORDS_MAX as usize {
                 break;
             }
         }
     }
-    // What the team serves itself is in progress, too.
-    found.retain(|record| record.reference("referred_to").is_some());
-    found.sort_by_key(|record| (due_ms(record).unwrap_or(i64::MAX), record.id));
+    found.sort_unstable();
     Ok(found)
 }
 
-/// Whether a partner is late with a request.
-pub(super) fn is_overdue(record: &Record, now_ms: i64) -> bool {
-    due_ms(record).is_some_and(|due_ms| due_ms < now_ms)
+/// These records in this order, as far as the reader still sees them.
+async fn in_order(reader: &Reader, ids: &[RecordId]) -> Result<Vec<Record>, Error> {
+    let found = reader.shared.store.records_of(ids).await?;
+    let seen = found.into_iter().filter(|record| access::may_read(&reader.caller, record));
+    let mut by_id: HashMap<RecordId, Record> = seen.map(|record| (record.id, record)).collect();
+    Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
 }
 
 async fn page(reader: &Reader, asked: &Asked) -> Result<ReferralsPage, Error> {
@@ -100,20 +124,20 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ReferralsPage, Error> {
     let now_ms = reader.now_ms();
     let all = referred(&shared.store, &reader.areas).await?;
     let mut by_organization: BTreeMap<RecordId, (usize, usize)> = BTreeMap::new();
-    for record in &all {
-        let Some(organization) = record.reference("referred_to") else { continue };
-        let (open, overdue) = by_organization.entry(organization).or_default();
+    for request in &all {
+        let (open, overdue) = by_organization.entry(request.organization).or_default();
         *open += 1;
-        *overdue += usize::from(is_overdue(record, now_ms));
+        *overdue += usize::from(request.is_overdue(now_ms));
     }
     let chosen: Option<RecordId> = asked.organization.parse().ok();
     let only_overdue = asked.show == "overdue";
-    let shown = all.iter().filter(|record| {
-        (!only_overdue || is_overdue(record, now_ms))
-            && chosen.is_none_or(|chosen| record.reference("referred_to") == Some(chosen))
+    let shown = all.iter().filter(|request| {
+        (!only_overdue || request.is_overdue(now_ms))
+            && chosen.is_none_or(|chosen| request.organization == chosen)
     });
-    let shown: Vec<&Record> = shown.skip(asked.after).take(ROWS + 1).collect();
-    let (rows, is_more) = (&shown[..shown.len().min(ROWS)], shown.len() > ROWS);
+    let shown: Vec<RecordId> = shown.skip(asked.after).take(ROWS + 1).map(|request| request.id).collect();
+    let (ids, is_more) = (&shown[..shown.len().min(ROWS)], shown.len() > ROWS);
+    let rows = in_order(reader, ids).await?;
     let places = rows.iter().filter_map(|record| record.subject());
     let named = reader.named(by_organization.keys().copied().chain(places).collect()).await?;
 
@@ -146,9 +170,9 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<ReferralsPage, Error> {
             Some((_, ms)) => duration(*language, ms),
             None => String::new(),
         };
-        let is_overdue = is_overdue(record, now_ms);
-        let left =
-            due_ms(record).map(|due_ms| duration(*language, (due_ms - now_ms).abs())).unwrap_or_default();
+        let left_ms = due_ms(record).map(|due_ms| due_ms.saturating_sub(now_ms));
+        let is_overdue = left_ms.is_some_and(|left_ms| left_ms < 0);
+        let left = left_ms.map(|left_ms| duration(*language, left_ms.saturating_abs())).unwrap_or_default();
         Row {
             href: reader.record_link(record.id),
             title: title(words, record),

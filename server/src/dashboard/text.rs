@@ -202,6 +202,7 @@ texts! {
     other_value: "The other value", "另一个值", "另一個值";
     keep: "Keep it", "保留现用值", "保留現用值";
     take_other: "Take the other", "改用另一个值", "改用另一個值";
+    settle: "Settle it", "确认处理", "確認處理";
     noted: "Seen, nothing to do", "已阅，无需处理", "已閱，無需處理";
     reason_hint: "Needed where a fact or a plan's rule changes", "更正事实或计划规则时必填", "更正事實或計畫規則時必填";
 

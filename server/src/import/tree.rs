@@ -1,7 +1,7 @@
 //! The area that a file is imported into, and the areas below it that a column names.
 
 use super::{Error, Setup};
-use rounds_domain::{Action, AreaId, Body, ClockReading, Kind, Op, RecordId, body};
+use rounds_domain::{Action, AreaId, Body, ClockReading, Kind, Op, RecordId, Refusal, body};
 use rounds_store::{RecordFilter, Store};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -105,16 +105,13 @@ impl Tree {
     /// The area of this name right below; the import's own for an empty name. Says so where it has to be made first.
     ///
     /// # Errors
-    /// A name that no area can have, or too many of them.
-    pub(super) fn below(&mut self, name: &str) -> Result<(AreaId, Option<NewArea>), Error> {
+    /// What is wrong with a name that no area can have.
+    pub(super) fn below(&self, name: &str) -> Result<(AreaId, Option<NewArea>), String> {
         if name.is_empty() {
             return Ok((self.area, None));
         }
         if let Some(id) = self.below.get(name) {
             return Ok((*id, None));
-        }
-        if self.made == NEW_AREAS_MAX {
-            return Err(Setup::TooManyAreas.into());
         }
         let id: AreaId = RecordId::from(self.area).derived(&format!("area/{name}")).into();
         let body = body::Area {
@@ -124,10 +121,20 @@ impl Tree {
             time_zone: self.time_zone.clone(),
             code: String::new(),
         };
-        Body::Area(body.clone()).check().map_err(Setup::Area)?;
-        self.made += 1;
-        self.below.insert(name.to_owned(), id);
+        let unfit =
+            |refusal: Refusal| format!("column {}: no area can be called so: {}", self.level, refusal.detail);
+        Body::Area(body.clone()).check().map_err(unfit)?;
         Ok((id, Some(NewArea { id, body })))
+    }
+
+    /// Counts an area in that is made now. False: it would be one too many.
+    pub(super) fn add(&mut self, area: &NewArea) -> bool {
+        if self.made == NEW_AREAS_MAX {
+            return false;
+        }
+        self.made += 1;
+        self.below.insert(area.body.name.clone(), area.id);
+        true
     }
 }
 

@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, Kind, RecordId, body};
 use rounds_server::calendar_path;
+use rounds_server::limit::{CALENDAR_CALL_EVERY, CALENDAR_CALLS_MAX};
 use rounds_store::{Link, Purpose};
 use rounds_tests::{Act, TestDatabase, TestServer, http, on_both_databases};
 use std::time::Duration;
@@ -175,4 +176,31 @@ on_both_databases! {
         assert_eq!(get(&team.server, &next, "").await.status(), StatusCode::OK);
         team.server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_calendar_that_is_fetched_too_often_says_when_to_come_back() {
+    let database = TestDatabase::sqlite().await;
+    let team = Team::on(&database).await;
+    let calendar = path(&team.server, Kind::Worker, team.worker).await;
+    let of_group = path(&team.server, Kind::Group, team.group).await;
+    for _ in 0..CALENDAR_CALLS_MAX {
+        assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::OK);
+    }
+    let refused = get(&team.server, &calendar, "").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], CALENDAR_CALL_EVERY.as_secs().to_string().as_str());
+    assert_eq!(refused.headers()["cache-control"], "no-store");
+    assert_eq!(get(&team.server, &of_group, "").await.status(), StatusCode::OK, "others are answered");
+    let wrong = calendar.replace(".ics", "A.ics");
+    assert_eq!(
+        get(&team.server, &wrong, "").await.status(),
+        StatusCode::NOT_FOUND,
+        "who has no link learns nothing"
+    );
+
+    team.server.clock.advance(CALENDAR_CALL_EVERY);
+    assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::OK);
+    assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    team.server.stop().await;
 }

@@ -5,11 +5,11 @@ use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
-use rounds_domain::{Action, AreaId, Body, RecordId, Role, body};
+use rounds_domain::{Action, AreaId, Body, Change, Kind, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
 use rounds_store::{AuditAction, AuditFilter, Channel, DeliveryState, Device, NewDelivery, Tried};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, http, new_id, on_both_databases, visit};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -66,14 +66,7 @@ impl Town {
     }
 
     fn renamed(&self, name: &str) -> Act {
-        Act::edit(
-            self.dwelling,
-            self.north,
-            rounds_domain::Kind::Place,
-            "name",
-            "4-2-301".into(),
-            name.into(),
-        )
+        Act::edit(self.dwelling, self.north, Kind::Place, "name", "4-2-301".into(), name.into())
     }
 
     /// Two phones rename the dwelling without knowing of each other: B holds, A was before.
@@ -363,13 +356,13 @@ on_both_databases! {
         let page = browser.page("/conflicts").await;
         assert!(page.contains(">B</p>") && page.contains(">A</p>"), "{page}");
         let (record, device) = (town.dwelling.to_string(), later.id.to_string());
-        let decide = async |choice: &str, kept: &str| {
+        let decide = async |choice: &str, now: &str| {
             let form = [
                 ("record", record.as_str()),
                 ("device", &device),
                 ("seq", "1"),
-                ("choice", choice),
-                ("kept", kept),
+                ("choice.name", choice),
+                ("now.name", now),
             ];
             leads_to(&browser.post("/conflicts", &form).await).to_owned()
         };
@@ -391,13 +384,122 @@ on_both_databases! {
             ("record", &*town.dwelling.to_string()),
             ("device", &later.id.to_string()),
             ("seq", "1"),
-            ("choice", "keep"),
-            ("kept", "\"B\""),
+            ("choice.name", "keep"),
+            ("now.name", "\"B\""),
         ];
         assert_eq!(leads_to(&browser.post("/conflicts", &form).await), "/conflicts?said=settled");
         assert_eq!(town.name().await, "B");
         let record = town.server.store.record(town.dwelling).await.unwrap().unwrap().record;
         assert!(record.disputes.is_empty());
+        town.server.stop().await;
+    }
+
+    async fn all_fields_of_an_op_are_decided_at_once_and_each_by_itself(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let shed = body::Place {
+            name: "Shed".into(),
+            sort: "building".into(),
+            code: "K0".into(),
+            address: "Old Street 1".into(),
+            ..Default::default()
+        };
+        let shed = town.server.add(town.north, Body::Place(shed)).await;
+        let edited = |code: Value, address: Value| {
+            let change = |field: &str, base: &str, value| Change { field: field.into(), base: base.into(), value };
+            let changes = vec![change("code", "K0", code), change("address", "Old Street 1", address)];
+            Act::on(shed, town.north, Kind::Place, Action::Edit { changes, reason: String::new() })
+        };
+        let mut one = town.server.enrol(Role::Field, &[town.north]).await;
+        let mut other = town.server.enrol(Role::Field, &[town.north]).await;
+        one.act(vec![edited("K1".into(), "New Street 2".into())]).await;
+        town.server.clock.advance(Duration::from_secs(1));
+        other.act(vec![edited(Value::Null, Value::Null)]).await;
+        town.server.clock.advance(Duration::from_secs(1));
+        let says = async || {
+            let record = town.server.store.record(shed).await.unwrap().unwrap().record;
+            [record.text("code").to_owned(), record.text("address").to_owned(), record.disputes.len().to_string()]
+        };
+        assert_eq!(says().await, ["", "", "2"]);
+
+        let browser = town.browser(Role::Coordinator).await;
+        let page = browser.page("/conflicts").await;
+        assert_eq!(page.matches("class=\"conflict\"").count(), 1, "{page}");
+        assert!(page.contains("name=\"choice.code\"") && page.contains("name=\"choice.address\""), "{page}");
+        let (record, device) = (shed.to_string(), other.id.to_string());
+        let decide = async |choices: &[(&str, &str)]| {
+            let mut form = vec![("record", record.as_str()), ("device", device.as_str()), ("seq", "1")];
+            form.extend([("now.code", "null"), ("now.address", "null")]);
+            form.extend_from_slice(choices);
+            leads_to(&browser.post("/conflicts", &form).await).to_owned()
+        };
+        assert_eq!(decide(&[("choice.address", "other")]).await, "/conflicts?said=changed_meanwhile");
+        assert_eq!(says().await, ["", "", "2"], "nothing was decided on the code");
+        let both = [("choice.code", "keep"), ("choice.address", "other")];
+        assert_eq!(decide(&both).await, "/conflicts?said=settled");
+        assert_eq!(says().await, ["", "New Street 2", "0"]);
+        assert_eq!(town.server.store.ops_of(shed).await.unwrap().len(), 5, "one edit, and it is settled once");
+        town.server.stop().await;
+    }
+
+    async fn a_conflict_can_be_settled_though_the_field_was_changed_since(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let (mut earlier, later) = town.conflict().await;
+        let browser = town.browser(Role::Coordinator).await;
+        let rename = async |is: &str, to: &str| {
+            let act = Act::edit(town.dwelling, town.north, Kind::Place, "name", is.into(), to.into());
+            let verdicts = town.server.admin.change(vec![act.op(&town.server.clock)]).await;
+            assert_eq!(verdicts[0].outcome(), Outcome::Applied);
+            town.server.clock.advance(Duration::from_secs(1));
+        };
+        let record = town.dwelling.to_string();
+        let decide = async |device: String, seq: &str, choice: &str, now: &str| {
+            let form = [
+                ("record", record.as_str()),
+                ("device", &device),
+                ("seq", seq),
+                ("choice.name", choice),
+                ("now.name", now),
+            ];
+            leads_to(&browser.post("/conflicts", &form).await).to_owned()
+        };
+        rename("B", "C").await;
+        let page = browser.page("/conflicts").await;
+        assert!(page.contains(">C</p>") && page.contains(">A</p>") && !page.contains(">B</p>"), "{page}");
+        let said = decide(later.id.to_string(), "1", "other", "\"B\"").await;
+        assert_eq!(said, "/conflicts?said=changed_meanwhile", "the page did not show what holds now");
+        assert_eq!(decide(later.id.to_string(), "1", "keep", "\"B\"").await, "/conflicts?said=settled");
+        assert_eq!(town.name().await, "C");
+        assert!(browser.page("/conflicts").await.contains("There is nothing here"));
+
+        earlier.act(vec![town.renamed("D")]).await; // it still does not know of C
+        town.server.clock.advance(Duration::from_secs(1));
+        rename("D", "E").await;
+        assert_eq!(decide(earlier.id.to_string(), "2", "other", "\"E\"").await, "/conflicts?said=settled");
+        assert_eq!(town.name().await, "C");
+        assert!(browser.page("/conflicts").await.contains("There is nothing here"));
+        town.server.stop().await;
+    }
+
+    async fn a_page_of_all_areas_tells_days_and_times_in_one_zone(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let far = AreaId(new_id());
+        let body = body::Area {
+            name: "Alphabet City".into(), // before North by its name, after it by its age
+            time_zone: "America/New_York".into(),
+            ..Default::default()
+        };
+        let made = Act::create_with_id(far.into(), far, Body::Area(body)).op(&town.server.clock);
+        assert_eq!(town.server.admin.change(vec![made]).await[0].outcome(), Outcome::Applied);
+        let code = town.server.code(Role::Supervisor, &[town.north, far]).await;
+        let answer = town.stranger().sign_in(&code).await;
+        let browser = Browser { cookie: cookie_of(&answer), ..town.stranger() };
+        town.server.clock.advance(Duration::from_secs(10 * 60 * 60)); // in Shanghai it is the 23rd
+        let page = browser.page("/?period=day").await;
+        assert!(page.contains("<span class=\"period\">2026-11-23</span>"), "{page}");
+        assert!(page.contains("Times in Asia/Shanghai"), "{page}");
+        let page = browser.page(&format!("/?period=day&area={far}")).await;
+        assert!(page.contains("<span class=\"period\">2026-11-22</span>"), "{page}");
+        assert!(page.contains("Times in America/New_York"), "{page}");
         town.server.stop().await;
     }
 
@@ -639,7 +741,7 @@ on_both_databases! {
             json!({ "to": "referred", "organization": water, "due_at_ms": town.server.clock.now_ms() + DAY_MS }),
         ] {
             let step = serde_json::from_value(step).unwrap();
-            let act = Act::step(request, town.north, rounds_domain::Kind::Request, step);
+            let act = Act::step(request, town.north, Kind::Request, step);
             let verdicts = town.server.admin.change(vec![act.op(&town.server.clock)]).await;
             assert_eq!(verdicts[0].outcome(), Outcome::Applied);
             town.server.clock.advance(Duration::from_secs(1));
@@ -652,6 +754,50 @@ on_both_databases! {
         assert!(browser.page("/referrals?show=overdue").await.contains("There is nothing here"));
         town.server.clock.advance(DAY + Duration::from_secs(60));
         assert!(browser.page("/referrals?show=overdue").await.contains("1 min late"));
+        assert!(browser.page("/").await.contains("<strong>1</strong> Overdue referrals"));
+        town.server.stop().await;
+    }
+
+    async fn referrals_are_listed_by_urgency_whenever_they_are_due(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let water = body::Organization { name: "Water & Co".into(), ..Default::default() };
+        let water = town.server.add(town.north, Body::Organization(water)).await;
+        let now_ms = town.server.clock.now_ms();
+        let due = |hours: i64| now_ms + hours * 60 * 60 * 1_000;
+        // The first and the last moment that can be said, and more in between than a page shows.
+        let mut all = vec![i64::MIN, i64::MAX];
+        all.extend((1..=100).map(due));
+        let mut made = Vec::new();
+        for due_ms in all.iter().rev() {
+            let request = body::Request {
+                subject: Some(town.dwelling),
+                category: "water".into(),
+                channel: "phone".into(),
+                ..Default::default()
+            };
+            let request = Act::create(town.north, Body::Request(request));
+            let id = request.record();
+            let step = |step| {
+                let step = serde_json::from_value(step).unwrap();
+                Act::step(id, town.north, Kind::Request, step)
+            };
+            let referred = step(json!({ "to": "referred", "organization": water, "due_at_ms": due_ms }));
+            let acts = [request, step(json!({ "to": "triaged" })), referred];
+            let verdicts = town.server.admin.change(acts.map(|act| act.op(&town.server.clock)).into()).await;
+            assert!(verdicts.iter().all(|verdict| verdict.outcome() == Outcome::Applied), "{verdicts:?}");
+            made.push((*due_ms, id));
+        }
+        made.sort();
+        let browser = town.browser(Role::Coordinator).await;
+        let first = browser.page("/referrals").await;
+        let next = browser.page(&link_from(&first, "/referrals?after=100")).await;
+        let listed: Vec<&str> = [&first, &next]
+            .into_iter()
+            .flat_map(|page| page.split("<th scope=\"row\"><a href=\"/record/").skip(1))
+            .map(|row| row.split('"').next().unwrap())
+            .collect();
+        let expected: Vec<String> = made.iter().map(|(_, id)| id.to_string()).collect();
+        assert_eq!(listed, expected);
         assert!(browser.page("/").await.contains("<strong>1</strong> Overdue referrals"));
         town.server.stop().await;
     }

@@ -69,6 +69,35 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn a_code_is_good_for_nothing_once_the_device_that_made_it_lost_an_area(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let south = server.area("South", None).await;
+        let coordinator = server.enrol(Role::Coordinator, &[north, south]).await;
+        let make = async |area: rounds_domain::AreaId| {
+            let areas = vec![area.to_string()];
+            let request = v1::CreateCodeRequest { role: v1::Role::Field.into(), areas, ..Default::default() };
+            coordinator.devices().create_code(request).await.unwrap().into_inner().code
+        };
+        let assign = async |areas: &[rounds_domain::AreaId]| {
+            let areas = areas.iter().map(ToString::to_string).collect();
+            let request = v1::AssignRequest { device: coordinator.id.to_string(), areas };
+            server.admin.devices().assign(request).await.unwrap();
+        };
+        let enrol = async |code: &str| Peer::enrol(server.channel().await, server.clock.clone(), code).await;
+        let code = make(south).await;
+        let of_another = server.code(Role::Field, &[south]).await;
+        assign(&[north]).await;
+        let refused = enrol(&code).await.err().unwrap();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CODE_INVALID"));
+        assert!(enrol(&of_another).await.is_ok());
+
+        let code = make(north).await;
+        assign(&[north, south]).await;
+        assert!(enrol(&code).await.is_ok(), "an area more takes nothing away");
+        server.stop().await;
+    }
+
     async fn a_revoked_device_is_refused_by_every_service_but_the_one_that_takes_its_last_ops(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("North", None).await;

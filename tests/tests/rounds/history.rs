@@ -149,6 +149,42 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    async fn an_op_that_names_no_area_waits_for_who_holds_a_root_of_its_device_now(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let south = street.server.area("South", None).await;
+        let lane = street.server.area("Lane", Some(south)).await;
+        let of_south = street.server.enrol(Role::Coordinator, &[south]).await;
+        let of_lane = street.server.enrol(Role::Coordinator, &[lane]).await;
+        let op = street.phone.seal_bytes(b"not an op".to_vec());
+        street.phone.send(vec![op]).await.unwrap();
+        let dismiss = v1::ReleaseRequest { device: street.phone.id.to_string(), seq: 1, mended: None, dismiss: true };
+        // What the list shows, what the summary counts, and what can be decided on are the same.
+        let sees = async |coordinator: &Peer| {
+            let list = v1::ListQuarantineRequest::default();
+            let listed = coordinator.history().list_quarantine(list).await.unwrap().into_inner().ops.len();
+            let summary = coordinator.summaries().summarize(v1::SummarizeRequest::default()).await.unwrap();
+            let counted = summary.into_inner().freshness.unwrap().quarantined_ops;
+            assert_eq!(counted, listed as i64);
+            listed
+        };
+        let coordinators = [&street.coordinator, &of_south, &of_lane];
+        for (roots, expected) in [([street.area], [1, 0, 0]), ([south], [0, 1, 0]), ([lane], [0, 1, 1])] {
+            let areas = roots.iter().map(ToString::to_string).collect();
+            let request = v1::AssignRequest { device: street.phone.id.to_string(), areas };
+            street.server.admin.devices().assign(request).await.unwrap();
+            for (coordinator, expected) in coordinators.into_iter().zip(expected) {
+                assert_eq!(sees(coordinator).await, expected, "roots {roots:?}");
+                if expected == 0 {
+                    let refused = coordinator.history().release(dismiss.clone()).await.unwrap_err();
+                    assert_eq!(refused.code(), Code::NotFound);
+                }
+            }
+        }
+        of_lane.history().release(dismiss).await.unwrap();
+        assert_eq!(sees(&of_south).await, 0);
+        street.server.stop().await;
+    }
+
     async fn what_depends_on_an_op_in_quarantine_follows_it_in_and_out(database: &TestDatabase) {
         let mut street = Street::start(database).await;
         let mut raised = Act::create(street.area, Body::Request(body::Request {

@@ -7,7 +7,7 @@ use rounds_domain::body::Attribute;
 use rounds_domain::{
     Action, AreaId, Body, Change, ClockReading, DeviceId, Kind, Op, Outcome, Record, RecordId, Role, body,
 };
-use rounds_server::import::{self, Bounds, Error, Settings, Summary};
+use rounds_server::import::{self, Bounds, Error, NEW_AREAS_MAX, Settings, Summary};
 use rounds_server::{Clock, secret};
 use rounds_store::{
     Access, Arrival, Batch, Content, FeedItem, NewCode, Position, RecordFilter, Store, content_hash,
@@ -66,6 +66,17 @@ pub(super) fn trees() -> Settings {
         keep_rest: true,
         bounds: Some(Bounds { south: 37.6, west: -122.6, north: 37.9, east: -122.3 }),
         ..Settings::new(Kind::Asset, "San Francisco")
+    }
+}
+
+/// A register of benches with the columns `id` and `ward`.
+fn benches_by_ward() -> Settings {
+    Settings {
+        time_zone: Some("Asia/Shanghai".to_owned()),
+        area_column: Some("ward".to_owned()),
+        reference: Some("id".to_owned()),
+        set: pairs(&[("sort", "bench"), ("name", "Bench {id}")]),
+        ..Settings::new(Kind::Asset, "City")
     }
 }
 
@@ -332,6 +343,41 @@ on_both_databases! {
         assert_eq!(found[0], (7, "latitude, longitude: are outside of --bounds"));
         assert!(found[1].0 == 8 && found.len() == 2, "{found:?}");
         assert_eq!(by_key(&store, Kind::Asset, "119263").await.fields.get("latitude"), None);
+        store.close().await;
+    }
+
+    async fn a_row_whose_area_cannot_be_called_so_is_rejected_alone(database: &TestDatabase) {
+        let store = database.open().await;
+        let file = format!("id,ward\n1,East\n2,{}\n,West\n3,East\n", "x".repeat(201));
+        let (summary, rejected) = run_import(&store, &benches_by_ward(), file.as_bytes()).await;
+        assert_eq!((summary.created, summary.rejected), (2, 2));
+        let told: Vec<_> = rejected.iter().map(|(number, reason, _)| (*number, reason.as_str())).collect();
+        assert!(told[0].0 == 3 && told[0].1.contains("column ward") && told[0].1.contains("200"), "{told:?}");
+        assert!(told[1].0 == 4 && told[1].1.contains("column id: is empty"), "{told:?}");
+        let areas = all(&store, Kind::Area, area_named(&store, "City").await).await;
+        let names: BTreeSet<&str> = areas.iter().map(|area| area.text("name")).collect();
+        assert_eq!(names, BTreeSet::from(["City", "East"]), "none is made for a row that was rejected");
+        store.close().await;
+    }
+
+    async fn a_column_with_too_many_areas_ends_the_import_behind_the_rows_before(database: &TestDatabase) {
+        let store = database.open().await;
+        let mut file = "id,ward\n,West\n".to_owned();
+        for number in 0..=NEW_AREAS_MAX {
+            file.push_str(&format!("{number},Ward {number}\n"));
+        }
+        let mut report = Vec::new();
+        let settings = benches_by_ward();
+        let ended = import::import(&store, &settings, file.as_bytes(), &mut report, &clock(), |_| {}).await;
+        let error = ended.unwrap_err();
+        let last = NEW_AREAS_MAX + 3; // behind the header and the row without a key
+        assert!(error.is_behind_rows() && error.to_string().contains(&format!("row {last}: ")), "{error}");
+        assert!(matches!(error, Error::TooManyAreas { .. }), "{error}");
+        let report = String::from_utf8(report).unwrap();
+        assert_eq!(report.lines().count(), 2, "the row that was rejected is in it: {report}");
+        let benches = RecordFilter::of(Kind::Asset, store.areas().await.unwrap(), 2_000);
+        assert_eq!(store.records(&benches).await.unwrap().len(), NEW_AREAS_MAX);
+        by_key(&store, Kind::Asset, &(NEW_AREAS_MAX - 1).to_string()).await;
         store.close().await;
     }
 

@@ -171,6 +171,46 @@ on_both_databases! {
         desk.server.stop().await;
     }
 
+    async fn a_page_tells_of_any_time_at_which_a_request_is_due(database: &TestDatabase) {
+        let desk = Desk::on(database).await;
+        for due_ms in [i64::MIN, i64::MAX] {
+            desk.team_steps("triaged").await;
+            let step = Step {
+                to: "referred".to_owned(),
+                organization: Some(desk.water),
+                due_at_ms: Some(due_ms),
+                ..Step::default()
+            };
+            desk.team(Act::step(desk.request, desk.area, Kind::Request, step)).await;
+            let (status, page) = desk.get(&desk.link_of(desk.water).await).await;
+            assert_eq!(status, StatusCode::OK, "{page}");
+        }
+        desk.server.stop().await;
+    }
+
+    async fn a_partners_list_ends_with_the_last_request_that_was_referred_to_it(database: &TestDatabase) {
+        let desk = Desk::on(database).await;
+        for _ in 0..3 {
+            let request = body::Request {
+                category: "water".to_owned(),
+                channel: "phone".to_owned(),
+                ..body::Request::default()
+            };
+            desk.server.add(desk.area, Body::Request(request)).await;
+        }
+        let partner = desk.server.enrol_partner(desk.water, &[desk.area]).await;
+        let request = v1::ListRecordsRequest {
+            kind: v1::Kind::Request.into(),
+            page_size: 1,
+            ..v1::ListRecordsRequest::default()
+        };
+        let page = partner.directory().list_records(request).await.unwrap().into_inner();
+        let listed: Vec<_> = page.records.into_iter().map(|record| record.id).collect();
+        assert_eq!(listed, [desk.request.to_string()]);
+        assert_eq!(page.next_page_token, "", "behind it there is nothing for this partner");
+        desk.server.stop().await;
+    }
+
     async fn a_page_names_no_place_of_another_area(database: &TestDatabase) {
         let desk = Desk::on(database).await;
         let elsewhere = desk.server.area("Hillside", None).await;

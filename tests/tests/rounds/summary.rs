@@ -196,9 +196,115 @@ on_both_databases! {
             };
             assert_eq!(value(&summary, "dwelling/reached"), reached(from, until) as f64, "{from} to {until}");
             let there = if until < first { 0 } else { dwellings.len() };
-            let not_reached = there - reached(until - 89.days(), until);
+            let end = until.min(first + passed.days()); // a period that is not over
+            let not_reached = there - reached(end - 89.days(), end);
             assert_eq!(value(&summary, "dwelling/not_reached"), not_reached as f64, "{from} to {until}");
         }
+        server.stop().await;
+    }
+
+    async fn work_is_in_time_until_the_last_day_that_the_law_allows(database: &TestDatabase) {
+        let server = TestServer::start(database).await; // a Sunday, the 22nd of November
+        let area = server.area("East", None).await;
+        let elevator = body::Asset { name: "1".to_owned(), sort: "elevator".to_owned(), ..body::Asset::default() };
+        let elevator = server.add(area, Body::Asset(elevator)).await;
+        for (sort, gap_days) in [("maintenance", 15), ("descaling", 92)] {
+            let plan = body::Plan {
+                subject: Some(elevator),
+                sort: sort.to_owned(),
+                rule: "FREQ=DAILY;INTERVAL=14".to_owned(),
+                gap_days_max: Some(gap_days),
+                ..body::Plan::default()
+            };
+            server.add(area, Body::Plan(plan)).await;
+        }
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        let done = |sort: &str| {
+            let inspection = body::Inspection {
+                subject: Some(elevator),
+                result: "pass".to_owned(),
+                sort: sort.to_owned(),
+                ..body::Inspection::default()
+            };
+            Act::create(area, Body::Inspection(inspection))
+        };
+        phone.act(vec![done("maintenance"), done("descaling")]).await;
+        let this_week = async |figure: &str| {
+            let summary = summarize(&phone, ask(Some(area))).await.unwrap().summary.unwrap();
+            let listed = behind(&phone, area, figure, 10).await.unwrap();
+            let told = value(&summary, figure);
+            assert_eq!(told, listed.len() as f64, "{figure}");
+            told
+        };
+        assert_eq!(this_week("in_time/maintenance/15").await, 1.0);
+        assert_eq!(this_week("in_time/descaling/92").await, 1.0);
+        // A Monday: the week goes on until the 13th, and by then it may be done again.
+        server.clock.advance(DAY * 15);
+        assert_eq!(this_week("in_time/maintenance/15").await, 1.0, "on the last day that the law allows");
+        server.clock.advance(DAY);
+        assert_eq!(this_week("in_time/maintenance/15").await, 0.0, "a day late");
+        server.clock.advance(DAY * 76); // 92 in all
+        assert_eq!(this_week("in_time/descaling/92").await, 1.0);
+        server.clock.advance(DAY);
+        assert_eq!(this_week("in_time/descaling/92").await, 0.0);
+
+        // Of periods that are over, their last day counts.
+        for (last, in_time) in [("2026-12-07", 1.0), ("2026-12-08", 0.0)] {
+            let summary = summarize(&phone, days(Some(area), "2026-12-01", last)).await.unwrap().summary.unwrap();
+            assert_eq!(value(&summary, "in_time/maintenance/15"), in_time, "until {last}");
+        }
+        server.stop().await;
+    }
+
+    async fn a_dwelling_is_not_missed_before_its_days_are_over(database: &TestDatabase) {
+        let server = TestServer::start(database).await; // a Sunday, the 22nd of November
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        phone.act(vec![met(area, dwelling, "met")]).await;
+        let mut passed = 0;
+        // Each a day within a week that is not over, and the day after.
+        for (days, last_day) in [(30_i32, 29_u32), (0, 89), (95, 94)] {
+            for (day, not_reached) in [(last_day, 0.0), (last_day + 1, 1.0)] {
+                server.clock.advance(DAY * (day - passed));
+                passed = day;
+                let week = of(Some(area), |scope| scope.not_reached_days = days);
+                let summary = summarize(&phone, week.clone()).await.unwrap().summary.unwrap();
+                let told = value(&summary, "dwelling/not_reached");
+                assert_eq!(told, not_reached, "of {days} days, {day} days later");
+                let request = v1::ListBehindRequest {
+                    figure: "dwelling/not_reached".to_owned(),
+                    scope: week.scope,
+                    page_size: 10,
+                    ..v1::ListBehindRequest::default()
+                };
+                let listed = phone.summaries().list_behind(request).await.unwrap().into_inner().records;
+                assert_eq!(listed.len() as f64, told, "of {days} days, {day} days later");
+            }
+        }
+        server.stop().await;
+    }
+
+    async fn a_list_of_what_is_behind_a_figure_ends_with_the_last_of_it(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("East", None).await;
+        let dwelling = server.dwelling(area, "1").await;
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        for outcome in ["met", "refused", "met", "refused", "met", "met"] {
+            phone.act(vec![met(area, dwelling, outcome)]).await;
+            server.clock.advance(DAY);
+        }
+        let mut request = v1::ListBehindRequest {
+            figure: "visit/outcome/refused".to_owned(),
+            scope: days(Some(area), "2026-11-22", "2026-11-30").scope,
+            page_size: 1,
+            ..v1::ListBehindRequest::default()
+        };
+        let first = phone.summaries().list_behind(request.clone()).await.unwrap().into_inner();
+        request.page_token = first.next_page_token;
+        let second = phone.summaries().list_behind(request).await.unwrap().into_inner();
+        assert_eq!((first.records.len(), second.records.len()), (1, 1));
+        assert!(first.records[0].id != second.records[0].id && second.next_page_token.is_empty());
         server.stop().await;
     }
 
