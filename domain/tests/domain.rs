@@ -14,6 +14,8 @@ mod domain {
     mod history;
     mod merge;
     mod plan;
+    mod plan_past;
+    mod plan_told;
     mod privacy;
     mod recurrence;
     mod sample;
@@ -22,4 +24,5 @@ mod domain {
     mod tally;
     mod vocabulary;
     mod whole;
+    mod world;
 }

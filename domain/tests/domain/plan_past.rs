@@ -1,0 +1,257 @@
+//! What was due before a plan was as it is, or long ago, stays as it was.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use super::sample::record_id;
+use super::world::{World, maintenance, shanghai, watering};
+use jiff::civil::{Date, date};
+use rounds_domain::body::Plan;
+use rounds_domain::follow_up::{HORIZON_DAYS, LOOK_BACK_DAYS};
+use rounds_domain::recurrence::{day_end_ms, days_later};
+use rounds_domain::{Action, Body, Change, Kind};
+use serde_json::{Value, json};
+
+#[test]
+fn a_changed_plan_changes_what_is_to_come_and_leaves_what_was_due() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 12), 0));
+    let first = world.near[&world.plan].as_ref().unwrap().changed.op;
+    world.edit_plan(world.at(date(2026, 1, 12), 1), "rule", json!("FREQ=WEEKLY;BYDAY=MO"));
+    let second = world.near[&world.plan].as_ref().unwrap().changed.op;
+    world.look(world.at(date(2026, 1, 12), 2));
+    let stages = world.follow_ups();
+    assert_eq!(stages[&date(2026, 1, 1)], "missed");
+    assert_eq!(stages.keys().nth(1), Some(&date(2026, 1, 12)), "a Monday");
+    assert!(!stages.contains_key(&date(2026, 1, 16)));
+    let (before, after) = (world.follow_up_on(date(2026, 1, 1)), world.follow_up_on(date(2026, 1, 12)));
+    assert_eq!(before.text("cause"), first.to_string(), "each names the version that called for it");
+    assert_eq!(
+        (after.text("cause"), after.text("rule")),
+        (second.to_string().as_str(), "FREQ=WEEKLY;BYDAY=MO")
+    );
+}
+
+#[test]
+fn what_was_cancelled_when_its_plan_changed_stays_cancelled() {
+    let changed = || {
+        let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.look(world.at(date(2026, 1, 2), 0));
+        world.edit_plan(world.at(date(2026, 1, 12), 1), "rule", json!("FREQ=WEEKLY;BYDAY=MO"));
+        world.look(world.at(date(2026, 1, 12), 2));
+        assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled");
+        world
+    };
+    let mut world = changed();
+    world.edit_plan(world.at(date(2026, 1, 30), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 30), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "another worker");
+
+    let mut world = changed();
+    world.look(world.at(date(2026, 4, 27), 0));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "100 days later");
+
+    let mut world = changed();
+    world.done(world.at(date(2026, 1, 17), 9));
+    world.edit_plan(world.at(date(2026, 1, 30), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 30), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "work in what was its window");
+
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.look(world.at(date(2026, 1, 2), 0));
+    world.edit_plan(world.at(date(2026, 1, 10), 9), "resting", json!(true));
+    world.look(world.at(date(2026, 1, 10), 10));
+    world.edit_plan(world.at(date(2026, 3, 1), 9), "resting", Value::Null);
+    world.look(world.at(date(2026, 3, 1), 10));
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "cancelled", "the plan rested then");
+}
+
+#[test]
+fn another_worker_for_a_plan_opens_nothing_again_that_was_done_early() {
+    let mut world = World::of(watering(), shanghai());
+    for day in [1, 2] {
+        world.done(world.at(date(2026, 6, day), 9));
+        world.look(world.at(date(2026, 6, day), 10));
+    }
+    let before = world.follow_ups();
+    assert_eq!(before[&date(2026, 6, 4)], "done", "by the work of the 2nd");
+    world.edit_plan(world.at(date(2026, 6, 5), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 6, 5), 10));
+    assert_eq!(world.follow_ups(), before);
+    world.look(world.at(date(2026, 6, 7), 1));
+    assert_eq!(world.follow_ups()[&date(2026, 6, 4)], "done");
+}
+
+#[test]
+fn work_that_did_one_that_was_due_before_a_change_of_the_plan_does_no_other_after_it() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 11), 8));
+    world.done(world.at(date(2026, 1, 11), 9)); // does the one of the 1st, and fits that of the 16th
+    world.look(world.at(date(2026, 1, 11), 10));
+    let before = world.follow_ups();
+    assert_eq!((before[&date(2026, 1, 1)].as_str(), before[&date(2026, 1, 16)].as_str()), ("done", "open"));
+    world.edit_plan(world.at(date(2026, 1, 12), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 12), 10));
+    assert_eq!(world.follow_ups(), before);
+}
+
+#[test]
+fn work_that_did_one_does_not_do_the_next_when_they_are_long_ago() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 11), 8));
+    world.done(world.at(date(2026, 1, 11), 9));
+    world.live_until(world.at(date(2026, 1, 11), 10), world.at(date(2026, 1, 28), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 16)], "missed");
+    for day in [date(2026, 4, 27), date(2026, 7, 25), date(2026, 12, 1)] {
+        world.look(world.at(day, 0));
+        let stages = world.follow_ups();
+        let both = (stages[&date(2026, 1, 1)].as_str(), stages[&date(2026, 1, 16)].as_str());
+        assert_eq!(both, ("done", "missed"), "{day}");
+    }
+}
+
+#[test]
+fn work_that_comes_after_a_change_of_the_plan_does_what_was_due_before_once() {
+    let plan = Plan { rule: "FREQ=DAILY".to_owned(), opens_days: None, gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 5), 8));
+    world.edit_plan(world.at(date(2026, 1, 5), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 5), 10));
+    world.done(world.at(date(2026, 1, 3), 9)); // the phone was offline
+    world.look(world.at(date(2026, 1, 5), 11));
+    let done: Vec<Date> =
+        world.follow_ups().into_iter().filter(|(_, stage)| stage == "done").map(|(day, _)| day).collect();
+    assert_eq!(done, [date(2026, 1, 3)]);
+}
+
+#[test]
+fn a_rule_that_becomes_more_frequent_makes_those_of_the_next_days_alone() {
+    let yearly = Plan { rule: "FREQ=YEARLY".to_owned(), from: "2026-03-01".to_owned(), ..maintenance() };
+    let mut world = World::of(Plan { gap_days_max: None, ..yearly }, shanghai());
+    world.done(world.at(date(2026, 3, 1), 9));
+    world.look(world.at(date(2026, 3, 20), 0));
+    assert_eq!(world.due_days(), [date(2026, 3, 1), date(2027, 3, 1)]);
+    world.edit_plan(world.at(date(2026, 3, 20), 9), "rule", json!("FREQ=DAILY"));
+    world.look(world.at(date(2026, 3, 20), 10));
+    let horizon = days_later(date(2026, 3, 20), HORIZON_DAYS);
+    assert_eq!(world.due_days().last(), Some(&horizon));
+    assert_eq!(world.due_days().len(), 2 + HORIZON_DAYS as usize);
+}
+
+#[test]
+fn what_was_done_after_a_missed_one_stays_done_when_the_missed_one_is_long_ago() {
+    let mut world = World::of(maintenance(), shanghai());
+    let day = |n: i64| days_later(date(2026, 1, 1), 15 * n);
+    world.done(world.at(day(0), 9));
+    world.live_until(world.at(day(0), 10), world.at(day(2), 8));
+    for n in 2..=7 {
+        world.done(world.at(day(n), 9));
+        let until = day(n + 1).min(date(2026, 4, 28));
+        world.live_until(world.at(day(n), 10), world.at(until, 0));
+    }
+    let stages = world.follow_ups();
+    for n in 0..=7 {
+        let expected = if n == 1 { "missed" } else { "done" };
+        assert_eq!(stages.get(&day(n)).map(String::as_str), Some(expected), "{}", day(n));
+    }
+}
+
+#[test]
+fn another_worker_for_a_plan_leaves_the_next_one_open_while_one_is_overdue() {
+    let mut world = World::of(maintenance(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 18), 0));
+    let before = world.follow_ups();
+    assert_eq!((before[&date(2026, 1, 16)].as_str(), before[&date(2026, 1, 31)].as_str()), ("open", "open"));
+    world.edit_plan(world.at(date(2026, 1, 18), 1), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 18), 2));
+    assert_eq!(world.follow_ups(), before);
+    assert_eq!(world.follow_up_on(date(2026, 1, 31)).reference("worker"), Some(record_id(71)));
+}
+
+#[test]
+fn work_that_only_its_follow_up_tells_of_leaves_no_gap_when_that_is_not_read_any_more() {
+    for is_said_by_hand in [true, false] {
+        let mut world = World::of(maintenance(), shanghai());
+        world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+        let yearly = Plan { sort: "statutory_inspection".to_owned(), gap_days_max: None, ..maintenance() };
+        let at_ms = world.at(date(2026, 1, 1), 0);
+        world.act(at_ms, record_id(2), Kind::Plan, Action::Create(Box::new(Body::Plan(yearly))));
+        for n in 0..24 {
+            let day = days_later(date(2026, 1, 1), 15 * n);
+            world.look(world.at(day, 0));
+            let id = world.follow_up_on(day).id;
+            let at_ms = world.at(day, 9);
+            if is_said_by_hand {
+                let done = rounds_domain::op::Step { to: "done".to_owned(), ..Default::default() };
+                world.act_on(at_ms, id, Kind::FollowUp, Action::Step(done));
+            } else {
+                world.inspected(at_ms, "", Some(id));
+            }
+            world.look(world.at(day, 10));
+            assert_eq!(world.follow_up_on(day).status, "done");
+            let ever = world.made.values().flatten().filter(|it| it.text("sort") == "gap").count();
+            assert_eq!(ever, 0, "{day}, by hand: {is_said_by_hand}");
+        }
+    }
+}
+
+#[test]
+fn one_that_somebody_put_off_for_a_year_brings_no_others_with_it() {
+    let plan = Plan { rule: "FREQ=DAILY".to_owned(), gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    let before = world.due_days();
+    let put_off = world.follow_up_on(date(2026, 1, 10));
+    let due_ms = put_off.fields["due_at_ms"].as_i64().unwrap();
+    let changes = vec![Change {
+        field: "due_at_ms".to_owned(),
+        base: json!(due_ms),
+        value: json!(day_end_ms(date(2027, 1, 10), &world.zone)),
+    }];
+    let edit = Action::Edit { changes, reason: "next year".to_owned() };
+    world.act_on(world.at(date(2026, 1, 1), 9), put_off.id, Kind::FollowUp, edit);
+    world.look(world.at(date(2026, 1, 1), 10));
+    let mut expected: Vec<Date> = before.into_iter().filter(|day| *day != date(2026, 1, 10)).collect();
+    expected.push(date(2027, 1, 10));
+    assert_eq!(world.due_days(), expected);
+    world.look(world.at(date(2026, 1, 4), 0));
+    let horizon = days_later(date(2026, 1, 4), HORIZON_DAYS);
+    let beyond: Vec<Date> = world.due_days().into_iter().filter(|day| *day > horizon).collect();
+    assert_eq!(beyond, [date(2027, 1, 10)]);
+    assert_eq!(world.follow_ups()[&date(2027, 1, 10)], "open");
+}
+
+#[test]
+fn what_somebody_put_off_comes_back_with_a_plan_that_was_off_for_a_day() {
+    let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+    world.look(world.at(date(2026, 1, 2), 0));
+    let put_off = world.follow_up_on(date(2026, 1, 1));
+    let base = put_off.fields["due_at_ms"].clone();
+    let value = json!(day_end_ms(date(2026, 1, 20), &world.zone));
+    let changes = vec![Change { field: "due_at_ms".to_owned(), base, value }];
+    let edit = Action::Edit { changes, reason: "nobody was at home".to_owned() };
+    world.act_on(world.at(date(2026, 1, 2), 9), put_off.id, Kind::FollowUp, edit);
+    for (day, resting, stage) in [(9, true, "cancelled"), (10, false, "open")] {
+        world.edit_plan(world.at(date(2026, 1, day), 9), "resting", json!(resting));
+        world.look(world.at(date(2026, 1, day), 10));
+        assert_eq!(world.follow_up_on(date(2026, 1, 20)).status, stage);
+    }
+}
+
+#[test]
+fn an_overdue_one_that_the_law_asked_for_stays_overdue_when_the_plan_gets_another_worker() {
+    let monthly = Plan { rule: "FREQ=MONTHLY;BYMONTHDAY=-1".to_owned(), expires_days: None, ..maintenance() };
+    let mut world = World::of(Plan { from: "2026-03-20".to_owned(), ..monthly }, shanghai());
+    world.done(world.at(date(2026, 3, 30), 9));
+    world.live_until(world.at(date(2026, 3, 30), 10), world.at(date(2026, 4, 17), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "open", "15 days after the 30th of March");
+    world.edit_plan(world.at(date(2026, 4, 17), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 4, 17), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "open");
+    world.done(world.at(date(2026, 4, 18), 9));
+    world.look(world.at(date(2026, 4, 18), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "done");
+}
