@@ -83,9 +83,7 @@ impl Shared {
         let receipt = receipt.unwrap_or_else(|| Receipt {
             verdicts: request.ops.iter().map(|sealed| (sealed.seq, put_off())).collect(),
             acknowledged_through: caller.device.acknowledged_through,
-            forked_at: None,
-            lost: 0,
-            overtaken: Vec::new(),
+            ..Receipt::default()
         });
         self.note_contact(&caller, &request, &receipt, now_ms);
         let pulled = match caller.device.revoked_ms {

@@ -47,7 +47,7 @@ pub struct Look {
     pub area: AreaId,
     /// The head of that area before anything was read.
     pub head: u64,
-    /// What was read: these records, and all whose subject is one of these.
+    /// What was read: these records, and all whose subject is one of these. Counts for nothing where no op comes from it.
     pub read: Vec<RecordId>,
     /// How many of the batch's ops come from it: those behind the ops of the looks before it.
     pub ops: usize,
@@ -95,7 +95,7 @@ impl Content {
 }
 
 /// What came of a batch. Everything in it is committed and on disk.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Receipt {
     /// One verdict per arrival, with its seq. `Outcome::Retry` for those behind a gap, a fork, or an incomplete group.
     pub verdicts: Vec<(u64, Verdict)>,

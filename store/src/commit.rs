@@ -4,10 +4,11 @@
 //! circle. Whoever holds an area's row is the only one who changes its records and its head.
 
 use crate::Error;
-use crate::batch::{Arrival, Batch, Content, Job, Look, Receipt, Settled};
+use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::count::Count;
 use crate::device::Contact;
 use crate::feed::Numbered;
+use crate::overtaken::without_overtaken;
 use crate::timer::Timer;
 use crate::tx::{
     AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes, Written,
@@ -27,9 +28,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// A device that claims to have let go of more ops than anybody can record is not believed.
 const HOLDS_FROM_MAX: u64 = 1 << 62;
-
-/// If more changed than this while somebody looked at records, they are looked at again without asking what it was.
-const CHANGED_MAX: u32 = 10_000;
 
 /// What a transaction did.
 pub(crate) struct Committed {
@@ -154,87 +152,6 @@ fn timers(batches: &[Cow<Batch>]) -> Vec<Timer> {
     timers.into_values().collect()
 }
 
-/// The batches without the ops of looks that others overtook, in commits since or in this one; and what these looked
-/// at. The areas are locked, so nobody changes anything meanwhile.
-async fn without_overtaken<'a, T: Tx>(
-    tx: &mut T,
-    batches: &'a [Batch],
-) -> Result<(Vec<Cow<'a, Batch>>, Vec<Vec<RecordId>>), Error> {
-    let looks = || batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|it| &it.looks);
-    let mut heads: BTreeMap<AreaId, u64> = BTreeMap::new();
-    for look in looks().filter(|look| look.ops > 0) {
-        let head = heads.entry(look.area).or_insert(look.head);
-        *head = look.head.min(*head);
-    }
-    let mut changes = Changes::default();
-    for (area, head) in heads {
-        changes.add(area, tx.changed_since(area, head, CHANGED_MAX).await?);
-    }
-    Ok(batches.iter().map(|batch| changes.without_overtaken(batch)).unzip())
-}
-
-/// What others changed while records were looked at.
-#[derive(Default)]
-struct Changes {
-    /// Records that changed, and those that they are about, with the last number of each.
-    numbers: HashMap<RecordId, u64>,
-    /// Areas in which too much changed to know it all.
-    unknown: HashSet<AreaId>,
-    /// Records that looks in this transaction change, and those that they are looks at.
-    changed_here: HashSet<RecordId>,
-    looked_at_here: HashSet<RecordId>,
-}
-
-impl Changes {
-    fn add(&mut self, area: AreaId, changed: Vec<(u64, RecordId, Option<RecordId>)>) {
-        if changed.len() as u64 >= u64::from(CHANGED_MAX) {
-            self.unknown.insert(area);
-        }
-        for (number, record, subject) in changed {
-            for id in subject.into_iter().chain([record]) {
-                let last = self.numbers.entry(id).or_default();
-                *last = number.max(*last);
-            }
-        }
-    }
-
-    fn overtook(&self, look: &Look) -> bool {
-        // Policies are about the area that they are for.
-        let mut rests_on = look.read.iter().copied().chain([look.area.into()]);
-        self.unknown.contains(&look.area)
-            || self.looked_at_here.contains(&look.source)
-            || look.read.iter().any(|id| self.changed_here.contains(id))
-            || rests_on.any(|id| self.numbers.get(&id).is_some_and(|number| *number > look.head))
-    }
-
-    /// The batch with what was not overtaken in it, and what the rest looked at.
-    fn without_overtaken<'a>(&mut self, batch: &'a Batch) -> (Cow<'a, Batch>, Vec<RecordId>) {
-        let mut overtaken = Vec::new();
-        let Some(settled) = &batch.settled else { return (Cow::Borrowed(batch), overtaken) };
-        let mut rest = batch.arrivals.as_slice();
-        let mut current = Settled { timers: settled.timers.clone(), looks: Vec::new() };
-        let mut arrivals: Vec<Arrival> = Vec::new();
-        for look in &settled.looks {
-            let (ops, behind_them) = rest.split_at(look.ops.min(rest.len()));
-            rest = behind_them;
-            if look.ops > 0 && self.overtook(look) {
-                overtaken.push(look.source);
-                continue;
-            }
-            let changes = ops.iter().filter_map(|arrival| arrival.content.admitted());
-            self.changed_here.extend(changes.map(|op| op.record));
-            self.looked_at_here.extend((look.ops > 0).then_some(look.source));
-            arrivals.extend_from_slice(ops);
-            current.looks.push(look.clone());
-        }
-        if overtaken.is_empty() {
-            return (Cow::Borrowed(batch), overtaken);
-        }
-        arrivals.extend_from_slice(rest);
-        (Cow::Owned(Batch { arrivals, settled: Some(current), ..batch.clone() }), overtaken)
-    }
-}
-
 /// The last contact of each device.
 fn latest(contacts: &[Contact]) -> Vec<Contact> {
     let mut latest: BTreeMap<DeviceId, Contact> = BTreeMap::new();
@@ -255,13 +172,7 @@ pub(crate) async fn release<T: Tx>(
     op: &Op,
     extra_areas: &BTreeSet<AreaId>,
 ) -> Result<Attempt<Committed>, Error> {
-    let mut receipt = Receipt {
-        verdicts: Vec::new(),
-        acknowledged_through: 0,
-        forked_at: None,
-        lost: 0,
-        overtaken: Vec::new(),
-    };
+    let mut receipt = Receipt::default();
     let mut all_moved = BTreeSet::new();
     let Some(mut first) = tx.claim(Waiting::Op(id)).await?.pop() else {
         return Ok(Attempt::Done(Committed { receipts: vec![receipt], moved: Vec::new() }));
@@ -404,13 +315,7 @@ fn sort_out(
     ledger: &HashMap<OpId, LedgerRow>,
     pending: &mut HashMap<OpId, [u8; 32]>,
 ) -> (Sorted, Vec<Vec<Incoming>>) {
-    let mut receipt = Receipt {
-        verdicts: Vec::new(),
-        acknowledged_through: 0,
-        forked_at: None,
-        lost: 0,
-        overtaken: Vec::new(),
-    };
+    let mut receipt = Receipt::default();
     let mut awaited = Vec::new();
     let mut units: Vec<Vec<Incoming>> = Vec::new();
     if batch.holds_from > device.acknowledged_through + 1 && batch.holds_from <= HOLDS_FROM_MAX {

@@ -22,6 +22,7 @@ mod link;
 mod lookout;
 mod memory;
 mod nearby;
+mod overtaken;
 mod postgres;
 mod reading;
 mod row;

@@ -317,11 +317,12 @@ impl Known {
         let follow_ups = self.follow_ups.get(&source.id).into_iter().flatten();
         // Facts by themselves as well: of one that is deleted nothing tells any more what it was about.
         let read = follow_ups.chain(self.near.around(source)).map(|record| record.id);
+        let read = read.chain(site(source)).chain([source.id]).filter(|_| !outlook.mends.is_empty());
         Look {
             source: source.id,
             area: source.area,
             head: self.heads.get(&source.area).copied().unwrap_or_default(),
-            read: read.chain(site(source)).chain([source.id]).collect(),
+            read: read.collect(),
             ops: outlook.mends.len(),
             timers: timers.collect(),
         }
