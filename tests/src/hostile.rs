@@ -197,6 +197,21 @@ pub async fn half_a_call(
     Ok(stream)
 }
 
+/// Sends so many bytes as fast as the line of somebody who floods takes them.
+///
+/// # Errors
+/// When the server takes no more.
+pub async fn flow(stream: &mut TcpStream, bytes: usize) -> io::Result<()> {
+    let piece = [0; LINE_BYTES as usize];
+    let mut beat =
+        tokio::time::interval(Duration::from_secs_f64(f64::from(LINE_BYTES) / LINE_BYTES_PER_SECOND));
+    for sent in (0..bytes).step_by(piece.len()) {
+        beat.tick().await;
+        stream.write_all(&piece[..piece.len().min(bytes - sent)]).await?;
+    }
+    Ok(())
+}
+
 fn call_head(path: &str, headers: &str, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web+proto\r\n\

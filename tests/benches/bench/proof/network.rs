@@ -102,7 +102,7 @@ impl Attack {
     async fn run(self, source: [u8; 4], server: SocketAddr, token: String) {
         let headers = format!("authorization: Bearer {token}\r\n");
         loop {
-            let Ok(mut stream) = hostile::connect_from(source, server).await else {
+            let Ok(stream) = hostile::connect_from(source, server).await else {
                 tokio::time::sleep(EVERY).await; // refused: it comes back, as attackers do
                 continue;
             };
@@ -117,12 +117,12 @@ impl Attack {
                 Attack::Silence => hostile::closed(stream).await,
                 Attack::NeverReading => hostile::never_read(stream, "/dashboard.js").await,
                 Attack::HalvesOfCalls => {
-                    let half = hostile::half_a_call(stream, SYNC, &headers, 4 << 20, 2 << 20).await;
-                    stream = match half {
-                        Ok(stream) => stream,
-                        Err(_) => continue,
-                    };
-                    hostile::closed(stream).await;
+                    if let Ok(mut held) = hostile::half_a_call(stream, SYNC, &headers, 4 << 20, 0).await
+                        && hostile::flow(&mut held, 2 << 20).await.is_ok()
+                    {
+                        hostile::closed(held).await;
+                    }
+                    tokio::time::sleep(EVERY).await; // it is out to hold a place, not to knock
                 }
                 Attack::Bombs(Packer::Gzip) => {
                     hostile::calls(stream, SYNC, &headers, "gzip", &GZIP_BOMB).await;
