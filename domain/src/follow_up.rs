@@ -64,6 +64,23 @@ pub struct Wanted {
     pub done: Option<Done>,
 }
 
+/// When something may be done, in ms since 1970 UTC.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Window {
+    pub(crate) opens_ms: Option<i64>,
+    pub(crate) due_ms: i64,
+    pub(crate) expires_ms: Option<i64>,
+}
+
+impl Window {
+    /// The same for something that is due at another time: it closes as much later, and opens no later than that.
+    pub(crate) fn moved_to(self, due_ms: i64) -> Self {
+        let by_ms = due_ms.saturating_sub(self.due_ms).max(0);
+        let expires_ms = self.expires_ms.map(|expires_ms| expires_ms.saturating_add(by_ms));
+        Self { opens_ms: self.opens_ms.map(|opens_ms| opens_ms.min(due_ms)), due_ms, expires_ms }
+    }
+}
+
 /// Work that was done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Done {

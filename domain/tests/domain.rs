@@ -15,6 +15,7 @@ mod domain {
     mod merge;
     mod plan;
     mod plan_past;
+    mod plan_put_off;
     mod plan_told;
     mod privacy;
     mod recurrence;

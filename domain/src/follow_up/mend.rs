@@ -1,6 +1,6 @@
 //! What it takes to make the follow-ups that exist those that should exist.
 
-use super::{Around, Done, Wanted, last_step};
+use super::{Around, Done, Wanted, Window, last_step};
 use crate::body::{Body, FollowUp};
 use crate::id::{AreaId, DeviceId, RecordId};
 use crate::kind::Kind;
@@ -47,7 +47,8 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             continue;
         };
         let work = wanted.done.or(said);
-        let target = target(wanted, work, around.now_ms);
+        let says = moved(follow_up, &wanted.follow_up, around.system);
+        let target = target(&kept(follow_up, &says, around.system), work, around.now_ms);
         for step in steps(follow_up, target, work, around.system) {
             act(step);
         }
@@ -55,7 +56,7 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             || (follow_up.status == "cancelled" && ours(follow_up, around.system));
         let is_done = follow_up.status == "done" && ours(follow_up, around.system);
         if stays || is_done {
-            let mut changes = changes(follow_up, &wanted.follow_up, around.system);
+            let mut changes = changes(follow_up, &says, around.system);
             if target == "done" {
                 // Who did it is history; when it was due may turn out to have been another time.
                 changes.retain(|change| change.field.ends_with("_at_ms"));
@@ -74,7 +75,7 @@ pub fn mend(source: &Record, wanted: &[Wanted], around: &Around) -> Vec<Mend> {
             mends.push(Mend { record: wanted.id, kind: Kind::FollowUp, area: source.area, action });
         };
         act(Action::Create(Box::new(body)));
-        match target(wanted, wanted.done, around.now_ms) {
+        match target(&wanted.follow_up, wanted.done, around.now_ms) {
             "done" => act(done(wanted.done)),
             "missed" => act(step_to("missed")),
             _ => {}
@@ -105,16 +106,13 @@ pub(crate) fn after(wanted: &[Wanted], around: &Around) -> Vec<Standing> {
     let mut standing: Vec<Standing> = Vec::new();
     for wanted in wanted {
         let (follow_up, status) = match existing.get(&wanted.id) {
-            None => (wanted.follow_up.clone(), target(wanted, wanted.done, around.now_ms)),
+            None => (wanted.follow_up.clone(), target(&wanted.follow_up, wanted.done, around.now_ms)),
             Some(record) if record.deleted.is_some() => continue,
             Some(record) => {
-                // What somebody else set stays.
-                let kept = match record.body() {
-                    Ok(Body::FollowUp(said)) => merged(record, &wanted.follow_up, said, around.system),
-                    _ => wanted.follow_up.clone(),
-                };
+                let says = moved(record, &wanted.follow_up, around.system);
+                let kept = kept(record, &says, around.system);
                 let work = wanted.done.or_else(|| around.said_done(record));
-                let target = target(wanted, work, around.now_ms);
+                let target = target(&kept, work, around.now_ms);
                 let last = steps(record, target, work, around.system).pop();
                 let status = match &last {
                     Some(Action::Step(step)) => step.to.as_str(),
@@ -130,10 +128,10 @@ pub(crate) fn after(wanted: &[Wanted], around: &Around) -> Vec<Standing> {
     standing
 }
 
-fn target(wanted: &Wanted, work: Option<Done>, now_ms: i64) -> &'static str {
+fn target(says: &FollowUp, work: Option<Done>, now_ms: i64) -> &'static str {
     if work.is_some() {
         "done"
-    } else if wanted.follow_up.expires_at_ms.is_some_and(|expires_ms| now_ms > expires_ms) {
+    } else if says.expires_at_ms.is_some_and(|expires_ms| now_ms > expires_ms) {
         "missed"
     } else {
         "open"
@@ -207,8 +205,24 @@ fn changes(follow_up: &Record, wanted: &FollowUp, system: DeviceId) -> Vec<Chang
     if changes.iter().all(|change| change.field == "cause") { Vec::new() } else { changes }
 }
 
+/// What is wanted of a follow-up, with a window that moves along if somebody else gave it another day.
+fn moved(record: &Record, wanted: &FollowUp, system: DeviceId) -> FollowUp {
+    let to_ms = given_by_others(record, "due_at_ms", system).and_then(Value::as_i64);
+    let (Some(to_ms), Some(due_ms)) = (to_ms, wanted.due_at_ms) else { return wanted.clone() };
+    let window = Window { opens_ms: wanted.opens_at_ms, due_ms, expires_ms: wanted.expires_at_ms };
+    let Window { opens_ms, due_ms, expires_ms } = window.moved_to(to_ms);
+    FollowUp { opens_at_ms: opens_ms, due_at_ms: Some(due_ms), expires_at_ms: expires_ms, ..wanted.clone() }
+}
+
+/// What somebody else wrote into a field.
+pub(super) fn given_by_others<'a>(record: &'a Record, field: &str, system: DeviceId) -> Option<&'a Value> {
+    record.writers.get(field).filter(|writer| writer.device != system)?;
+    record.fields.get(field)
+}
+
 /// What a follow-up will say: what is wanted, but for the fields that somebody else wrote.
-fn merged(record: &Record, wanted: &FollowUp, said: FollowUp, system: DeviceId) -> FollowUp {
+fn kept(record: &Record, wanted: &FollowUp, system: DeviceId) -> FollowUp {
+    let Ok(Body::FollowUp(said)) = record.body() else { return wanted.clone() };
     let changed: Vec<String> =
         changes(record, wanted, system).into_iter().map(|change| change.field).collect();
     if changed.is_empty() {

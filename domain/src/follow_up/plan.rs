@@ -7,7 +7,7 @@
 mod past;
 
 use self::past::Made;
-use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted, last_step};
+use super::{Around, CalledFor, Done, LOOK_BACK_DAYS, Wanted, Window, last_step};
 use crate::body::{Body, FollowUp, Plan};
 use crate::id::RecordId;
 use crate::kind::Kind;
@@ -36,6 +36,8 @@ struct Candidate {
     expires_ms: Option<i64>,
     rule: String,
     done: Option<Done>,
+    /// When it was due before somebody else gave it another day.
+    was_due_ms: Option<i64>,
 }
 
 /// What is known of a plan when it is looked at.
@@ -71,18 +73,35 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     // What fell due under an earlier version of the plan stays as that said.
     let since_ms = plan.changed.at_ms.max(look_back_ms(around));
     let made = past::made(around);
+    let horizon_ms = around.now_ms + HORIZON_DAYS * DAY_MS;
+    let until_ms = calendar.newest_ms(&made).map_or(horizon_ms, |newest_ms| newest_ms.max(horizon_ms));
+    let (mut windows, moments) = match said.resting || said.after_completion {
+        true => (Vec::new(), Vec::new()),
+        false => calendar.windows(&said, since_ms, around.now_ms, until_ms),
+    };
+    called.moments.extend(moments);
+    for window in &mut windows {
+        let id = follow_up_id(plan.id, window);
+        let is_it = |it: &&Made| it.is_postponed && it.due_ms >= since_ms && it.record.id == id;
+        if let Some(it) = made.iter().find(is_it) {
+            window.put_off_to(it);
+        }
+    }
+    windows.sort_by_key(|it| (it.due_ms, it.was_due_ms.is_some()));
     called.follow_ups = past::follow_ups(&made, &said, &mut completions, since_ms, around);
 
     if !said.resting {
         let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
-        let known = Known::of(plan.id, &completions, since_ms, &called.follow_ups, around.zone);
-        let horizon_ms = around.now_ms + HORIZON_DAYS * DAY_MS;
-        let until_ms = calendar.newest_ms(&made).map_or(horizon_ms, |newest_ms| newest_ms.max(horizon_ms));
-        let (candidates, moments) = match said.after_completion {
-            true => calendar.chain(&said, &completions, plan.id, around.now_ms),
-            false => calendar.windows(&said, &known, around.now_ms, until_ms),
+        let candidates = if said.after_completion {
+            let (candidates, moments) = calendar.chain(&said, &completions, &made, plan.id, around.now_ms);
+            called.moments.extend(moments);
+            candidates
+        } else {
+            let known = Known::of(plan.id, &completions, since_ms, &called.follow_ups, around.zone);
+            windows.retain(|it| !known.settled.contains(&follow_up_id(plan.id, it)));
+            calendar.assign(&said, &known, &mut windows);
+            windows
         };
-        called.moments.extend(moments);
         let last_expired = candidates
             .iter()
             .filter(|it| it.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms))
@@ -99,6 +118,9 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             }
             called.follow_ups.retain(|wanted| wanted.id != id);
             called.follow_ups.push(follow_up(plan, &said, id, candidate, around));
+        }
+        if !said.after_completion {
+            past::do_put_off(&made, &mut called.follow_ups, &completions, since_ms);
         }
     }
     gaps(plan, &said, &completions, &calendar, around, &mut called);
@@ -129,6 +151,19 @@ impl<'a> Known<'a> {
 
 fn follow_up_id(plan: RecordId, candidate: &Candidate) -> RecordId {
     plan.derived(&format!("due/{}", candidate.name))
+}
+
+impl Candidate {
+    /// Gives it the day that somebody else gave to the follow-up that was made for it.
+    fn put_off_to(&mut self, it: &Made) {
+        let window =
+            Window { opens_ms: Some(self.opens_ms), due_ms: self.due_ms, expires_ms: self.expires_ms };
+        let Window { opens_ms, due_ms, expires_ms } = window.moved_to(it.due_ms);
+        self.was_due_ms = Some(self.due_ms);
+        self.opens_ms = opens_ms.unwrap_or(self.opens_ms);
+        self.due_ms = due_ms;
+        self.expires_ms = it.closes_ms.or(expires_ms);
+    }
 }
 
 /// Whether one that nobody made in time, and that can no longer be done in time, is made now.
@@ -166,13 +201,12 @@ fn follow_up(plan: &Record, said: &Plan, id: RecordId, candidate: Candidate, aro
 fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
     let mut completions: Vec<Completion> = Vec::new();
     let ours = |id: RecordId| around.follow_ups.iter().any(|follow_up| follow_up.id == id);
-    let is_only_plan = around.near(Kind::Plan).all(|other| other.id == plan.id);
     for fact in around.facts() {
         let names = fact.reference("follow_up").filter(|id| ours(*id));
         let is_about_it = said.subject.is_some() && fact.reference("subject") == said.subject;
         let fits = match fact.kind {
             Kind::Inspection => match fact.text("sort") {
-                "" => is_only_plan,
+                "" => is_only_plan(plan, local_day(fact.created.at_ms, around.zone), around),
                 sort => sort == said.sort,
             },
             // To reach a dwelling is to meet somebody there, whatever for.
@@ -200,6 +234,16 @@ fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
     }
     completions.sort_by_key(|it| (it.done.at_ms, it.done.evidence, it.names));
     completions
+}
+
+/// Whether no other plan for the same place or asset was on that day: work of no sort is this one's.
+fn is_only_plan(plan: &Record, day: Date, around: &Around) -> bool {
+    let parse = |other: &Record, field| other.text(field).parse::<Date>();
+    around.near(Kind::Plan).filter(|other| other.id != plan.id).all(|other| {
+        other.fields.get("resting").is_some_and(|resting| *resting == true)
+            || parse(other, "until").is_ok_and(|until| day > until)
+            || parse(other, "from").is_ok_and(|from| day < from)
+    })
 }
 
 /// Whether people called done what the worker had seen done, and that counts: they tell of no other work.
@@ -310,12 +354,13 @@ impl<'a> Calendar<'a> {
             expires_ms,
             rule: rule.to_owned(),
             done: None,
+            was_due_ms: None,
         }
     }
 
-    /// By the calendar: each time with the work that does it, and when there is another one.
-    fn windows(&self, said: &Plan, known: &Known, now_ms: i64, until_ms: i64) -> (Vec<Candidate>, Vec<i64>) {
-        let (from, until) = (local_day(known.since_ms, self.zone), local_day(until_ms, self.zone));
+    /// By the calendar: each time, and when there is another one.
+    fn windows(&self, said: &Plan, since_ms: i64, now_ms: i64, until_ms: i64) -> (Vec<Candidate>, Vec<i64>) {
+        let (from, until) = (local_day(since_ms, self.zone), local_day(until_ms, self.zone));
         let (mut times, mut following) = self.between(from, until);
         let is_ahead = |occurrence: Occurrence| occurrence.due_ms(self.zone) > now_ms;
         if let Some(next) = following.filter(|_| !times.iter().any(|(time, _)| is_ahead(*time))) {
@@ -336,8 +381,6 @@ impl<'a> Calendar<'a> {
                 candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
             }
         }
-        candidates.retain(|it| !known.settled.contains(&follow_up_id(known.plan, it)));
-        self.assign(said, known, &mut candidates);
         (candidates, near.into_iter().chain(none_ahead).collect())
     }
 
@@ -347,14 +390,20 @@ impl<'a> Calendar<'a> {
         let mut rest = known.completions;
         let mut last = self.begins;
         let mut is_next = true; // the first that nothing did since the last work
-        let due_on: Vec<Date> = candidates.iter().map(|it| local_day(it.due_ms, self.zone)).collect();
-        for (at, candidate) in candidates.iter_mut().enumerate() {
+        let by_calendar = candidates.iter().filter(|it| it.was_due_ms.is_none());
+        let due_on: Vec<Date> = by_calendar.map(|it| local_day(it.due_ms, self.zone)).collect();
+        let put_off: Vec<i64> = candidates.iter().filter_map(|it| it.was_due_ms).collect();
+        for candidate in candidates.iter_mut() {
             let id = follow_up_id(known.plan, candidate);
+            let next_day_ms = self.next_day_ms(&due_on, local_day(candidate.due_ms, self.zone));
             let mut window;
             loop {
                 window = candidate.clone();
-                // What nobody did before is what the law asks for first.
-                if is_next && known.undone_on.is_none_or(|undone_on| undone_on < last) {
+                // What nobody did before is what the law asks for first, also if somebody put it off.
+                let since_last = day_end_ms(last, self.zone)..candidate.due_ms;
+                let is_put_off =
+                    candidate.was_due_ms.is_some() || put_off.iter().any(|it| since_last.contains(it));
+                if is_next && !is_put_off && known.undone_on.is_none_or(|undone_on| undone_on < last) {
                     self.keep_within_gap(said, last, known.since_ms, &mut window);
                 }
                 let Some(completion) = rest.first() else { break };
@@ -370,7 +419,7 @@ impl<'a> Calendar<'a> {
             let fits = |it: &&Completion| {
                 let at_ms = it.done.at_ms;
                 let is_in_window = (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&at_ms);
-                is_in_window && (it.names == Some(id) || at_ms < self.next_day_ms(&due_on, at))
+                is_in_window && (it.names == Some(id) || at_ms < next_day_ms)
             };
             if let Some(completion) = rest.first().filter(fits) {
                 window.done = Some(completion.done);
@@ -387,9 +436,9 @@ impl<'a> Calendar<'a> {
 
     /// When the day begins on which the next one is due: work from then on is that one's, or one missed day would make
     /// every later one late.
-    fn next_day_ms(&self, due_on: &[Date], at: usize) -> i64 {
-        let later = due_on.iter().skip(at).find(|day| due_on.get(at).is_some_and(|due_on| *day > due_on));
-        later.map_or(i64::MAX, |day| day_start_ms(*day, self.zone))
+    fn next_day_ms(&self, due_on: &[Date], day: Date) -> i64 {
+        let later = due_on.get(due_on.partition_point(|it| *it <= day));
+        later.map_or(i64::MAX, |later| day_start_ms(*later, self.zone))
     }
 
     /// Of times before `since_ms` nothing is known here: what the law asked for then was another one's.
@@ -410,6 +459,7 @@ impl<'a> Calendar<'a> {
         &self,
         said: &Plan,
         completions: &[Completion],
+        made: &[Made],
         plan: RecordId,
         now_ms: i64,
     ) -> (Vec<Candidate>, Vec<i64>) {
@@ -429,17 +479,25 @@ impl<'a> Calendar<'a> {
             let Some((occurrence, rule, is_moved)) = self.after(anchor) else { break };
             let name = anchor.map_or_else(|| "first".to_owned(), |anchor| format!("after-{anchor}"));
             let mut candidate = self.window(said, name, occurrence.due_ms(self.zone), rule);
+            let id = follow_up_id(plan, &candidate);
+            let put_off = made.iter().find(|it| it.is_postponed && it.record.id == id);
+            if let Some(it) = put_off {
+                candidate.put_off_to(it);
+            }
             // It can be done until the day before the one after it is due: two of a kind are never open.
-            let due_day = occurrence.day();
+            let due_day = put_off.map_or(occurrence.day(), |it| local_day(it.due_ms, self.zone));
             if let (Some(expires_ms), Some((after, _, _))) = (candidate.expires_ms, self.after(Some(due_day)))
             {
                 let last_day = days_later(after.day(), -1).max(due_day);
                 candidate.expires_ms = Some(expires_ms.min(day_end_ms(last_day, self.zone)));
             }
-            if let Some(gap_days) = said.gap_days_max {
+            if let Some(gap_days) = said.gap_days_max.filter(|_| put_off.is_none()) {
                 let last = anchor.unwrap_or(self.begins);
                 let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
-                candidate.due_ms = candidate.due_ms.min(latest_ms);
+                if latest_ms < candidate.due_ms {
+                    let earlier = self.window(said, candidate.name.clone(), latest_ms, rule);
+                    candidate = Candidate { expires_ms: candidate.expires_ms, ..earlier };
+                }
             }
             // Work again on the day of the last changes nothing; on any later day it moves the next.
             while let [first, more @ ..] = rest
@@ -525,8 +583,11 @@ fn gaps(
         let next = days.get(at + 1);
         let is_too_long = match next {
             Some(next) => *next > days_later(*day, gap_days),
-            // One that was told while the plan was on did happen.
-            None => around.now_ms > latest_ms && (!is_ended || stands(id(), around)),
+            // One that passed or was told while the plan was on did happen.
+            None => {
+                let was_on = !said.resting && days_later(*day, gap_days) < calendar.ends;
+                around.now_ms > latest_ms && (!is_ended || was_on || stands(id(), around))
+            }
         };
         if !is_too_long && (next.is_some() || is_ended) {
             continue; // nothing to say, and nothing to wait for

@@ -1,7 +1,7 @@
 //! A record is the fold of its ops: it depends on which ops there are, and on nothing else.
 
 use super::history::{Arrivals, arrivals, histories, kinds, runs};
-use super::sample::{area, body, create, edit, op, placed, record_id, step, step_to};
+use super::sample::{DAY_MS, START_MS, area, body, create, edit, op, placed, record_id, step, step_to};
 use proptest::prelude::*;
 use rounds_domain::limit::RECORD_ENTRIES_MAX;
 use rounds_domain::op::{Change, Step};
@@ -166,19 +166,35 @@ fn referred() -> Vec<PlacedOp> {
 }
 
 #[test]
-fn a_request_that_is_referred_is_not_referred_to_somebody_else_in_silence() {
-    let elsewhere = Step { organization: Some(record_id(51)), ..step_to("referred") };
+fn a_request_that_is_opened_again_is_with_nobody() {
     let mut ops = referred();
-    ops.push(placed(1, 1, 4, op(Kind::Request, Action::Step(elsewhere))));
-    assert_eq!(reason(&effects(&ops)[3]), Some(Reason::StepNotAllowed));
+    let steps = (4..).zip(["resolved", "verified", "closed", "open"]);
+    ops.extend(steps.map(|(seq, to)| placed(0, seq, seq as i64, op(Kind::Request, step(to)))));
+    let closed = fold(&ops[..6]).0.expect("it was created");
+    assert_eq!(closed.reference("referred_to"), Some(record_id(50)), "it says who did it");
     let record = fold(&ops).0.expect("it was created");
-    assert_eq!(record.reference("referred_to"), Some(record_id(50)));
-    let taken = record.steps.last().expect("every step is kept");
-    assert_eq!((taken.trace.op, taken.standing), (ops[3].id(), Standing::NotApplied));
-    assert_eq!(record.disputes.len(), 1, "a coordinator sees it");
-    assert_eq!(record.disputes[0].op, ops[3].id());
-    let matter = Matter::Step { from: "referred".to_owned(), to: "referred".to_owned() };
-    assert_eq!(record.disputes[0].matter, matter);
+    assert_eq!(record.status, "open");
+    assert!(!record.fields.contains_key("referred_to") && !record.fields.contains_key("due_at_ms"));
+}
+
+#[test]
+fn a_request_that_is_referred_is_not_referred_to_somebody_else_or_for_another_time_in_silence() {
+    for otherwise in [
+        Step { organization: Some(record_id(51)), ..step_to("referred") },
+        Step { due_at_ms: Some(START_MS + 8 * DAY_MS), ..step_to("referred") },
+    ] {
+        let mut ops = referred();
+        ops.push(placed(1, 1, 4, op(Kind::Request, Action::Step(otherwise))));
+        assert_eq!(reason(&effects(&ops)[3]), Some(Reason::StepNotAllowed));
+        let record = fold(&ops).0.expect("it was created");
+        assert_eq!(record.fields, fold(&referred()).0.expect("it was created").fields);
+        let taken = record.steps.last().expect("every step is kept");
+        assert_eq!((taken.trace.op, taken.standing), (ops[3].id(), Standing::NotApplied));
+        assert_eq!(record.disputes.len(), 1, "a coordinator sees it");
+        assert_eq!(record.disputes[0].op, ops[3].id());
+        let matter = Matter::Step { from: "referred".to_owned(), to: "referred".to_owned() };
+        assert_eq!(record.disputes[0].matter, matter);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::history::runs;
 use super::sample::{DAY_MS, START_MS, area, device, edit, op, placed, record_id, step};
-use jiff::civil::{Date, date};
+use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use rounds_domain::body::{Contract, Inspection, Plan, Policy, ReminderStep, Request, Violation, Visit};
@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const SYSTEM: u128 = 8;
 const SOURCE: u128 = 1;
 const PLACE: u128 = 60;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// One source at one place, what else happened there, and what becomes of it as time passes.
 struct Place {
@@ -287,6 +289,17 @@ fn a_second_call_keeps_its_time_once_it_fell_due() {
 }
 
 #[test]
+fn a_second_call_is_done_by_the_next_visit_from_its_window_on() {
+    let mut place = visited("no_answer");
+    for (n, hours, stage) in [(2, 17, "open"), (3, 18, "done")] {
+        let at_ms = START_MS + hours * HOUR_MS;
+        place.add(at_ms, n, Body::Visit(visit("no_answer")));
+        place.look(at_ms);
+        assert_eq!(place.follow_ups(), standing(&[(3, stage)]), "after {hours} hours");
+    }
+}
+
+#[test]
 fn switching_second_calls_on_makes_none_for_calls_of_long_ago() {
     let mut place = visited("no_answer");
     place.policy(START_MS, due_days("second_call", &[0]));
@@ -378,6 +391,7 @@ fn on(place: &Place, day: Date) -> i64 {
 fn the_end_of_a_contract_is_announced_90_30_and_7_days_ahead_and_a_lapse_is_an_alert() {
     let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
     let from_ms = on(&place, date(2026, 6, 1));
+    assert_eq!(place.look(from_ms), Some(on(&place, date(2026, 10, 2))));
     place.live_until(from_ms, on(&place, date(2026, 10, 2)) - 1);
     assert!(place.follow_ups().is_empty() && place.told().is_empty(), "not before 90 days ahead");
     let told = |day: Date, sort: &str, to: &str| (day, sort.to_owned(), to.to_owned());
@@ -403,16 +417,29 @@ fn the_end_of_a_contract_is_announced_90_30_and_7_days_ahead_and_a_lapse_is_an_a
     assert_eq!(place.told(), [], "what nobody has seen is taken back");
 }
 
+/// The stage of what a contract's end calls for, a month before it, if there is this other one.
+fn stage_beside(other: Contract) -> String {
+    let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
+    place.add(START_MS - 299 * DAY_MS, 2, Body::Contract(other));
+    place.look(on(&place, date(2026, 12, 1)));
+    let [(_, stage)] = &place.follow_ups()[..] else { panic!("one follow-up") };
+    stage.clone()
+}
+
 #[test]
 fn a_contract_for_something_else_or_with_a_hole_before_it_is_no_successor() {
     for (covers, from) in [("inspection", "2027-01-01"), ("maintenance", "2027-01-02")] {
-        let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
         let (covers, from) = (covers.to_owned(), from.to_owned());
         let other = Contract { covers, from, until: "2027-12-31".to_owned(), ..contract() };
-        place.add(START_MS - 299 * DAY_MS, 2, Body::Contract(other));
-        place.look(on(&place, date(2026, 12, 1)));
-        assert_eq!(place.follow_ups().len(), 1);
-        assert_eq!(place.follow_ups()[0].1, "open");
+        assert_eq!(stage_beside(other), "open");
+    }
+}
+
+#[test]
+fn a_contract_that_ends_no_later_is_no_successor() {
+    for (from, until) in [("2025-01-01", "2025-12-31"), ("2026-06-01", "2026-12-31")] {
+        let (from, until) = (from.to_owned(), until.to_owned());
+        assert_eq!(stage_beside(Contract { from, until, ..contract() }), "open");
     }
 }
 
@@ -427,6 +454,56 @@ fn a_policy_announces_the_end_of_a_contract_as_early_as_it_says() {
     assert_eq!(place.told(), []);
     place.live_until(on(&place, day) - 1, on(&place, day) + DAY_MS / 2);
     assert_eq!(place.told(), [(day, "reminder".to_owned(), "supervisor".to_owned())]);
+}
+
+/// A policy that asks for digests and has both mailboxes.
+fn digest(how_often: &str) -> Policy {
+    Policy {
+        digest: how_often.to_owned(),
+        coordinator_email: "office@city.example".to_owned(),
+        supervisor_email: "head@city.example".to_owned(),
+        ..Policy::default()
+    }
+}
+
+/// The first three digests of a policy that was made at the start, on a Wednesday evening: when, and who gets them.
+fn digests(policy: Policy) -> Vec<(DateTime, Vec<String>)> {
+    let mut place = Place::with(START_MS, Body::Policy(policy));
+    let mut next_ms = place.look(START_MS);
+    assert_eq!(place.told(), [], "in the morning there was no policy");
+    let mut found = Vec::new();
+    while let Some(now_ms) = next_ms.filter(|_| found.len() < 3) {
+        next_ms = place.look(now_ms);
+        let at = place.zone.to_datetime(jiff::Timestamp::from_millisecond(now_ms).unwrap());
+        found.push((at, place.told().into_iter().map(|(_, _, to)| to).collect()));
+    }
+    found
+}
+
+#[test]
+fn a_digest_is_called_for_each_morning_or_on_mondays() {
+    let expected = |days: [Date; 3], to: &[&str]| {
+        let to: Vec<String> = to.iter().map(|to| (*to).to_owned()).collect();
+        days.map(|day| (day.at(8, 0, 0, 0), to.clone()))
+    };
+    let both = ["coordinator", "supervisor"];
+    let next_days = [date(2026, 11, 19), date(2026, 11, 20), date(2026, 11, 21)];
+    assert_eq!(digests(digest("daily")), expected(next_days, &both));
+    let mondays = [date(2026, 11, 23), date(2026, 11, 30), date(2026, 12, 7)];
+    assert_eq!(digests(digest("weekly")), expected(mondays, &both));
+    let one = Policy { coordinator_email: String::new(), ..digest("weekly") };
+    assert_eq!(digests(one), expected(mondays, &["supervisor"]));
+    assert_eq!(digests(digest("")), []);
+}
+
+#[test]
+fn a_digest_that_is_a_day_late_is_not_called_for_any_more() {
+    for (late_ms, told) in [(DAY_MS - 1, 2), (DAY_MS, 0)] {
+        let mut place = Place::with(START_MS, Body::Policy(digest("weekly")));
+        let monday_ms = on(&place, date(2026, 11, 23)) + 8 * HOUR_MS;
+        place.look(monday_ms + late_ms);
+        assert_eq!(place.told().len(), told, "{late_ms} ms late");
+    }
 }
 
 #[test]
@@ -500,7 +577,6 @@ proptest! {
     /// changes nothing.
     #[test]
     fn looking_more_often_than_needed_ends_where_looking_when_something_changed_does(life in lives()) {
-        const HOUR_MS: i64 = 3_600_000;
         let live = |looks: &BTreeSet<i64>| {
             let mut place = removed();
             place.policy(START_MS, due_days("recheck", &[10]));

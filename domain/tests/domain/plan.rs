@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use super::sample::record_id;
+use super::sample::{record_id, step};
 use super::world::{HOUR_MS, World, maintenance, shanghai, watering};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use rounds_domain::body::Plan;
+use rounds_domain::body::{Asset, Plan};
 use rounds_domain::follow_up::{HORIZON_DAYS, preview};
 use rounds_domain::recurrence::local_day;
 use rounds_domain::{Action, Body, Kind, RecordId};
@@ -61,6 +61,19 @@ fn an_inspection_of_another_sort_does_not_do_it_and_one_without_a_sort_only_if_t
     world.inspected(world.at(date(2026, 1, 1), 12), "maintenance", None);
     world.look(world.at(date(2026, 1, 1), 13));
     assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "done");
+}
+
+#[test]
+fn a_visit_does_a_plan_s_work_if_it_was_for_that_and_somebody_answered() {
+    let mut world = World::of(maintenance(), shanghai());
+    let visits =
+        [("routine", "met", "open"), ("maintenance", "no_answer", "open"), ("maintenance", "met", "done")];
+    for (hour, (purpose, outcome, expected)) in (9..).zip(visits) {
+        let at_ms = world.at(date(2026, 1, 1), hour);
+        world.visited(at_ms, purpose, outcome);
+        world.look(at_ms);
+        assert_eq!(world.follow_ups()[&date(2026, 1, 1)], expected, "{purpose}, {outcome}");
+    }
 }
 
 #[test]
@@ -395,6 +408,57 @@ fn nothing_is_due_in_the_months_in_which_a_plan_rests_and_the_first_comes_right_
 }
 
 #[test]
+fn a_plan_that_is_over_or_rests_takes_no_work_from_another() {
+    let last_year = Plan { from: "2025-01-01".to_owned(), until: "2025-12-31".to_owned(), ..maintenance() };
+    let resting = Plan { resting: true, ..maintenance() };
+    let to_come = Plan { from: "2026-02-01".to_owned(), ..maintenance() };
+    for (other, status) in
+        [(last_year, "done"), (resting, "done"), (to_come, "done"), (maintenance(), "open")]
+    {
+        let mut world = World::of(maintenance(), shanghai());
+        let at_ms = world.at(date(2026, 1, 1), 1);
+        world.act(at_ms, record_id(2), Kind::Plan, Action::Create(Box::new(Body::Plan(other))));
+        world.done(world.at(date(2026, 1, 2), 9)); // it does not say what was done
+        world.look(world.at(date(2026, 1, 2), 10));
+        assert_eq!(world.follow_up_on(date(2026, 1, 1)).status, status);
+    }
+}
+
+#[test]
+fn nothing_falls_due_after_a_plan_s_last_day_or_while_it_rests() {
+    let due_days = |plan: Plan| {
+        let mut world = World::of(plan, shanghai());
+        world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 3, 1), 0));
+        world.due_days()
+    };
+    for (after_completion, after_the_rest) in [(false, date(2026, 3, 2)), (true, date(2026, 3, 1))] {
+        let plan = Plan { after_completion, gap_days_max: None, ..maintenance() };
+        let ending = Plan { until: "2026-01-20".to_owned(), ..plan.clone() };
+        assert_eq!(due_days(ending), [date(2026, 1, 1), date(2026, 1, 16)]);
+        let resting = Plan { resting_months: vec![2], ..plan };
+        let expected = [date(2026, 1, 1), date(2026, 1, 16), date(2026, 1, 31), after_the_rest];
+        assert_eq!(due_days(resting), expected);
+    }
+}
+
+#[test]
+fn of_an_elevator_that_is_gone_nothing_is_due() {
+    let mut world = World::of(maintenance(), shanghai());
+    let elevator = Asset { name: "Elevator 2".to_owned(), sort: "elevator".to_owned(), ..Asset::default() };
+    let at_ms = world.at(date(2026, 1, 2), 9);
+    world.act(at_ms, record_id(60), Kind::Asset, Action::Create(Box::new(Body::Asset(elevator))));
+    world.look(at_ms);
+    assert_eq!(world.due_days(), [date(2026, 1, 1), date(2026, 1, 16)]);
+    let reason = "taken down".to_owned();
+    world.act(at_ms + 1, record_id(60), Kind::Asset, Action::Delete { reason });
+    for day in [2, 20] {
+        world.look(world.at(date(2026, 1, day), 10));
+        assert!(world.due_days().is_empty(), "what was open is cancelled, and nothing is new");
+        assert_eq!(world.notices(), []);
+    }
+}
+
+#[test]
 fn a_plan_that_counts_from_completion_goes_on_when_somebody_cancels_or_deletes_the_one_that_is_open() {
     let cancelled = rounds_domain::op::Step {
         to: "cancelled".to_owned(),
@@ -446,7 +510,7 @@ fn the_worker_is_woken_for_every_follow_up_of_a_calendar_whatever_became_of_thos
 }
 
 #[test]
-fn an_adopted_planting_falls_back_to_the_team_when_it_was_not_watered_in_time() {
+fn a_planting_is_the_team_s_until_an_adoption_is_confirmed_and_again_when_not_watered_in_time() {
     let mut world = World::of(watering(), shanghai());
     let adoption = rounds_domain::body::Adoption {
         asset: Some(record_id(60)),
@@ -454,16 +518,22 @@ fn an_adopted_planting_falls_back_to_the_team_when_it_was_not_watered_in_time() 
         ..Default::default()
     };
     let at_ms = world.at(date(2026, 6, 1), 0);
-    let confirmed = rounds_domain::op::Step { to: "confirmed".to_owned(), ..Default::default() };
+    let whose = |world: &World| {
+        let follow_up = world.follow_up_on(date(2026, 6, 1));
+        (follow_up.reference("adoption"), follow_up.reference("worker"))
+    };
+    let (adopted, team) = ((Some(record_id(3)), None), (None, Some(record_id(70))));
     world.act(at_ms, record_id(3), Kind::Adoption, Action::Create(Box::new(Body::Adoption(adoption))));
-    world.act(at_ms + 1, record_id(3), Kind::Adoption, Action::Step(confirmed));
-    world.look(at_ms + 2);
-    let given = world.follow_up_on(date(2026, 6, 1));
-    assert_eq!((given.reference("adoption"), given.reference("worker")), (Some(record_id(3)), None));
+    world.look(at_ms);
+    assert_eq!(whose(&world), team, "nobody confirmed it");
+    for (ms, stage, expected) in [(1, "confirmed", adopted), (2, "lapsed", team), (3, "confirmed", adopted)] {
+        world.act(at_ms + ms, record_id(3), Kind::Adoption, step(stage));
+        world.look(at_ms + ms);
+        assert_eq!(whose(&world), expected, "{stage}");
+    }
     assert_eq!(world.next_ms, Some(world.at(date(2026, 6, 2), 0)), "one ms after the day");
     world.look(world.at(date(2026, 6, 2), 0));
-    let back = world.follow_up_on(date(2026, 6, 1));
-    assert_eq!((back.reference("adoption"), back.reference("worker")), (None, Some(record_id(70))));
+    assert_eq!(whose(&world), team);
 }
 
 #[test]

@@ -2,14 +2,49 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use super::sample::record_id;
+use super::sample::{record_id, step};
 use super::world::{HOUR_MS, World, maintenance, shanghai};
-use jiff::civil::date;
-use rounds_domain::body::Plan;
+use jiff::civil::{Date, date};
+use rounds_domain::body::{Adoption, Plan};
 use rounds_domain::recurrence::{day_end_ms, day_start_ms};
 use rounds_domain::{Action, Body, Change, Kind, RecordId, fold};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+/// Somebody made a policy; those before are nearer.
+fn decided(world: &mut World, policy: &Value) {
+    let body = Body::from_fields(Kind::Policy, policy.as_object().unwrap().clone()).unwrap();
+    let id = record_id(500 + world.policies.len() as u128);
+    let made = world.placed(1, 0, id, Kind::Policy, Action::Create(Box::new(body)));
+    world.policies.extend(fold(&[made]).0);
+}
+
+/// What was told by 20 January of work of this sort that was done on the 1st and is due again on the 16th.
+fn told_of(sort: &str, policies: &[Value]) -> Vec<(String, String, Date)> {
+    let plan = Plan { sort: sort.to_owned(), gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    for policy in policies {
+        decided(&mut world, policy);
+    }
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 20), 0));
+    world.notices()
+}
+
+/// A notice of January.
+fn notice(sort: &str, to: &str, day: i8) -> (String, String, Date) {
+    (sort.to_owned(), to.to_owned(), date(2026, 1, day))
+}
+
+/// What is told of maintenance that is due on the 16th, where no policy has other steps.
+fn built_in_for_maintenance() -> [(String, String, Date); 4] {
+    [
+        notice("reminder", "worker", 15),
+        notice("reminder", "worker", 16),
+        notice("overdue", "coordinator", 17),
+        notice("overdue", "supervisor", 18),
+    ]
+}
 
 #[test]
 fn an_alert_for_a_gap_is_raised_once_the_day_after_and_withdrawn_by_a_late_truth() {
@@ -51,13 +86,15 @@ fn an_alert_for_a_gap_stays_when_the_plan_is_switched_off_or_ends_after_it() {
 }
 
 #[test]
-fn a_gap_between_two_completions_that_only_shows_later_is_an_alert_too() {
-    let mut world = World::of(maintenance(), shanghai());
-    world.done(world.at(date(2026, 1, 1), 9));
-    world.done(world.at(date(2026, 1, 18), 9));
-    world.look(world.at(date(2026, 1, 19), 0));
-    let gaps = world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").count();
-    assert_eq!(gaps, 1, "17 days");
+fn a_gap_between_two_completions_that_only_shows_later_is_an_alert_too_if_it_is_a_day_too_long() {
+    for (days, alerts) in [(15, 0), (16, 1)] {
+        let mut world = World::of(maintenance(), shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.done(world.at(date(2026, 1, 1 + days), 9));
+        world.look(world.at(date(2026, 1, 20), 0));
+        let gaps = world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").count();
+        assert_eq!(gaps, alerts, "{days} days");
+    }
 }
 
 #[test]
@@ -152,17 +189,58 @@ fn reminders_come_step_by_step_each_once_and_go_when_the_work_was_done() {
     let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
     world.done(world.at(date(2026, 1, 1), 9));
     world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 19), 0));
-    let notice = |sort: &str, to: &str, day: i8| (sort.to_owned(), to.to_owned(), date(2026, 1, day));
-    let told = [
-        notice("reminder", "worker", 15),
-        notice("reminder", "worker", 16),
-        notice("overdue", "coordinator", 17),
-        notice("overdue", "supervisor", 18),
-    ];
-    assert_eq!(world.notices(), told);
+    assert_eq!(world.notices(), built_in_for_maintenance());
     world.done(world.at(date(2026, 1, 18), 20));
     world.look(world.at(date(2026, 1, 19), 1));
     assert_eq!(world.notices(), [], "what nobody has seen is taken back");
+}
+
+#[test]
+fn each_sort_is_told_of_step_by_step() {
+    assert_eq!(told_of("statutory_inspection", &[]), built_in_for_maintenance());
+    let late = [notice("overdue", "worker", 17), notice("overdue", "coordinator", 19)];
+    assert_eq!(told_of("watering", &[]), late);
+    assert_eq!(told_of("recheck", &[]), [&[notice("reminder", "worker", 16)][..], &late].concat());
+}
+
+#[test]
+fn a_policy_without_steps_leaves_the_built_in_ones() {
+    for sort in ["", "maintenance"] {
+        let mailbox = json!({ "sort": sort, "supervisor_email": "head@city.example" });
+        assert_eq!(told_of("maintenance", &[mailbox]), built_in_for_maintenance(), "{sort}");
+    }
+}
+
+#[test]
+fn a_policy_for_a_sort_counts_before_a_nearer_one_for_all() {
+    let step = |to: &str| json!([{ "offset_minutes": 60, "to": to }]);
+    let for_all = json!({ "steps": step("coordinator") });
+    let for_it = json!({ "sort": "maintenance", "steps": step("supervisor") });
+    assert_eq!(told_of("maintenance", &[for_all, for_it]), [notice("overdue", "supervisor", 17)]);
+}
+
+#[test]
+fn a_group_is_told_of_what_it_has_to_do_or_adopted_and_a_household_of_nothing() {
+    let told = |plan: Plan, adoption: Option<Adoption>| {
+        let mut world = World::of(plan, shanghai());
+        if let Some(adoption) = adoption {
+            let (at_ms, id) = (world.at(date(2026, 1, 1), 0), record_id(3));
+            let adoption = Adoption { asset: Some(record_id(60)), ..adoption };
+            world.act(at_ms, id, Kind::Adoption, Action::Create(Box::new(Body::Adoption(adoption))));
+            world.act(at_ms + 1, id, Kind::Adoption, step("confirmed"));
+        }
+        world.done(world.at(date(2026, 1, 1), 9));
+        world.live_until(world.at(date(2026, 1, 1), 10), world.at(date(2026, 1, 15), 9));
+        let notices = world.made.values().flatten().filter(|it| it.kind == Kind::Notice);
+        notices.map(|it| it.reference("group")).collect::<Vec<_>>()
+    };
+    let plan = Plan { gap_days_max: None, ..maintenance() };
+    let given = Plan { worker: None, group: Some(record_id(80)), ..plan.clone() };
+    assert_eq!(told(given, None), [Some(record_id(80))]);
+    let group = Adoption { group: Some(record_id(81)), ..Adoption::default() };
+    assert_eq!(told(plan.clone(), Some(group)), [Some(record_id(81))]);
+    let household = Adoption { place: Some(record_id(61)), ..Adoption::default() };
+    assert!(told(plan, Some(household)).is_empty());
 }
 
 #[test]
@@ -219,9 +297,7 @@ fn a_policy_sets_the_steps_and_nobody_is_told_in_the_quiet_hours() {
         "sort": "maintenance", "quiet_from": "20:00", "quiet_until": "09:30",
         "steps": [{ "offset_minutes": 60, "to": "supervisor" }],
     });
-    let body = Body::from_fields(Kind::Policy, policy.as_object().unwrap().clone()).unwrap();
-    let made = world.placed(1, 0, record_id(5), Kind::Policy, Action::Create(Box::new(body)));
-    world.policies.extend(fold(&[made]).0);
+    decided(&mut world, &policy);
     world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 2), 9));
     assert_eq!(world.notices(), []);
     world.look(day_start_ms(date(2026, 1, 2), &world.zone) + 9 * HOUR_MS + 30 * 60_000);
@@ -232,13 +308,33 @@ fn a_policy_sets_the_steps_and_nobody_is_told_in_the_quiet_hours() {
 fn quiet_hours_that_say_no_end_last_until_seven() {
     let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
     let policy = json!({ "quiet_from": "20:00", "steps": [{ "offset_minutes": 60, "to": "supervisor" }] });
-    let body = Body::from_fields(Kind::Policy, policy.as_object().unwrap().clone()).unwrap();
-    let made = world.placed(1, 0, record_id(5), Kind::Policy, Action::Create(Box::new(body)));
-    world.policies.extend(fold(&[made]).0);
+    decided(&mut world, &policy);
     world.live_until(world.at(date(2026, 1, 1), 0), world.at(date(2026, 1, 2), 7) - 1);
     assert_eq!(world.notices(), [], "one o'clock at night");
     world.look(world.at(date(2026, 1, 2), 7));
     assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
+fn what_falls_into_quiet_hours_is_told_at_their_end_and_the_rest_at_once() {
+    let at = |day: i8, hour: i64| day_start_ms(date(2026, 1, day), &shanghai()) + hour * HOUR_MS;
+    // The quiet hours, a step in minutes after the end of 1 January, when it is due, and when that step is told.
+    let cases = [
+        ("", "", -120, at(2, 7)),
+        ("", "", 60, at(2, 7)),
+        ("00:00", "06:00", 60, at(2, 6)),
+        ("00:00", "06:00", -120, at(1, 22) - 1),
+        ("00:00", "00:00", 60, at(2, 1) - 1),
+    ];
+    for (from, until, offset_minutes, told_ms) in cases {
+        let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+        let steps = json!([{ "offset_minutes": offset_minutes, "to": "supervisor" }]);
+        decided(&mut world, &json!({ "quiet_from": from, "quiet_until": until, "steps": steps }));
+        world.live_until(at(1, 0), told_ms - 1);
+        assert_eq!(world.notices(), [], "{from} to {until}, {offset_minutes}");
+        world.look(told_ms);
+        assert_eq!(world.notices().len(), 1, "{from} to {until}, {offset_minutes}");
+    }
 }
 
 #[test]
@@ -267,4 +363,15 @@ fn an_alert_for_a_gap_waits_for_the_end_of_the_quiet_hours() {
     assert_eq!(world.next_ms, Some(world.at(date(2026, 1, 17), 7)));
     world.look(world.at(date(2026, 1, 17), 7));
     assert_eq!(gap(&world), [("gap".to_owned(), "supervisor".to_owned(), date(2026, 1, 17))]);
+}
+
+#[test]
+fn a_gap_that_passed_before_a_plan_ended_is_told_of_though_nobody_looked_before() {
+    for (done_on, alerts) in [(1, 1), (10, 0)] {
+        let mut world = World::of(Plan { until: "2026-01-20".to_owned(), ..maintenance() }, shanghai());
+        world.done(world.at(date(2026, 1, done_on), 9));
+        world.look(world.at(date(2026, 1, 28), 12));
+        let gaps = world.notices().into_iter().filter(|(sort, _, _)| sort == "gap").count();
+        assert_eq!(gaps, alerts, "done on {done_on} January: the law asks for it again in 15 days");
+    }
 }

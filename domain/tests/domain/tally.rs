@@ -149,6 +149,17 @@ fn each_kind_counts_what_its_summary_asks_for() {
 }
 
 #[test]
+fn an_alert_counts_until_it_is_withdrawn() {
+    let Body::Notice(mut gap) = body(Kind::Notice) else { unreachable!("it is a notice") };
+    gap.sort = "gap".to_owned();
+    let raised = placed(0, 1, 0, op(Kind::Notice, Action::Create(Box::new(Body::Notice(gap)))));
+    let withdrawn = placed(0, 2, 1, op(Kind::Notice, step("withdrawn")));
+    let of = |ops: &[PlacedOp]| measures(&fold(ops).0.expect("it was created"));
+    assert_eq!(of(std::slice::from_ref(&raised)), [("alert/gap".to_owned(), 1)]);
+    assert_eq!(of(&[raised, withdrawn]), []);
+}
+
+#[test]
 fn a_bucket_of_times_is_at_most_an_eighth_of_what_is_in_it() {
     const MINUTE_MS: i64 = 60_000;
     let mut next = 0;

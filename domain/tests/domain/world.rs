@@ -5,7 +5,7 @@
 use super::sample::{area, device, op, placed, record_id};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rounds_domain::body::{Inspection, Notice, Plan};
+use rounds_domain::body::{Inspection, Notice, Plan, Visit};
 use rounds_domain::follow_up::{Around, Mend, look};
 use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
 use rounds_domain::{Action, Body, Change, Effect, Kind, Op, PlacedOp, Record, RecordId, Role, apply, fold};
@@ -117,6 +117,13 @@ impl World {
         };
         self.act(at_ms, id, Kind::Inspection, Action::Create(Box::new(Body::Inspection(body))));
         id
+    }
+
+    pub(super) fn visited(&mut self, at_ms: i64, purpose: &str, outcome: &str) {
+        let id = record_id(1000 + u128::from(self.ops));
+        let (purpose, outcome) = (purpose.to_owned(), outcome.to_owned());
+        let body = Visit { subject: Some(record_id(60)), purpose, outcome, ..Visit::default() };
+        self.act(at_ms, id, Kind::Visit, Action::Create(Box::new(Body::Visit(body))));
     }
 
     pub(super) fn edit_plan(&mut self, at_ms: i64, field: &str, value: Value) {

@@ -2,12 +2,15 @@
 
 use super::{Completion, DAY_MS, look_back_ms};
 use crate::body::{Body, FollowUp, Plan};
+use crate::follow_up::mend::given_by_others;
 use crate::follow_up::{Around, Done, Wanted, last_step};
 use crate::id::{DeviceId, RecordId};
 use crate::record::Record;
-use crate::recurrence::{day_start_ms, local_day};
+use crate::recurrence::{day_end_ms, day_start_ms, local_day};
 use jiff::civil::Date;
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// A follow-up that was made for a plan.
 pub(super) struct Made<'a> {
@@ -16,6 +19,8 @@ pub(super) struct Made<'a> {
     pub(super) due_ms: i64,
     /// Somebody else gave it this day, which says nothing about the calendar.
     pub(super) is_postponed: bool,
+    /// Somebody else said that it can be done until then.
+    pub(super) closes_ms: Option<i64>,
 }
 
 /// The follow-ups that were made for a plan, in the order in which they are due.
@@ -24,9 +29,9 @@ pub(super) fn made<'a>(around: &Around<'a>) -> Vec<Made<'a>> {
     let read = |record: &'a Record| {
         let Ok(Body::FollowUp(says)) = record.body() else { return None };
         let due_ms = says.due_at_ms.unwrap_or_default();
-        let writer = record.writers.get("due_at_ms");
-        let is_postponed = writer.is_some_and(|writer| writer.device != around.system);
-        Some(Made { record, says, due_ms, is_postponed })
+        let given = |field| given_by_others(record, field, around.system).and_then(Value::as_i64);
+        let (is_postponed, closes_ms) = (given("due_at_ms").is_some(), given("expires_at_ms"));
+        Some(Made { record, says, due_ms, is_postponed, closes_ms })
     };
     let mut made: Vec<Made> = around.follow_ups.iter().filter(ours).filter_map(read).collect();
     made.sort_by_key(|it| (it.due_ms, it.record.id));
@@ -44,6 +49,8 @@ pub(super) fn follow_ups(
     let (named, shown) = (named_work(completions), shown_work(made, completions));
     let mut wanted = Vec::new();
     let mut used: BTreeMap<usize, RecordId> = BTreeMap::new();
+    // After completion, work counts for the next one from the day after this on, however early.
+    let mut anchor: Option<Date> = None;
     for (at, it) in made.iter().enumerate() {
         let id = it.record.id;
         let fell_due = it.due_ms < since_ms;
@@ -59,9 +66,19 @@ pub(super) fn follow_ups(
             let shows = || it.record.status != "done" && shown.values().any(|shown| *shown == at);
             work.names.is_some() || used.contains_key(&at) || shows()
         };
-        let fitting = || it.fitting(completions, next_day_ms, does_another, said.after_completion, around);
-        let found = named.get(&id).copied().or_else(fitting).or_else(|| shown.get(&id).copied());
+        let from = |opens_ms: i64| {
+            it.fitting(completions, opens_ms..next_day_ms, does_another, said.after_completion, around)
+        };
+        let unnamed = || {
+            let in_window = from(it.says.opens_at_ms.unwrap_or(it.due_ms));
+            let early = || from(day_end_ms(anchor?, around.zone).saturating_add(1));
+            in_window.or_else(|| shown.get(&id).copied()).or_else(early)
+        };
+        let found = named.get(&id).copied().or_else(|| if stays { unnamed() } else { None });
         let work = found.and_then(|at| completions.get(at)).map(|work| work.done);
+        if said.after_completion {
+            anchor = anchor.max(Some(local_day(work.map_or(it.due_ms, |work| work.at_ms), around.zone)));
+        }
         wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
         if let Some(at) = found.filter(|_| stays) {
             used.entry(at).or_insert(id);
@@ -74,6 +91,21 @@ pub(super) fn follow_ups(
         }
     }
     wanted
+}
+
+/// By the calendar, what was put off is done by work in its window that does no other.
+pub(super) fn do_put_off(made: &[Made], wanted: &mut [Wanted], completions: &[Completion], since_ms: i64) {
+    for it in made.iter().filter(|it| it.is_postponed && it.due_ms >= since_ms) {
+        let is_it = |wanted: &Wanted| wanted.id == it.record.id && wanted.done.is_none();
+        let Some(at) = wanted.iter().position(is_it) else { continue };
+        let FollowUp { opens_at_ms, expires_at_ms, .. } = wanted[at].follow_up;
+        let window = opens_at_ms.unwrap_or(it.due_ms)..=expires_at_ms.unwrap_or(i64::MAX);
+        let is_free = |work: &&Completion| {
+            work.names.is_none() && wanted.iter().all(|other| other.done != Some(work.done))
+        };
+        let in_window = completions.iter().filter(|work| window.contains(&work.done.at_ms));
+        wanted[at].done = in_window.filter(is_free).map(|work| work.done).next();
+    }
 }
 
 /// Where the first work is that names each.
@@ -110,11 +142,11 @@ impl Made<'_> {
         self.is_long_ago(around).then_some(Done { at_ms, evidence: taken.step.evidence })
     }
 
-    /// Where the first work is that fits and does no other.
+    /// Where the first work is that fits into the window and does no other.
     fn fitting(
         &self,
         completions: &[Completion],
-        next_day_ms: i64,
+        window: Range<i64>,
         does_another: impl Fn(usize, &Completion) -> bool,
         after_completion: bool,
         around: &Around,
@@ -132,9 +164,8 @@ impl Made<'_> {
             let mut others = completions.iter().enumerate();
             after_completion && others.any(|(at, other)| is_same_day(other) && does_another(at, other))
         };
-        let opens_ms = self.says.opens_at_ms.unwrap_or(self.due_ms);
-        let ends_ms = self.says.expires_at_ms.unwrap_or(i64::MAX).min(next_day_ms.saturating_sub(1));
-        let first = completions.partition_point(|work| work.done.at_ms < opens_ms);
+        let ends_ms = self.says.expires_at_ms.unwrap_or(i64::MAX).min(window.end.saturating_sub(1));
+        let first = completions.partition_point(|work| work.done.at_ms < window.start);
         let in_window = completions.iter().enumerate().skip(first);
         let mut in_window = in_window.take_while(|(_, work)| work.done.at_ms <= ends_ms);
         in_window.find(|(at, work)| !does_another(*at, work) && !is_more(work)).map(|(at, _)| at)

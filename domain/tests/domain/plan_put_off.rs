@@ -1,0 +1,115 @@
+//! Follow-ups of plans to which somebody gave another day, or another end.
+
+use super::world::{HOUR_MS, World, maintenance, shanghai, watering};
+use jiff::civil::{Date, date};
+use rounds_domain::body::Plan;
+use rounds_domain::recurrence::day_end_ms;
+use rounds_domain::{Action, Change, Kind};
+use serde_json::json;
+
+/// Every 15 days by the calendar, without a law; done within 10 days.
+fn fortnightly() -> Plan {
+    Plan { gap_days_max: None, ..maintenance() }
+}
+
+/// Somebody says of the follow-up of a day that `field` is the end of another, at this time.
+fn give(world: &mut World, at_ms: i64, of: Date, field: &str, to: Date) {
+    let asked = world.follow_up_on(of);
+    let base = asked.fields[field].clone();
+    let value = json!(day_end_ms(to, &world.zone));
+    let changes = vec![Change { field: field.to_owned(), base, value }];
+    let edit = Action::Edit { changes, reason: "nobody is there before".to_owned() };
+    world.act_on(at_ms, asked.id, Kind::FollowUp, edit);
+    world.look(at_ms + HOUR_MS);
+}
+
+fn status_on(world: &World, day: Date) -> String {
+    world.follow_up_on(day).status
+}
+
+#[test]
+fn what_was_put_off_is_missed_as_much_later() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    // Due on the 16th, and to be done until the 26th.
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
+    let closes = world.follow_up_on(date(2026, 1, 29)).fields["expires_at_ms"].clone();
+    assert_eq!(closes, json!(day_end_ms(date(2026, 2, 8), &world.zone)));
+    for (day, status) in
+        [(date(2026, 1, 28), "open"), (date(2026, 2, 8), "open"), (date(2026, 2, 9), "missed")]
+    {
+        world.look(world.at(day, 12));
+        assert_eq!(status_on(&world, date(2026, 1, 29)), status, "on {day}");
+    }
+}
+
+#[test]
+fn work_on_the_day_to_which_it_was_put_off_does_it_and_no_other() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    world.done(world.at(date(2026, 1, 1), 9));
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
+    world.done(world.at(date(2026, 1, 29), 9));
+    world.look(world.at(date(2026, 1, 30), 0));
+    assert_eq!(status_on(&world, date(2026, 1, 29)), "done");
+    assert_eq!(status_on(&world, date(2026, 1, 31)), "open");
+}
+
+#[test]
+fn work_that_does_what_is_due_then_does_not_do_what_was_put_off() {
+    let mut world =
+        World::of(Plan { rule: "FREQ=DAILY".to_owned(), opens_days: None, ..fortnightly() }, shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    give(&mut world, start_ms, date(2026, 1, 3), "due_at_ms", date(2026, 1, 20));
+    world.done(world.at(date(2026, 1, 4), 9));
+    world.look(world.at(date(2026, 1, 4), 10));
+    assert_eq!(status_on(&world, date(2026, 1, 4)), "done");
+    let open_on_20: Vec<String> = world
+        .made
+        .values()
+        .flatten()
+        .filter(|it| it.fields.get("due_at_ms") == Some(&json!(day_end_ms(date(2026, 1, 20), &world.zone))))
+        .map(|it| it.status.clone())
+        .collect();
+    assert_eq!(open_on_20, ["open"], "the one that was put off; that of the 20th is not made yet");
+    // More than is due on a day does it, early as it is.
+    world.done(world.at(date(2026, 1, 5), 9));
+    world.done(world.at(date(2026, 1, 5), 10));
+    world.look(world.at(date(2026, 1, 5), 11));
+    assert_eq!(status_on(&world, date(2026, 1, 20)), "done");
+}
+
+#[test]
+fn after_completion_what_was_put_off_is_followed_by_no_other_before_it() {
+    let mut world = World::of(watering(), shanghai());
+    let (due, later) = (date(2026, 6, 1), date(2026, 6, 21));
+    let start_ms = world.at(due, 9);
+    world.look(start_ms);
+    give(&mut world, start_ms, due, "due_at_ms", later);
+    world.live_until(world.at(due, 12), world.at(later, 12));
+    assert_eq!(world.due_days(), [later]);
+    assert_eq!(status_on(&world, later), "open");
+    world.done(world.at(later, 13));
+    world.look(world.at(later, 14));
+    assert_eq!(status_on(&world, later), "done");
+    assert_eq!(world.due_days().len(), 2, "the next one counts from then");
+}
+
+#[test]
+fn until_when_it_can_be_done_is_what_somebody_said() {
+    for (closes, on_the_20th, on_the_28th) in
+        [(date(2026, 1, 18), "missed", "missed"), (date(2026, 1, 30), "open", "open")]
+    {
+        let mut world = World::of(fortnightly(), shanghai());
+        let start_ms = world.at(date(2026, 1, 2), 9);
+        world.look(start_ms);
+        give(&mut world, start_ms, date(2026, 1, 16), "expires_at_ms", closes);
+        world.look(world.at(date(2026, 1, 20), 12));
+        assert_eq!(status_on(&world, date(2026, 1, 16)), on_the_20th);
+        world.look(world.at(date(2026, 1, 28), 12));
+        assert_eq!(status_on(&world, date(2026, 1, 16)), on_the_28th);
+    }
+}
