@@ -262,6 +262,7 @@ mod tests {
             unsent_ops: 0,
             forked_at: None,
             lost_ops: 0,
+            copy_of: None,
             areas: vec![area(1)],
         };
         let scoped = |n, access| ScopedArea { area: area(n), access, head: 0 };

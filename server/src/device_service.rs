@@ -317,6 +317,7 @@ fn device_to_wire(device: &Device) -> v1::Device {
         acknowledged_through: device.acknowledged_through,
         unsent_ops: device.unsent_ops,
         forked_at_seq: device.forked_at.unwrap_or_default(),
+        copy_of: device.copy_of.map(|id| id.to_string()).unwrap_or_default(),
         lost_ops: device.lost_ops,
     }
 }

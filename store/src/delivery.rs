@@ -117,6 +117,8 @@ pub struct Delivery {
     pub turn: u64,
     /// How often somebody claimed it, since it was called for or put back.
     pub attempts: u32,
+    /// How often in a row somebody claimed it and did not say what came of it, not counting whoever has it now.
+    pub unended: u32,
     /// What went wrong last; empty if nothing did.
     pub last_error: String,
     /// When it was called for, in ms since 1970 UTC.
@@ -140,8 +142,8 @@ pub enum Tried {
     Withdrawn,
 }
 
-const COLUMNS: &str =
-    "id, notice, area, channel, address, state, turn, attempts, last_error, created_ms, next_ms, ended_ms";
+const COLUMNS: &str = "id, notice, area, channel, address, state, turn, attempts, unended, last_error, created_ms, next_ms, \
+     ended_ms";
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -153,6 +155,7 @@ struct Row {
     state: String,
     turn: i64,
     attempts: i64,
+    unended: i64,
     last_error: String,
     created_ms: i64,
     next_ms: Option<i64>,
@@ -170,6 +173,7 @@ impl Row {
             state: DeliveryState::parse(&self.state)?,
             turn: self.turn as u64,
             attempts: self.attempts as u32,
+            unended: self.unended as u32,
             last_error: self.last_error,
             created_ms: self.created_ms,
             next_ms: self.next_ms,
@@ -191,7 +195,7 @@ impl Store {
                     "INSERT INTO deliveries (id, notice, area, channel, address, state, turn, attempts, last_error,
                      created_ms, next_ms) VALUES ($1, $2, $3, $4, $5, 'waiting', 0, 0, '', $6, $6)
                      ON CONFLICT (id) DO UPDATE SET state = 'waiting', turn = deliveries.turn + 1, attempts = 0,
-                     next_ms = excluded.next_ms, ended_ms = NULL WHERE deliveries.state = 'withdrawn'",
+                     unended = 0, next_ms = excluded.next_ms, ended_ms = NULL WHERE deliveries.state = 'withdrawn'",
                 )
                 .bind(delivery.id().0)
                 .bind(delivery.notice.0)
@@ -248,7 +252,8 @@ impl Store {
         until_ms: i64,
     ) -> Result<Option<Delivery>, Error> {
         let sql = format!(
-            "UPDATE deliveries SET state = 'sending', turn = turn + 1, attempts = attempts + 1, next_ms = $3
+            "UPDATE deliveries SET state = 'sending', turn = turn + 1, attempts = attempts + 1, next_ms = $3,
+             unended = CASE state WHEN 'sending' THEN unended + 1 ELSE 0 END
              WHERE id = $1 AND state IN ('waiting', 'sending', 'failing') AND (next_ms IS NULL OR next_ms <= $2)
              RETURNING {COLUMNS}"
         );
@@ -329,7 +334,8 @@ impl Store {
     pub async fn retry_delivery(&self, id: RecordId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
             query(
-                "UPDATE deliveries SET state = 'failing', turn = turn + 1, attempts = 0, next_ms = $2, ended_ms = NULL
+                "UPDATE deliveries SET state = 'failing', turn = turn + 1, attempts = 0, unended = 0, next_ms = $2,
+                 ended_ms = NULL
                  WHERE id = $1 AND state IN ('failing', 'failed')",
             )
             .bind(id.0)

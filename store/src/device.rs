@@ -31,6 +31,8 @@ pub struct Device {
     pub forked_at: Option<u64>,
     /// Ops lost for good with a restore.
     pub lost_ops: u64,
+    /// The device of which it is a copy that got a name of its own: revoked together with it.
+    pub copy_of: Option<DeviceId>,
     /// The roots of its areas; empty for administrators and the system, who have all.
     pub areas: Vec<AreaId>,
 }

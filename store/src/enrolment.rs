@@ -13,9 +13,14 @@ use uuid::Uuid;
 /// The columns of a device, as every statement here selects them.
 const DEVICE_COLUMNS: &str =
     "d.id, d.label, d.role, d.worker, d.organization, d.scope_version, d.enrolled_ms,
-    d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops";
+    d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops, d.copy_of";
 
 const REVOKE_SQL: &str = "UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1";
+/// The copies of a device that got names of their own, and copies of those.
+const REVOKE_COPIES_SQL: &str = "WITH RECURSIVE line (id) AS (
+         SELECT id FROM devices WHERE id = $1
+         UNION SELECT copy.id FROM devices AS copy JOIN line ON copy.copy_of = line.id)
+     UPDATE devices SET revoked_ms = $2 WHERE revoked_ms IS NULL AND id IN (SELECT id FROM line) RETURNING id";
 /// Codes that a device made and nobody used.
 const END_CODES_SQL: &str = "UPDATE codes SET expires_ms = 0 WHERE maker = $1 AND used_by IS NULL";
 /// The roots that a device has.
@@ -41,6 +46,7 @@ struct DeviceColumns {
     unsent_ops: i64,
     forked_at: Option<i64>,
     lost_ops: i64,
+    copy_of: Option<Uuid>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -68,6 +74,7 @@ impl DeviceColumns {
             unsent_ops: self.unsent_ops as u64,
             forked_at: self.forked_at.map(|seq| seq as u64),
             lost_ops: self.lost_ops as u64,
+            copy_of: self.copy_of.map(DeviceId),
             areas,
         })
     }
@@ -315,15 +322,24 @@ impl Store {
         Ok(roots.into_iter().map(AreaId).collect())
     }
 
-    /// Revokes a device; its token still names it, so that it can be told. Codes that it made and nobody used are good
-    /// for nothing from now on. False: there is none.
+    /// Revokes a device, and the copies of it that got names of their own: nobody knows which of them is in whose hands.
+    /// Their tokens still name them, so that they can be told. Codes that they made and nobody used are good for nothing
+    /// from now on. False: there is no such device.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn revoke(&self, id: DeviceId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
-            query(END_CODES_SQL).bind(id.0).execute(&mut *tx).await?;
-            query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?.rows_affected()
+            let changed = query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?.rows_affected();
+            let mut revoked = vec![id.0];
+            // Until there are no more: whoever makes a copy holds the row of what it is a copy of.
+            while !revoked.is_empty() {
+                for device in &revoked {
+                    query(END_CODES_SQL).bind(*device).execute(&mut *tx).await?;
+                }
+                revoked = query_scalar(REVOKE_COPIES_SQL).bind(id.0).bind(now_ms).fetch_all(&mut *tx).await?;
+            }
+            changed
         });
         Ok(changed == 1)
     }
@@ -418,11 +434,13 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Device>, Error> {
         let there = write_on!(&self.shared.database, tx => {
+            // Nobody revokes it meanwhile.
+            query("UPDATE devices SET copy_of = copy_of WHERE id = $1").bind(from.device.0).execute(&mut *tx).await?;
             let made = query(
                 "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
-                 last_at_ms, last_stamp, revoked_ms)
+                 last_at_ms, last_stamp, revoked_ms, copy_of)
                  SELECT $2, label, role, devices.worker, organization, $3, scope_version, $4, coalesce(ops.at_ms, enrolled_ms),
-                     coalesce(ops.stamp, 0), revoked_ms
+                     coalesce(ops.stamp, 0), revoked_ms, devices.id
                  FROM devices LEFT JOIN ops ON ops.device = devices.id AND ops.seq = $5
                  WHERE devices.id = $1 ON CONFLICT DO NOTHING",
             )

@@ -17,6 +17,7 @@ mod phrase;
 mod trust;
 
 use crate::job::{PRIORITY_MAX, Released, Work};
+use crate::queue::STARTS_MAX;
 use crate::runtime::Shared;
 use crate::{Error, with_causes};
 use digest::Digest;
@@ -191,11 +192,13 @@ pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure
     let Some(claimed) = shared.store.claim_delivery(id, now_ms, now_ms + CLAIM_MS).await? else {
         return Ok(());
     };
-    let sent = match claimed.attempts {
-        ..=ATTEMPTS_MAX => send(&shared.store, channels, &claimed, now_ms)
+    let sent = match claimed.unended {
+        ..STARTS_MAX => send(&shared.store, channels, &claimed, now_ms)
             .await
             .unwrap_or_else(|error| Some(Err(NotSent::Yet(with_causes(&error))))),
-        _ => Some(Err(NotSent::Yet("none of the tries came to an end".to_owned()))),
+        STARTS_MAX.. => Some(Err(NotSent::Ever(format!(
+            "{STARTS_MAX} times in a row the process that sent it ended: it may be what ends them"
+        )))),
     };
     let tried = match sent {
         None => Tried::Withdrawn,

@@ -151,6 +151,9 @@ fn standing(reader: &Reader, device: &Device, now_ms: i64) -> Vec<Standing> {
     if is_silent(device, now_ms) {
         standing.push(Standing { text: text.standing_silent.to_owned(), mark: "bad" });
     }
+    if device.copy_of.is_some() {
+        standing.push(Standing { text: text.standing_copy.to_owned(), mark: "warn" });
+    }
     if device.forked_at.is_some() {
         standing.push(Standing { text: text.standing_copied.to_owned(), mark: "warn" });
     }

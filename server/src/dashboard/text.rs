@@ -244,6 +244,7 @@ texts! {
     standing_good: "In order", "正常", "正常";
     standing_silent: "Silent", "失联", "失聯";
     standing_revoked: "Revoked", "已停用", "已停用";
+    standing_copy: "A copy of another phone", "另一部手机的副本", "另一部手機的副本";
     standing_copied: "A copy of it sent other ops", "其副本发送了其他操作", "其副本傳送了其他操作";
     standing_lost: "Ops lost with a restore", "恢复备份时丢失操作", "還原備份時遺失操作";
     this_browser: "this browser", "本浏览器", "本瀏覽器";

@@ -7,8 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, Language, Outcome, RecordId, Role, body};
 use rounds_store::{
-    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, Purpose, Settled, Store, Timer,
-    content_hash,
+    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, NewDelivery, Purpose, Settled,
+    Store, Timer, Tried, content_hash,
 };
 use rounds_tests::{Act, MailServer, TestClock, TestDatabase, foreign_python, new_id, on_both_databases};
 use rounds_worker::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions, Options, Worker};
@@ -27,7 +27,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const NEW_KEY: [u8; 32] = [7; 32];
 
 /// What came to a web hook.
-struct Posted {
+pub(super) struct Posted {
     headers: HeaderMap,
     body: String,
 }
@@ -37,21 +37,21 @@ impl Posted {
         self.headers[name].to_str().unwrap()
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 /// The receiver of a web hook, who answers what the test says.
-struct Receiver {
-    url: String,
+pub(super) struct Receiver {
+    pub(super) url: String,
     answer: Arc<AtomicU16>,
     posted: mpsc::UnboundedReceiver<Posted>,
     task: JoinHandle<()>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let answer = Arc::new(AtomicU16::new(204));
@@ -73,7 +73,7 @@ impl Receiver {
         self.answer.store(status, Ordering::SeqCst);
     }
 
-    fn posted(&mut self) -> Vec<Posted> {
+    pub(super) fn posted(&mut self) -> Vec<Posted> {
         std::iter::from_fn(|| self.posted.try_recv().ok()).collect()
     }
 }
@@ -87,11 +87,11 @@ impl Drop for Receiver {
 /// A district and a community in it, with a partner.
 pub(super) struct Site {
     pub(super) store: Store,
-    clock: TestClock,
+    pub(super) clock: TestClock,
     key: LinkKey,
     device: DeviceId,
-    district: AreaId,
-    community: AreaId,
+    pub(super) district: AreaId,
+    pub(super) community: AreaId,
     organization: RecordId,
 }
 
@@ -131,7 +131,7 @@ impl Site {
         site
     }
 
-    async fn act(&self, acts: Vec<Act>) {
+    pub(super) async fn act(&self, acts: Vec<Act>) {
         self.act_with(acts, None).await;
     }
 
@@ -154,7 +154,7 @@ impl Site {
         assert!(receipt.verdicts.iter().all(|(_, it)| it.outcome == Outcome::Applied), "{receipt:?}");
     }
 
-    async fn add(&self, area: AreaId, body: Body) -> RecordId {
+    pub(super) async fn add(&self, area: AreaId, body: Body) -> RecordId {
         let act = Act::create(area, body);
         let id = act.record();
         self.act_with(vec![act], Some(Vec::new())).await; // nothing follows but what the test raises
@@ -188,7 +188,7 @@ impl Site {
     }
 
     /// Raises a notice, as the worker does: with a timer for it.
-    async fn raise(&self, notice: body::Notice) -> RecordId {
+    pub(super) async fn raise(&self, notice: body::Notice) -> RecordId {
         let notice = body::Notice { at_ms: Some(self.clock.now_ms()), ..notice };
         let act = Act::create(self.community, Body::Notice(notice));
         let id = act.record();
@@ -218,7 +218,7 @@ impl Site {
         .await
     }
 
-    async fn worker(&self, mail: Option<&MailServer>) -> Worker {
+    pub(super) async fn worker(&self, mail: Option<&MailServer>) -> Worker {
         self.worker_with(mail, ANSWER_TIME_MAX, Language::English).await
     }
 
@@ -285,6 +285,17 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
         |byte: u8| (0..64).map(|at| key.get(at).copied().unwrap_or_default() ^ byte).collect::<Vec<u8>>();
     let inner = Sha256::digest([pad(0x36), message.to_vec()].concat());
     Sha256::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
+}
+
+/// A partner that was told of a referral by a hook that failed.
+async fn failing(database: &TestDatabase) -> (Receiver, Site, Worker) {
+    let hook = Receiver::start().await;
+    let site = Site::on(database, &hook.url, "").await;
+    let worker = site.worker(None).await;
+    hook.answer(500);
+    site.refer(site.referred_request().await).await;
+    worker.drained().await.unwrap();
+    (hook, site, worker)
 }
 
 on_both_databases! {
@@ -384,12 +395,7 @@ on_both_databases! {
     }
 
     async fn a_hook_that_fails_is_tried_again_later_and_seen_to_fail(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
-        let worker = site.worker(None).await;
-        hook.answer(500);
-        site.refer(site.referred_request().await).await;
-        worker.drained().await.unwrap();
+        let (mut hook, site, worker) = failing(database).await;
         let first = hook.posted();
         assert_eq!(first.len(), 1);
         let failing = site.only_delivery().await;
@@ -461,7 +467,8 @@ on_both_databases! {
         assert!(site.store.retry_delivery(failed.id, site.clock.now_ms()).await.unwrap());
         worker.drained().await.unwrap();
         assert_eq!(hook.posted().len(), 1);
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
+        let sent = site.only_delivery().await;
+        assert_eq!((sent.state, sent.attempts), (DeliveryState::Sent, 1), "it had all its tries again");
         assert!(!site.store.retry_delivery(failed.id, site.clock.now_ms()).await.unwrap(), "it was sent");
         site.close(worker).await;
     }
@@ -483,12 +490,7 @@ on_both_databases! {
     }
 
     async fn a_sender_that_crashed_is_followed_by_another_only_after_its_claim(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
-        let worker = site.worker(None).await;
-        hook.answer(500);
-        site.refer(site.referred_request().await).await;
-        worker.drained().await.unwrap();
+        let (mut hook, site, worker) = failing(database).await;
         hook.answer(200);
         hook.posted();
 
@@ -510,19 +512,69 @@ on_both_databases! {
         assert_eq!(posted.len(), 1);
         assert_eq!(posted[0].header("webhook-id"), failing.id.to_string());
         // The first, if it lives after all, may not write any more.
-        let late = rounds_store::Tried::Failed("too late".to_owned());
+        let late = Tried::Failed("too late".to_owned());
         assert!(!site.store.end_try(&claimed, &late, site.clock.now_ms()).await.unwrap());
         assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
         site.close(worker).await;
     }
 
-    async fn a_notice_that_was_withdrawn_or_seen_is_not_sent(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
+    async fn a_delivery_that_was_claimed_before_its_release_was_noted_is_due_again(database: &TestDatabase) {
+        let store = database.open().await;
+        let now_ms = TestClock::default().now_ms();
+        let delivery = NewDelivery {
+            notice: RecordId(new_id()),
+            area: AreaId(new_id()),
+            channel: Channel::Email,
+            address: "desk@water.example.org".to_owned(),
+        };
+        store.add_deliveries(&[delivery], now_ms).await.unwrap();
+        let due = store.due_deliveries(now_ms, 10).await.unwrap();
+        assert!(store.claim_delivery(due[0].id, now_ms, now_ms + 90_000).await.unwrap().is_some());
+        store.deliveries_released(&due).await.unwrap();
+        assert_eq!(store.due_deliveries(now_ms + 90_000, 10).await.unwrap().len(), 1, "should its sender crash");
+        store.close().await;
+    }
+
+    async fn a_message_that_ends_whoever_sends_it_is_given_up_after_five_of_them(database: &TestDatabase) {
+        let (mut hook, site, worker) = failing(database).await;
+        hook.posted();
+        worker.stop().await;
+        let id = site.only_delivery().await.id;
+        let claim = async || {
+            site.clock.advance(MINUTE * 2);
+            let now_ms = site.clock.now_ms();
+            site.store.claim_delivery(id, now_ms, now_ms + 90_000).await.unwrap().unwrap()
+        };
+
+        // Four that end, and one that does not: it begins anew.
+        for unended in 0..4 {
+            assert_eq!(claim().await.unended, unended);
+        }
+        let later = Tried::Again(site.clock.now_ms(), "500".to_owned());
+        assert!(site.store.end_try(&claim().await, &later, site.clock.now_ms()).await.unwrap());
+        for unended in 0..5 {
+            assert_eq!(claim().await.unended, unended);
+        }
+
+        hook.answer(200);
+        site.clock.advance(MINUTE * 2);
         let worker = site.worker(None).await;
-        hook.answer(500);
-        let notice = site.refer(site.referred_request().await).await;
         worker.drained().await.unwrap();
+        assert_eq!(hook.posted().len(), 0, "a sixth is not tried");
+        let given_up = site.only_delivery().await;
+        assert_eq!(given_up.state, DeliveryState::Failed);
+        assert!(given_up.last_error.contains("5 times in a row"), "{}", given_up.last_error);
+
+        // Somebody mended what was wrong.
+        assert!(site.store.retry_delivery(id, site.clock.now_ms()).await.unwrap());
+        worker.drained().await.unwrap();
+        assert_eq!(hook.posted().len(), 1);
+        site.close(worker).await;
+    }
+
+    async fn a_notice_that_was_withdrawn_or_seen_is_not_sent(database: &TestDatabase) {
+        let (mut hook, site, worker) = failing(database).await;
+        let notice = site.only_delivery().await.notice;
         hook.answer(200);
         hook.posted();
         site.step_notice(notice, "withdrawn").await;
@@ -608,31 +660,6 @@ on_both_databases! {
         assert_eq!((wrong.posted().len(), right.posted().len()), (0, 1));
         let states: Vec<_> = site.deliveries().await.into_iter().map(|it| (it.address == right.url, it.state)).collect();
         assert!(states.contains(&(true, DeliveryState::Sent)) && states.contains(&(false, DeliveryState::Withdrawn)));
-        site.close(worker).await;
-    }
-
-    async fn a_delivery_of_which_no_try_comes_to_an_end_is_given_up(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
-        let worker = site.worker(None).await;
-        hook.answer(500);
-        site.refer(site.referred_request().await).await;
-        worker.drained().await.unwrap();
-        hook.posted();
-        // Each try ended with the process that made it.
-        let sql = "UPDATE deliveries SET state = 'sending', attempts = 16";
-        database.execute(sql).await.unwrap();
-        hook.answer(200);
-        site.clock.advance(HOUR);
-        worker.drained().await.unwrap();
-        let failed = site.only_delivery().await;
-        assert_eq!((failed.state, hook.posted().len()), (DeliveryState::Failed, 0));
-
-        // By hand it has all its tries again.
-        assert!(site.store.retry_delivery(failed.id, site.clock.now_ms()).await.unwrap());
-        worker.drained().await.unwrap();
-        let sent = site.only_delivery().await;
-        assert_eq!((sent.state, sent.attempts), (DeliveryState::Sent, 1));
         site.close(worker).await;
     }
 

@@ -154,6 +154,8 @@ from_each_migration! {
     a_database_with_six_migrations_is_brought_up_to_date: 6,
     a_database_with_seven_migrations_is_brought_up_to_date: 7,
     a_database_with_eight_migrations_is_brought_up_to_date: 8,
+    a_database_with_nine_migrations_is_brought_up_to_date: 9,
+    a_database_with_ten_migrations_is_brought_up_to_date: 10,
 }
 
 #[test]

@@ -62,6 +62,7 @@ on_both_databases! {
             acknowledged_through: 0,
             unsent_ops: 0,
             forked_at: None,
+            copy_of: None,
             lost_ops: 0,
             areas: vec![area(3), area(4)],
         };
@@ -286,6 +287,7 @@ on_both_databases! {
         let made = store.fork(OpId { device: device(1), seq: 1 }, device(2), TOKEN, START_MS + 7).await.unwrap().unwrap();
         assert_eq!((made.role, made.worker, made.areas.as_slice()), (Role::Coordinator, Some(record(70)), &[area(3)][..]));
         assert_eq!((made.acknowledged_through, made.forked_at, made.enrolled_ms), (0, None, START_MS + 7));
+        assert_eq!(made.copy_of, Some(device(1)));
         assert_eq!(store.caller(TOKEN).await.unwrap().unwrap().device.id, device(2));
         assert!(store.held(device(2), area(4), 1).await.unwrap(), "what it recorded for the old area counts too");
         assert!(!store.held(device(2), area(4), 2).await.unwrap());
@@ -314,9 +316,27 @@ on_both_databases! {
         store.assign(device(2), &[area(3)]).await.unwrap();
         assert!(again().await.is_some());
         store.revoke(device(1), START_MS).await.unwrap();
-        assert_eq!(again().await, None, "the other was revoked, and the copy was not");
-        store.revoke(device(2), START_MS).await.unwrap();
         assert!(again().await.is_some_and(|copy| copy.revoked_ms.is_some()), "so that it can hand over what it holds");
+    }
+
+    async fn copies_are_revoked_with_the_device_that_they_are_copies_of(database: &TestDatabase) {
+        let store = database.open().await;
+        plant_city(&store).await;
+        for n in [1, 9] {
+            enrol(&store, n, Role::Coordinator, &[area(2)]).await;
+        }
+        // A copy, a copy of the copy, and a copy of another device.
+        for (of, copy) in [(1, 2), (2, 3), (9, 10)] {
+            let from = OpId { device: device(of), seq: 1 };
+            store.fork(from, device(copy), [copy as u8; 32], START_MS).await.unwrap().unwrap();
+        }
+        assert!(store.revoke(device(2), START_MS + 5).await.unwrap());
+        assert!(store.revoke(device(1), START_MS + 9).await.unwrap());
+        let mut revoked = Vec::new();
+        for n in [1, 2, 3, 9, 10] {
+            revoked.push(store.device(device(n)).await.unwrap().unwrap().revoked_ms.map(|ms| ms - START_MS));
+        }
+        assert_eq!(revoked, [Some(9), Some(5), Some(5), None, None]);
     }
 
     async fn the_ops_of_a_copy_keep_their_time(database: &TestDatabase) {
