@@ -51,11 +51,11 @@ impl ContactData {
     }
 }
 
-/// Since when nobody needs to reach who raised this request, in ms since 1970 UTC: when it was closed, rejected or
-/// deleted. `None`: it is not over, and what was given is kept.
+/// Since when nobody needs to reach who raised this request, in ms since 1970 UTC: when it was closed or rejected; always
+/// if it was deleted, so that nothing is kept. `None`: it is not over, and what was given is kept.
 pub fn over_since_ms(request: &Record) -> Option<i64> {
     if request.deleted.is_some() || request.kind != Kind::Request {
-        return Some(request.changed.at_ms);
+        return Some(i64::MIN);
     }
     if !matches!(request.status.as_str(), "closed" | "rejected") {
         return None;

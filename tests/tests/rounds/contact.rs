@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use hyper::{Request, StatusCode};
 use rounds_device::{Client, Device, Draft, Error, Phone, enrol};
 use rounds_domain::op::Step;
-use rounds_domain::{AreaId, Body, ClockReading, ContactData, Kind, RecordId, Role, body};
+use rounds_domain::{Action, AreaId, Body, ClockReading, ContactData, Kind, RecordId, Role, body};
 use rounds_proto::v1;
 use rounds_server::Config;
 use rounds_store::{AuditAction, AuditFilter, ContactKeeping, Store, Vault};
@@ -70,18 +70,53 @@ impl Town {
         Peer::enrol(self.server.channel().await, self.server.clock.clone(), &code).await.unwrap()
     }
 
+    /// The backup of contact data is restored, and the server that starts with it erases it again.
+    async fn brings_none_back(self, database: &TestDatabase) {
+        database.execute("INSERT INTO contacts SELECT * FROM backup; DROP TABLE backup").await.unwrap();
+        assert!(self.server.store.has_contact(self.request).await.unwrap());
+        let Self { server, request, files, .. } = self;
+        let server = server.restart().await;
+        assert!(!server.store.has_contact(request).await.unwrap());
+        server.stop().await;
+        drop(files);
+    }
+
+    /// The file `phone`, enrolled for North.
+    async fn device(&self) -> Device {
+        let mut device = Device::open(self.files.path().join("phone")).unwrap();
+        let code = self.server.code(Role::Field, &[self.north]).await;
+        enrol(&mut device, &self.server.url(), None, &code, "phone").await.unwrap();
+        device
+    }
+
     async fn give(&self) {
         put(&self.server.admin, self.request, &contact()).await.unwrap();
     }
 
+    async fn take_back(&self) {
+        put(&self.server.admin, self.request, &ContactData::default()).await.unwrap();
+    }
+
     async fn steps(&self, stages: &[&str]) {
         for to in stages {
-            let step = Step { to: (*to).to_owned(), reason: "so it is".to_owned(), ..Step::default() };
-            let act = Act::step(self.request, self.north, Kind::Request, step);
-            let verdicts = self.server.admin.change(vec![act.op(&self.server.clock)]).await;
-            assert_eq!(verdicts[0].outcome(), v1::Outcome::Applied, "{verdicts:?}");
-            self.server.clock.advance(Duration::from_secs(1));
+            self.step(self.request, to).await;
         }
+    }
+
+    async fn step(&self, request: RecordId, to: &str) {
+        let step = Step { to: to.to_owned(), reason: "so it is".to_owned(), ..Step::default() };
+        self.act(Act::step(request, self.north, Kind::Request, step)).await;
+    }
+
+    async fn delete(&self, request: RecordId) {
+        let delete = Action::Delete { reason: "entered twice".to_owned() };
+        self.act(Act::on(request, self.north, Kind::Request, delete)).await;
+    }
+
+    async fn act(&self, act: Act) {
+        let verdicts = self.server.admin.change(vec![act.op(&self.server.clock)]).await;
+        assert_eq!(verdicts[0].outcome(), v1::Outcome::Applied, "{verdicts:?}");
+        self.server.clock.advance(Duration::from_secs(1));
     }
 
     /// A worker starts, does what is due, and stops.
@@ -215,10 +250,7 @@ on_both_databases! {
     async fn a_phone_hands_contact_data_over_when_it_syncs_and_keeps_none(database: &TestDatabase) {
         let town = Town::on(database).await;
         let clocks = Clocks(town.server.clock.clone());
-        let file = town.files.path().join("phone");
-        let mut device = Device::open(&file).unwrap();
-        let code = town.server.code(Role::Field, &[town.north]).await;
-        enrol(&mut device, &town.server.url(), None, &code, "phone").await.unwrap();
+        let mut device = town.device().await;
         let (good, refused) = (RecordId(new_id()), RecordId(new_id()));
         let at = clocks.clock();
         device.record(at, vec![Draft::create(good, town.north, Body::Request(leak(town.dwelling)))]).unwrap();
@@ -245,10 +277,54 @@ on_both_databases! {
         client.sync_until_quiet(&clocks).await.unwrap();
         assert_eq!(read(&town.server.admin, refused).await.unwrap(), Some(contact()), "raised there, held or not");
         assert_eq!(client.device().contacts_held().unwrap(), 0);
+        let file = town.files.path().join("phone");
         let wal = PathBuf::from(format!("{}-wal", file.display()));
         let left = [std::fs::read(&file).unwrap(), std::fs::read(wal).unwrap_or_default()].concat();
         assert!(holds(&left, good.0.as_bytes()), "the records are there");
         assert!(!holds(&left, NAME.as_bytes()) && !holds(&left, PHONE.as_bytes()), "the name is not");
+        town.server.stop().await;
+    }
+
+    async fn a_phone_drops_contact_data_with_the_request_that_was_raised_in_vain(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let clocks = Clocks(town.server.clock.clone());
+        let mut device = town.device().await;
+        let refused = RecordId(new_id());
+        let raised = Draft::create(refused, town.south, Body::Request(leak(town.dwelling)));
+        device.record(clocks.clock(), vec![raised]).unwrap();
+        device.give_contact(refused, &contact()).unwrap();
+        let mut client = Client::new(device).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 1, "it may be released");
+        let op = client.device().pending().unwrap()[0].op;
+        client.device_mut().dismiss(op).unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 0);
+        town.server.stop().await;
+    }
+
+    async fn a_phone_drops_contact_data_of_a_request_that_was_closed_meanwhile(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let clocks = Clocks(town.server.clock.clone());
+        let mut client = Client::new(town.device().await).unwrap();
+        let own = RecordId(new_id());
+        let raised = Draft::create(own, town.north, Body::Request(leak(town.dwelling)));
+        client.device_mut().record(clocks.clock(), vec![raised]).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        town.server.clock.advance(Duration::from_secs(1));
+
+        client.device_mut().give_contact(town.request, &contact()).unwrap();
+        town.delete(town.request).await;
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 0, "the phone has seen that it is deleted");
+
+        client.device_mut().give_contact(own, &contact()).unwrap();
+        town.step(own, "rejected").await;
+        let device = client.device().identity().unwrap().device.to_string();
+        let elsewhere = v1::AssignRequest { device, areas: vec![town.south.to_string()] };
+        town.server.admin.devices().assign(elsewhere).await.unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().view(own).unwrap(), None);
+        assert_eq!(client.device().contacts_held().unwrap(), 0, "the server says that it is closed");
         town.server.stop().await;
     }
 
@@ -401,6 +477,23 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn contact_data_of_a_rejected_and_of_a_deleted_request_goes(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let store = &town.server.store;
+        town.give().await;
+        town.steps(&["rejected"]).await;
+        town.server.clock.advance(KEPT);
+        town.work().await;
+        assert!(!store.has_contact(town.request).await.unwrap());
+
+        let deleted = town.server.add(town.north, Body::Request(leak(town.dwelling))).await;
+        put(&town.server.admin, deleted, &contact()).await.unwrap();
+        town.delete(deleted).await;
+        town.work().await;
+        assert!(!store.has_contact(deleted).await.unwrap(), "at once");
+        town.server.stop().await;
+    }
+
     async fn a_request_that_is_opened_again_in_time_keeps_its_contact_data(database: &TestDatabase) {
         let town = Town::on(database).await;
         town.give().await;
@@ -418,7 +511,7 @@ on_both_databases! {
         town.give().await;
         database.execute("CREATE TABLE backup AS SELECT * FROM contacts").await.unwrap();
         town.server.clock.advance(DAY);
-        put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
+        town.take_back().await;
         assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None, "taken back");
         database.execute("INSERT INTO contacts SELECT * FROM backup; DROP TABLE backup").await.unwrap();
         assert!(town.server.store.has_contact(town.request).await.unwrap());
@@ -434,6 +527,19 @@ on_both_databases! {
         drop(files);
     }
 
+    async fn what_was_erased_twice_is_not_brought_back_by_a_backup_from_between(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        town.server.clock.advance(DAY);
+        town.take_back().await;
+        town.server.clock.advance(DAY);
+        town.give().await;
+        database.execute("CREATE TABLE backup AS SELECT * FROM contacts").await.unwrap();
+        town.server.clock.advance(DAY);
+        town.take_back().await;
+        town.brings_none_back(database).await;
+    }
+
     async fn an_erasure_behind_a_line_that_was_cut_short_is_found_all_the_same(database: &TestDatabase) {
         let town = Town::on(database).await;
         town.give().await;
@@ -446,14 +552,7 @@ on_both_databases! {
         key.set_len(key.metadata().unwrap().len() - 5).unwrap(); // the end of the line, and of its time
         drop(key);
         put(&town.server.admin, town.request, &ContactData::default()).await.unwrap();
-        database.execute("INSERT INTO contacts SELECT * FROM backup; DROP TABLE backup").await.unwrap();
-        assert!(town.server.store.has_contact(town.request).await.unwrap());
-
-        let Town { server, request, files, .. } = town;
-        let server = server.restart().await;
-        assert!(!server.store.has_contact(request).await.unwrap());
-        server.stop().await;
-        drop(files);
+        town.brings_none_back(database).await;
     }
 
     async fn whoever_takes_contact_data_back_is_on_record(database: &TestDatabase) {
@@ -511,6 +610,19 @@ on_both_databases! {
         };
         database.execute(&format!("UPDATE contacts SET request = {id}")).await.unwrap();
         assert_eq!(code(&town.server.admin, other).await, Code::Internal);
+        town.server.stop().await;
+    }
+
+    async fn without_its_half_in_the_row_nothing_can_be_read(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        let half = "07".repeat(32);
+        let half = match database.is_postgres() {
+            true => format!("'\\x{half}'"),
+            false => format!("x'{half}'"),
+        };
+        database.execute(&format!("UPDATE contacts SET half = {half}")).await.unwrap();
+        assert_eq!(code(&town.server.admin, town.request).await, Code::Internal);
         town.server.stop().await;
     }
 
@@ -606,4 +718,14 @@ fn a_file_that_is_no_key_file_is_refused_and_left_alone() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "Dear Rounds");
     let told = Vault::open(files.path(), *new_key(1)).unwrap_err().to_string();
     assert!(told.contains("key file"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_can_read_a_new_key_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = tempfile::tempdir().unwrap();
+    let vault = Vault::open(files.path().join("key"), *new_key(1)).unwrap();
+    let mode = std::fs::metadata(vault.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
