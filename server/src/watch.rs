@@ -75,9 +75,9 @@ impl Watch {
         loop {
             let moved = match self.event().await? {
                 Event::Hint(areas) => self.gather(&areas),
-                Event::Missed => self.look_anew(|before, now| before.head < now.head).await?,
+                Event::Missed => self.look_anew(true).await?,
                 // Moved areas are hinted at anyway; once is enough.
-                Event::Recheck => self.look_anew(|_, _| false).await?,
+                Event::Recheck => self.look_anew(false).await?,
             };
             if !moved.is_empty() {
                 return Ok(moved);
@@ -110,24 +110,28 @@ impl Watch {
         };
         add(first);
         while let Ok(areas) = self.hints.try_recv() {
-            add(&areas); // where hints were missed it stops: the next event says so, too
+            add(&areas);
         }
         moved
     }
 
-    /// Reads the caller's scope again. Answers the areas that came, went, are seen more or less, or `moved`.
-    async fn look_anew(
-        &mut self,
-        moved: impl Fn(&ScopedArea, &ScopedArea) -> bool,
-    ) -> Result<BTreeSet<AreaId>, Error> {
-        let caller = access::not_revoked(access::identify(&self.shared.store, self.token).await?)?;
+    /// Reads the caller's scope again. Answers the areas that came, went, or are seen more or less; and if hints were
+    /// missed, those that moved.
+    async fn look_anew(&mut self, missed: bool) -> Result<BTreeSet<AreaId>, Error> {
+        let mut caller = access::not_revoked(access::identify(&self.shared.store, self.token).await?)?;
         let before = &self.caller.scope;
-        let news = caller.scope.iter().filter(|now| {
+        let mut areas: BTreeSet<AreaId> = before.iter().map(|scoped| scoped.area).collect();
+        areas.retain(|area| caller.access(*area).is_none());
+        for now in &mut caller.scope {
             let known = before.binary_search_by_key(&now.area, |scoped| scoped.area).map(|at| &before[at]);
-            known.map_or(true, |known| known.access != now.access || moved(known, now))
-        });
-        let gone = before.iter().filter(|scoped| caller.access(scoped.area).is_none());
-        let areas = news.chain(gone).map(|scoped| scoped.area).collect();
+            let is_news =
+                |known: &ScopedArea| known.access != now.access || (missed && known.head < now.head);
+            if known.is_ok_and(is_news) || known.is_err() {
+                areas.insert(now.area);
+            } else if let Ok(known) = known {
+                now.head = known.head; // should hints have been missed, that is still to be told
+            }
+        }
         self.caller = caller;
         Ok(areas)
     }
