@@ -151,22 +151,19 @@ impl Store {
             true => "area = ANY($2)",
             false => "area IN (SELECT unhex(value) FROM json_each($2))",
         };
-        let kinds = [Kind::Plan, Kind::Violation, Kind::Contract, Kind::Adoption].map(|kind| kind.number());
+        let kinds = [Kind::Plan, Kind::Violation, Kind::Contract, Kind::Adoption, Kind::Policy];
+        let kinds = kinds.map(|kind| kind.number().to_string()).join(", ");
         // Visits are many, and few of them are of doors that nobody answered. By id, as everybody sets timers.
         let text = format!(
             "INSERT INTO timers (record, area, at_ms)
              SELECT id, area, CAST($1 AS bigint) FROM records
              WHERE {areas} AND number > $3 AND number <= $4 AND NOT deleted
-                 AND (kind IN ({}, {}, {}, {})
+                 AND (kind IN ({kinds})
                       OR kind = {} AND body LIKE '%\"outcome\":\"no_answer\"%'
                       OR kind = {} AND status NOT IN ('closed', 'rejected'))
              ORDER BY id
              ON CONFLICT (record) DO UPDATE SET at_ms = {least}(timers.at_ms, excluded.at_ms)
              WHERE timers.at_ms > excluded.at_ms",
-            kinds[0],
-            kinds[1],
-            kinds[2],
-            kinds[3],
             Kind::Visit.number(),
             Kind::Request.number(),
         );

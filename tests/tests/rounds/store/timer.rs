@@ -1,7 +1,8 @@
 //! Timers wait until they are due, area by area.
 
 use super::sample::*;
-use rounds_domain::Kind;
+use rounds_domain::body::{Adoption, Contract, Plan, Policy};
+use rounds_domain::{Body, Kind};
 use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
 
@@ -127,6 +128,9 @@ on_both_databases! {
         let mut phone = Phone::enrol(&store, 1).await;
         plant(&store, [(area(1), None), (area(2), Some(area(1))), (area(3), None)]).await;
         for (n, of) in [(100, area(1)), (200, area(2)), (300, area(3))] {
+            let asset = Some(record(n + 4));
+            let plan = Plan { subject: asset, sort: "watering".into(), rule: "FREQ=DAILY".into(), ..Plan::default() };
+            let contract = Contract { subject: asset, covers: "maintenance".into(), ..Contract::default() };
             let ops = [
                 create_violation(record(n), of),
                 create_visit(record(n + 1), of, "no_answer"),
@@ -138,24 +142,32 @@ on_both_databases! {
                 at(1, step(record(n + 6), of, Kind::Request, "rejected")),
                 create_violation(record(n + 7), of),
                 at(1, delete(record(n + 7), of, Kind::Violation)),
+                create(record(n + 8), of, Body::Plan(plan)),
+                create(record(n + 9), of, Body::Contract(contract)),
+                create(record(n + 10), of, Body::Adoption(Adoption { asset, ..Adoption::default() })),
+                create(record(n + 11), of, Body::Policy(Policy::default())),
             ];
             phone.send(&store, ops).await;
         }
         set(database, &[timer(100, 1, 10), timer(101, 1, 1_000)]).await;
-        for _ in 0..2 {
-            store.look_again(area(1), 500).await.unwrap(); // the second time changes nothing
+        let found = async || {
             let mut found = due(&store, i64::MAX).await;
             found.sort_by_key(|timer| timer.record);
-            let expected = [
-                timer(100, 1, 10), // it was to be looked at before
-                timer(101, 1, 500),
-                timer(102, 1, 500),
-                timer(200, 2, 500),
-                timer(201, 2, 500),
-                timer(202, 2, 500),
-            ];
-            assert_eq!(found, expected);
+            found
+        };
+        // All in these areas that something follows from; the first was to be looked at before.
+        let expected = |areas: &[u128], at_ms: i64| {
+            let in_area = |of: u128| [0, 1, 2, 8, 9, 10, 11].map(|n| timer(100 * of + n, of, at_ms));
+            let mut expected: Vec<Timer> = areas.iter().copied().flat_map(in_area).collect();
+            expected[0].at_ms = 10;
+            expected
+        };
+        for _ in 0..2 {
+            store.look_again(area(1), 500).await.unwrap(); // the second time changes nothing
+            assert_eq!(found().await, expected(&[1, 2], 500));
         }
+        store.look_at_all_again(400).await.unwrap();
+        assert_eq!(found().await, expected(&[1, 2, 3], 400));
         store.close().await;
     }
 }
