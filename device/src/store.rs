@@ -324,3 +324,15 @@ fn read_record(wire: &[u8]) -> Result<Record, Error> {
     let (record, _) = record_from_wire(wire).map_err(|refusal| Error::Unreadable(refusal.to_string()))?;
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_on_the_disk() {
+        let store = Store::in_memory().unwrap();
+        let synchronous = store.connection.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+        assert_eq!(synchronous.unwrap(), 2, "FULL: below that, the last ops are lost with the power");
+    }
+}

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -387,6 +387,30 @@ async fn without_a_network_nothing_is_lost() {
     let error = client.sync_until_quiet(&Steady).await.unwrap_err();
     assert!(matches!(error, CallError::NotNow { .. }) && error.to_string().contains("refused"), "{error}");
     assert_eq!(client.device().pending().unwrap().len(), 1);
+}
+
+/// By chance alone, which is nothing here, it would try again at once.
+#[tokio::test]
+async fn a_server_that_asks_for_a_pause_is_not_called_before_it_is_over() {
+    const PAUSE: Duration = Duration::from_millis(300);
+    let (service, url) = serve().await;
+    let (_dir, mut client) = client(&url, 1, 1).await;
+    let details = ErrorDetails::with_retry_info(Some(PAUSE));
+    service.0.lock().unwrap().failures =
+        vec![Status::with_error_details(Code::Unavailable, "there is too much to do", details)];
+    let wake = Notify::new();
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let running = run(&mut client, &Steady, Duration::from_secs(86_400), &wake, |synced| {
+        report.send((Instant::now(), synced.is_ok())).unwrap();
+    });
+    let heard = async { (reports.recv().await.unwrap(), reports.recv().await.unwrap()) };
+    let ((refused_at, first), (asked_at, second)) = tokio::select! {
+        ended = running => panic!("{ended:?}"),
+        heard = heard => heard,
+    };
+    assert_eq!((first, second), (false, true));
+    let waited = asked_at - refused_at;
+    assert!(waited >= PAUSE, "{waited:?}");
 }
 
 #[tokio::test]

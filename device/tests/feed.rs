@@ -10,7 +10,7 @@ use pretend::{
 };
 use rounds_device::{Device, Draft, Error, Next, Size, Standing, State};
 use rounds_domain::body::{self, Body};
-use rounds_domain::{Action, Kind, RecordId};
+use rounds_domain::{Action, ContactData, Kind, RecordId};
 use rounds_proto::v1::{self, feed_item::Item};
 use serde_json::json;
 
@@ -247,6 +247,23 @@ fn a_server_that_was_restored_gets_back_what_it_forgot() {
 }
 
 #[test]
+fn what_was_dismissed_is_listed_again_when_the_server_forgot_it() {
+    let mut server = Server::with(&[1]);
+    let (_dir, mut device) = enrolled(1);
+    let backup = server.clone();
+    server.refuse = Some(id(1));
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    let refused = device.pending().unwrap()[0].op;
+    device.dismiss(refused).unwrap();
+    assert_eq!(device.pending().unwrap(), []);
+    server = backup.restored();
+    sync_once(&mut device, &mut server);
+    let listed: Vec<_> = device.pending().unwrap().iter().map(|it| (it.op, it.state)).collect();
+    assert_eq!(listed, [(refused, State::Unsent)]);
+}
+
+#[test]
 fn what_the_server_acknowledges_no_more_is_sent_again_also_without_another_epoch() {
     let mut server = Server::with(&[1]);
     let (_dir, mut device) = enrolled(1);
@@ -409,9 +426,12 @@ fn an_answer_to_the_old_name_means_nothing_under_the_new_one() {
 fn a_revoked_device_is_wiped_once_it_has_handed_over_its_work_and_not_before() {
     let mut server = Server::with(&[1]);
     let (dir, mut device) = enrolled(1);
-    let secret = "Building 4-2-301";
+    let (secret, name, phone) = ("Building 4-2-301", "Zhao Qinglan", "+86 138 0013 8000");
     device.record(clock(1), vec![Draft::create(id(1), area(1), place(secret))]).unwrap();
+    device.record(clock(1), vec![Draft::create(id(4), area(1), request("water"))]).unwrap();
     sync(&mut device, &mut server);
+    let contact = ContactData { name: name.to_owned(), phone: phone.to_owned() };
+    device.give_contact(id(4), &contact).unwrap();
     for n in 2..=3 {
         device.record(clock(2), vec![new_place(n, 1)]).unwrap();
     }
@@ -425,8 +445,9 @@ fn a_revoked_device_is_wiped_once_it_has_handed_over_its_work_and_not_before() {
 
     server.put_off = None;
     assert_eq!(sync(&mut device, &mut server), Next::Wiped);
-    assert_eq!(server.known_ops(device_id(1)), 3);
+    assert_eq!(server.known_ops(device_id(1)), 4);
     assert_eq!(device.status().unwrap().standing, Standing::Wiped);
+    assert_eq!(device.contacts_held().unwrap(), 0);
     assert_eq!(device.status().unwrap().identity, None);
     assert!(matches!(device.request(clock(4), Size::default()), Err(Error::Revoked)));
     assert!(matches!(device.enrolled(pretend::identity(2)), Err(Error::Revoked)));
@@ -434,7 +455,7 @@ fn a_revoked_device_is_wiped_once_it_has_handed_over_its_work_and_not_before() {
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        for trace in [secret, "token-1"] {
+        for trace in [secret, name, phone, "token-1"] {
             assert!(
                 !bytes.windows(trace.len()).any(|window| window == trace.as_bytes()),
                 "{path:?}: {trace}"
@@ -443,6 +464,23 @@ fn a_revoked_device_is_wiped_once_it_has_handed_over_its_work_and_not_before() {
     }
     drop(device);
     assert_eq!(Device::open(path(&dir)).unwrap().status().unwrap().standing, Standing::Wiped);
+}
+
+#[test]
+fn a_revoked_device_that_is_enrolled_again_records_again() {
+    let mut server = Server::with(&[1, 2]);
+    let (_dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    server.revoke(1);
+    server.put_off = Some(id(1));
+    assert_eq!(sync(&mut device, &mut server), Next::AskLater);
+    assert_eq!(device.status().unwrap().standing, Standing::Revoked);
+    device.enrolled_again(pretend::identity(2)).unwrap();
+    assert_eq!(device.status().unwrap().standing, Standing::Good);
+    device.record(clock(2), vec![new_place(2, 1)]).unwrap();
+    server.put_off = None;
+    assert_eq!(sync(&mut device, &mut server), Next::Rest);
+    assert_eq!(server.known_ops(device_id(2)), 2);
 }
 
 #[test]

@@ -149,6 +149,20 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn all_that_was_given_up_can_be_retried_at_once(database: &TestDatabase) {
+        let (store, clock) = (database.open().await, TestClock::default());
+        removed_violations(&store, &clock, 2, 1).await;
+        let broken = worker(&store, &clock, Some("the valve is stuck")).await;
+        assert_eq!(broken.drained().await.unwrap(), 2);
+        broken.stop().await;
+        assert_eq!(told(database, &["retry", "--all"]).await, "2 start anew\n");
+        let works = worker(&store, &clock, None).await;
+        assert_eq!(works.drained().await.unwrap(), 0);
+        works.stop().await;
+        assert_eq!(told(database, &["list"]).await, "");
+        store.close().await;
+    }
+
     async fn a_kind_that_is_paused_waits_until_it_is_resumed(database: &TestDatabase) {
         let (store, clock) = (database.open().await, TestClock::default());
         assert_eq!(told(database, &["pause", "look"]).await, "look paused\n");

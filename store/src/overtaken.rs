@@ -91,3 +91,32 @@ impl Changes {
         (Cow::Owned(Batch { device, arrivals, clock, received_ms, holds_from, settled }), overtaken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn area(number: u128) -> AreaId {
+        AreaId(Uuid::from_u128(number))
+    }
+
+    /// So many records changed that nobody read.
+    fn others(count: u32) -> Vec<(u64, RecordId, Option<RecordId>)> {
+        let changed = |number: u64| (number, RecordId(Uuid::from_u128(1_000 + u128::from(number))), None);
+        (1..=u64::from(count)).map(changed).collect()
+    }
+
+    #[test]
+    fn where_too_much_changed_to_know_it_all_every_look_is_done_again() {
+        let look = |area: AreaId| {
+            let source = RecordId(Uuid::from_u128(7));
+            Look { source, area, head: 0, read: vec![source], ops: 1, timers: Vec::new() }
+        };
+        let mut changes = Changes::default();
+        changes.add(area(1), others(CHANGED_MAX - 1));
+        changes.add(area(2), others(CHANGED_MAX));
+        assert!(!changes.overtook(&look(area(1))), "all that changed is known");
+        assert!(changes.overtook(&look(area(2))), "there may be more");
+    }
+}

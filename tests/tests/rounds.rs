@@ -20,7 +20,10 @@ mod rounds {
     mod import;
     mod input;
     mod job;
+    mod outside;
+    mod overdue;
     mod partner;
+    mod planning;
     mod port;
     mod privacy;
     mod rights;

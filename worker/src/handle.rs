@@ -289,3 +289,16 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_four_times_as_long_after_each_start_and_another_for_each_job() {
+        let of = |id: u128, starts| pause(Duration::from_secs(2), starts, Ulid::from(id));
+        assert_eq!([1, 2, 3, 4].map(|starts| of(500, starts)), [2, 8, 32, 128].map(Duration::from_secs));
+        assert_eq!(of(0, 2), Duration::from_secs(4));
+        assert!((Duration::from_secs(11)..Duration::from_secs(12)).contains(&of(999, 2)));
+    }
+}

@@ -5,7 +5,7 @@ use hyper::header::{ETAG, IF_NONE_MATCH};
 use hyper::{Request, Response, StatusCode};
 use prost::bytes::Bytes;
 use rounds_domain::op::Step;
-use rounds_domain::{AreaId, Body, Kind, RecordId, body};
+use rounds_domain::{Action, AreaId, Body, Kind, RecordId, body};
 use rounds_server::calendar_path;
 use rounds_server::limit::{CALENDAR_CALL_EVERY, CALENDAR_CALLS_MAX};
 use rounds_store::{Link, Purpose};
@@ -113,6 +113,33 @@ on_both_databases! {
         let of_group_path = path(&team.server, Kind::Group, team.group).await;
         let answer = get(&team.server, &of_group_path, "").await;
         assert_eq!(values(&self::lines(&answer), "UID"), [of_group.to_string()]);
+        team.server.stop().await;
+    }
+
+    async fn the_calendar_of_a_worker_who_was_deleted_is_gone(database: &TestDatabase) {
+        let team = Team::on(database).await;
+        let calendar = path(&team.server, Kind::Worker, team.worker).await;
+        assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::OK);
+        let gone = Action::Delete { reason: "left the team".to_owned() };
+        let act = Act::on(team.worker, team.area, Kind::Worker, gone);
+        team.server.admin.change(vec![act.op(&team.server.clock)]).await;
+        assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::NOT_FOUND);
+        team.server.stop().await;
+    }
+
+    async fn what_is_given_to_somebody_else_changes_calendars(database: &TestDatabase) {
+        let team = Team::on(database).await;
+        let due_at_ms = team.server.clock.now_ms() + HOUR_MS;
+        let given = team.follow_up(due_at_ms, |it| it.worker = Some(team.worker)).await;
+        let other = body::Worker { name: "Wu".to_owned(), ..body::Worker::default() };
+        let other = team.server.add(team.area, Body::Worker(other)).await;
+        let (was, is) = (team.worker.to_string().into(), other.to_string().into());
+        let act = Act::edit(given, team.area, Kind::FollowUp, "worker", was, is);
+        team.server.admin.change(vec![act.op(&team.server.clock)]).await;
+        for (worker, has) in [(team.worker, vec![]), (other, vec![given.to_string()])] {
+            let answer = get(&team.server, &path(&team.server, Kind::Worker, worker).await, "").await;
+            assert_eq!(values(&lines(&answer), "UID"), has);
+        }
         team.server.stop().await;
     }
 

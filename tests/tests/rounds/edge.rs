@@ -8,8 +8,8 @@ use rounds_domain::{AreaId, DeviceId, RecordId, Role};
 use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_server::limit::{
-    ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX, FAILED_CODES_MAX, READING_BYTES_MAX,
-    REQUEST_BYTES_MAX, TOKEN_READING_BYTES_MAX,
+    ADDRESS_CALLS_MAX, ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX, FAILED_CODES_MAX,
+    READING_BYTES_MAX, REQUEST_BYTES_MAX, TOKEN_READING_BYTES_MAX,
 };
 use rounds_server::secret::token_hash;
 use rounds_server::{ConnectionLimits, Tls};
@@ -18,7 +18,7 @@ use rounds_tests::hostile::{self, answered, closed, connect_from, half_a_call};
 use rounds_tests::{Peer, TestDatabase, TestServer, http, new_id, reason, visit};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
@@ -451,6 +451,55 @@ async fn a_device_that_calls_too_often_is_told_to_wait_and_for_how_long() {
         }
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_calls_too_often_is_told_to_wait_though_its_devices_are_many() {
+    let server = TestServer::start_on_sqlite().await;
+    let area = server.area("North", None).await;
+    let most = 2 * ADDRESS_CALLS_MAX;
+    let mut calls = Vec::new();
+    for _ in 0..most / DEVICE_CALLS_MAX {
+        let token = server.enrol(Role::Field, &[area]).await.token;
+        // Without a message: what the call is about is not looked into.
+        calls.push(format!(
+            "POST {SYNC} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc-web+proto\r\n\
+             content-length: 0\r\nauthorization: Bearer {token}\r\n\r\n"
+        ));
+    }
+    // One device after the other, so that none of them calls too often.
+    let calls = calls.concat().repeat(DEVICE_CALLS_MAX as usize);
+    let stream = connect_from([127, 0, 0, 2], address(&server)).await.unwrap();
+    let through = calls_through(stream, &calls, most).await;
+    assert!((ADDRESS_CALLS_MAX..most).contains(&through), "{through} calls");
+    assert_serves(&server).await; // another address
+    server.stop().await;
+}
+
+/// Makes so many calls, each before the last is answered. Answers how many came through before one was told to wait.
+async fn calls_through(stream: TcpStream, calls: &str, most: u32) -> u32 {
+    let (reading, mut writing) = stream.into_split();
+    let call = async {
+        writing.write_all(calls.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await // the line stays open
+    };
+    let listen = async {
+        let mut lines = BufReader::new(reading).split(b'\n');
+        let mut through = 0;
+        while through < most
+            && let Some(line) = lines.next_segment().await.unwrap()
+        {
+            match String::from_utf8_lossy(&line).trim_end() {
+                "grpc-status: 8" => break,
+                line => through += u32::from(line.starts_with("grpc-status: ")),
+            }
+        }
+        through
+    };
+    tokio::select! {
+        () = call => 0,
+        through = listen => through,
+    }
 }
 
 #[tokio::test]

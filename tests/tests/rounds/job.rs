@@ -366,6 +366,22 @@ on_both_databases! {
         field.close(next).await;
     }
 
+    async fn what_was_given_up_is_kept_however_long_ago(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let poison = field.removed_violation().await;
+        let worker = field.worker_with(Options { fault: Some(failing_at(poison)), ..options() }).await;
+        assert_eq!(worker.drained().await.unwrap(), 1);
+        worker.stop().await;
+        let long_ago = if database.is_postgres() { "to_timestamp(0)" } else { "0" };
+        database.execute(&format!("UPDATE {} SET done_at = {long_ago}", jobs(database))).await.unwrap();
+
+        let next = field.worker().await;
+        let [dead] = &list(&field, Some(JobState::Dead)).await[..] else { panic!("one that was given up") };
+        assert_eq!(dead.records, [poison]);
+        assert_eq!(count_jobs(database, &field.store, "status = 'Done'").await, 0, "what was done then is forgotten");
+        field.close(next).await;
+    }
+
     async fn the_end_of_a_job_reads_no_job_that_was_done_before(database: &TestDatabase) {
         let field = Field::on(database).await;
         let worker = field.worker().await;

@@ -308,6 +308,51 @@ on_both_databases! {
         server.stop().await;
     }
 
+    async fn freshness_counts_phones_that_serve_the_area_and_no_others(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let district = server.area("District", None).await;
+        let (east, west) = (server.area("East", Some(district)).await, server.area("West", Some(district)).await);
+        let corner = server.area("Corner", Some(east)).await;
+        let disputed = async |area: AreaId| {
+            let body = Request { category: "water".to_owned(), channel: "visit".to_owned(), ..Request::default() };
+            let request = server.add(area, Body::Request(body)).await;
+            let step = Step { to: "closed".to_owned(), ..Step::default() }; // nobody looked at it yet
+            let step = Act::step(request, area, Kind::Request, step).op(&server.clock);
+            assert_eq!(server.admin.change(vec![step]).await[0].outcome(), v1::Outcome::NotApplied);
+            request
+        };
+        disputed(east).await;
+        disputed(west).await;
+        let deletion = rounds_domain::Action::Delete { reason: "entered twice".to_owned() };
+        let deletion = Act::on(disputed(east).await, east, Kind::Request, deletion).op(&server.clock);
+        assert_eq!(server.admin.change(vec![deletion]).await[0].outcome(), v1::Outcome::Applied);
+
+        let call = async |area: AreaId, unsent_ops: u64| {
+            let phone = server.enrol(Role::Field, &[area]).await;
+            let clock = Some(phone.clocks());
+            let request = v1::SyncRequest { unsent_ops, clock, ..v1::SyncRequest::default() };
+            phone.sync().sync(request).await.unwrap();
+            phone.id.to_string()
+        };
+        call(district, 1).await;
+        server.clock.advance(DAY * 2);
+        let heard_ms = server.clock.now_ms();
+        for (area, unsent_ops) in [(east, 2), (corner, 4), (west, 8)] {
+            call(area, unsent_ops).await;
+        }
+        let (assigned, revoked) = (call(east, 16).await, call(east, 32).await);
+        let assign = v1::AssignRequest { device: assigned, areas: vec![west.to_string()] };
+        server.admin.devices().assign(assign).await.unwrap();
+        server.admin.devices().revoke(v1::RevokeRequest { device: revoked }).await.unwrap();
+
+        let server = server.restart().await; // contacts are written soon, and before the store closes
+        let freshness = summarize(&server.admin, ask(Some(east))).await.unwrap().freshness.unwrap();
+        let phones = (freshness.devices, freshness.silent_devices, freshness.unsent_ops, freshness.heard_ms);
+        assert_eq!(phones, (3, 1, 1 + 2 + 4, heard_ms));
+        assert_eq!(freshness.disputed_records, 1);
+        server.stop().await;
+    }
+
     async fn a_late_upload_changes_last_weeks_number_and_the_summary_says_so(database: &TestDatabase) {
         let server = TestServer::start(database).await;
         let area = server.area("East", None).await;

@@ -179,6 +179,26 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    async fn a_phone_that_let_go_of_ops_that_the_server_lost_goes_on(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let mut phone = street.phone().await;
+        let ops: Vec<_> = (0..3).map(|_| phone.seal(street.visit())).collect();
+        let request = v1::SyncRequest {
+            ops: ops[2..].to_vec(),
+            holds_from: 3,
+            clock: Some(phone.clocks()),
+            ..Default::default()
+        };
+        let answer = phone.sync().sync(request).await.unwrap().into_inner();
+        assert_eq!(outcomes(&answer.verdicts), [(Outcome::Applied, "")]);
+        assert_eq!(answer.acknowledged_through, 3);
+        let listed = street.server.admin.devices().list_devices(v1::ListDevicesRequest::default()).await;
+        let devices = listed.unwrap().into_inner().devices;
+        let known = devices.iter().find(|device| device.id == phone.id.to_string()).unwrap();
+        assert_eq!(known.lost_ops, 2);
+        street.server.stop().await;
+    }
+
     /// 6
     async fn a_group_is_taken_in_whole_or_not_at_all(database: &TestDatabase) {
         let street = Street::start(database).await;
@@ -307,6 +327,23 @@ on_both_databases! {
         let after = phone.act(vec![street.visit()]).await;
         assert_eq!(outcomes(&after), [(Outcome::Quarantined, "NOT_IN_SCOPE")]);
         assert!(phone.pull().await.is_empty(), "an area is dropped once");
+        street.server.stop().await;
+    }
+
+    /// 8
+    async fn each_op_of_a_call_is_judged_by_the_areas_that_its_author_knew_of(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let south = street.server.area("South", None).await;
+        let mut phone = street.phone().await;
+        phone.pull().await;
+        let before = phone.seal(street.visit());
+        let assign = v1::AssignRequest { device: phone.id.to_string(), areas: vec![south.to_string()] };
+        street.server.admin.devices().assign(assign).await.unwrap();
+        phone.pull().await;
+        let after = phone.seal(street.visit());
+        let answer = phone.send(vec![before, after]).await.unwrap();
+        let judged = [(Outcome::Applied, ""), (Outcome::Quarantined, "NOT_IN_SCOPE")];
+        assert_eq!(outcomes(&answer.verdicts), judged);
         street.server.stop().await;
     }
 

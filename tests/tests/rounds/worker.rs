@@ -106,6 +106,28 @@ impl Field {
         violation
     }
 
+    /// A plan for a planting, due first on the 30th of November, and its adoption, which has to be confirmed by the 24th.
+    async fn adopted_planting(&self) -> (RecordId, RecordId) {
+        let planting = RecordId(new_id());
+        let plan = body::Plan {
+            subject: Some(planting),
+            sort: "watering".to_owned(),
+            rule: "FREQ=WEEKLY".to_owned(),
+            from: "2026-11-30".to_owned(),
+            ..body::Plan::default()
+        };
+        let adoption = body::Adoption {
+            asset: Some(planting),
+            confirm_by: "2026-11-24".to_owned(),
+            ..body::Adoption::default()
+        };
+        let plan = Act::create(self.area, Body::Plan(plan));
+        let adoption = Act::create(self.area, Body::Adoption(adoption));
+        let ids = (plan.record(), adoption.record());
+        self.act([plan, adoption]).await;
+        ids
+    }
+
     pub(super) async fn follow_ups_of(&self, source: RecordId) -> Vec<Record> {
         let mut found = self.about(source, Kind::FollowUp).await;
         found.sort_by_key(due_ms);
@@ -314,6 +336,92 @@ on_both_databases! {
         worker.drained().await.unwrap();
         assert_eq!(field.notices_of(second.id).await, Vec::<String>::new());
         assert_eq!(statuses(&field.follow_ups_of(violation).await), ["open"], "neither comes back");
+        field.close(worker).await;
+    }
+
+    async fn whoever_calls_it_done_ends_what_was_said_of_it(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let violation = field.removed_violation().await;
+        worker.drained().await.unwrap();
+        let first = field.follow_ups_of(violation).await[0].id;
+        field.clock.advance(HOUR * 24 * 8); // it is overdue by a day
+        worker.drained().await.unwrap();
+        assert_eq!(field.notices_of(first).await, ["raised"]);
+
+        let done = Step { to: "done".to_owned(), ..Step::default() };
+        field.act([Act::step(first, field.area, Kind::FollowUp, done)]).await;
+        worker.drained().await.unwrap();
+        assert_eq!(field.notices_of(first).await, ["withdrawn"]);
+        field.close(worker).await;
+    }
+
+    async fn a_successor_that_comes_or_goes_is_seen_at_once(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker().await;
+        let [elevator, partner] = [RecordId(new_id()), RecordId(new_id())];
+        let contract = async |from: &str, until: &str| {
+            let contract = body::Contract {
+                organization: Some(partner),
+                subject: Some(elevator),
+                covers: "maintenance".to_owned(),
+                from: from.to_owned(),
+                until: until.to_owned(),
+            };
+            let made = Act::create(field.area, Body::Contract(contract));
+            let id = made.record();
+            field.act([made]).await;
+            id
+        };
+        let ending = contract("2026-01-01", "2026-12-31").await;
+        let state = async || {
+            worker.drained().await.unwrap();
+            field.follow_ups_of(ending).await[0].status.clone()
+        };
+        assert_eq!(state().await, "open");
+        let successor = contract("2027-01-01", "2027-12-31").await;
+        assert_eq!(state().await, "done");
+        let gone = Action::Delete { reason: "it was not signed after all".to_owned() };
+        field.act([Act::on(successor, field.area, Kind::Contract, gone)]).await;
+        assert_eq!(state().await, "open");
+        field.close(worker).await;
+    }
+
+    async fn an_adoption_lapses_after_its_last_day_and_a_confirmed_one_takes_the_work(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let away = DeviceId(new_id());
+        field.enrol(away).await;
+        let (plan, adoption) = field.adopted_planting().await;
+        let (other_plan, other) = field.adopted_planting().await;
+        let status = async |adoption| {
+            worker.drained().await.unwrap();
+            field.store.record(adoption).await.unwrap().unwrap().record.status
+        };
+        let who_has = async |plan| {
+            worker.drained().await.unwrap();
+            field.follow_ups_of(plan).await[0].reference("adoption")
+        };
+        let confirmed = |adoption| {
+            let step = Step { to: "confirmed".to_owned(), ..Step::default() };
+            Act::step(adoption, field.area, Kind::Adoption, step)
+        };
+        assert_eq!(who_has(other_plan).await, None);
+        field.act([confirmed(other)]).await;
+        assert_eq!(who_has(other_plan).await, Some(other), "at once");
+
+        field.clock.advance(HOUR * (2 * 24 + 7)); // from 16:00 there to 23:00 of the last day
+        assert_eq!(status(adoption).await, "offered");
+        let late = confirmed(adoption).op(&field.clock);
+        field.clock.advance(HOUR * 2);
+        assert_eq!(status(adoption).await, "lapsed");
+        assert_eq!(status(other).await, "confirmed");
+        assert_eq!(who_has(plan).await, None);
+
+        // Somebody had confirmed it in time, on a phone that was away.
+        field.bring(away, [late]).await;
+        assert_eq!(status(adoption).await, "confirmed");
+        assert_eq!(who_has(plan).await, Some(adoption), "at once");
         field.close(worker).await;
     }
 

@@ -4,6 +4,7 @@ use super::sample::*;
 use rounds_domain::Role;
 use rounds_store::{AuditAction, AuditFault, AuditFilter, NewAudit, Store};
 use rounds_tests::{TestDatabase, on_both_databases};
+use sha2::{Digest, Sha256};
 
 async fn note(store: &Store, at_ms: i64, subject: &str) {
     store.audit(NewAudit::of_operator(at_ms, AuditAction::Export, subject)).await.unwrap();
@@ -84,8 +85,36 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn the_hash_of_an_entry_is_over_the_one_before_and_every_part(database: &TestDatabase) {
+        let store = database.open().await;
+        let phone = store.internal_device(device(1), "a phone", Role::Coordinator, 0).await.unwrap();
+        note(&store, 1, "居").await;
+        let read = NewAudit::of(&phone, 2, AuditAction::ContactRead, record(7));
+        store.audit(read.with("over the phone")).await.unwrap();
+        note(&store, 3, "all").await;
+        let all = AuditFilter { limit: 10, ..AuditFilter::default() };
+        let mut before = [0_u8; 32];
+        for entry in store.audit_entries(&all).await.unwrap() {
+            let mut hash = Sha256::new();
+            hash.update(before);
+            hash.update(entry.seq.to_be_bytes());
+            hash.update(entry.at_ms.to_be_bytes());
+            hash.update(entry.device.map_or([0; 16], |id| id.0.into_bytes()));
+            for part in [&entry.role, &entry.action, &entry.subject, &entry.detail] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part.as_bytes());
+            }
+            before = hash.finalize().into();
+            assert_eq!(entry.hash, before, "{entry:?}");
+        }
+        let verified = store.verify_audit(None).await.unwrap();
+        assert_eq!((verified.entries, verified.head), (3, before));
+        store.close().await;
+    }
+
     async fn an_entry_that_was_changed_is_found(database: &TestDatabase) {
         let store = database.open().await;
+        let by_another = format!("SET device = {} WHERE seq = 3", database.literal(device(1).0));
         let subjects: Vec<String> = (1..=5).map(|n| format!("subject {n}")).collect();
         for (at, subject) in subjects.iter().enumerate() {
             note(&store, at as i64, subject).await;
@@ -93,6 +122,7 @@ on_both_databases! {
         for change in [
             "SET subject = 'subject X' WHERE seq = 3",
             "SET at_ms = 77 WHERE seq = 3",
+            by_another.as_str(),
             "SET role = 'admin' WHERE seq = 3",
             "SET action = 'sign_in' WHERE seq = 3",
             "SET detail = 'nothing to see' WHERE seq = 3",

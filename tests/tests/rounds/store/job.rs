@@ -1,7 +1,8 @@
 //! Jobs wait from the commit that causes them on.
 
 use super::sample::*;
-use rounds_domain::{Kind, Op, RecordId};
+use rounds_domain::body::Policy;
+use rounds_domain::{Body, Kind, Op, RecordId};
 use rounds_store::{Arrival, Batch, Content, Job, Look, Settled, Store, content_hash};
 use rounds_tests::on_both_databases;
 use std::collections::BTreeSet;
@@ -14,10 +15,23 @@ async fn look_at(store: &Store, read: &[RecordId]) -> Look {
 
 /// The worker does what a look came to. Answers what it has to look at again.
 async fn act(store: &Store, worker: &Phone, op: Op, look: Look) -> Vec<RecordId> {
-    let hash = content_hash(0, op.record.0.as_bytes());
-    let arrival = Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) };
-    let settled = Settled { looks: vec![look], ..Settled::default() };
-    let batch = Batch { settled: Some(settled), ..worker.batch(vec![arrival]) };
+    act_together(store, worker, [(op, look)]).await
+}
+
+/// The same for looks that are taken in together.
+async fn act_together<const N: usize>(
+    store: &Store,
+    worker: &Phone,
+    came_to: [(Op, Look); N],
+) -> Vec<RecordId> {
+    let (ops, looks): (Vec<Op>, Vec<Look>) = came_to.into_iter().unzip();
+    let arrival = |op: Op| {
+        let hash = content_hash(0, op.record.0.as_bytes());
+        Arrival { seq: None, followed_by: 0, hash, content: Content::Admitted(op) }
+    };
+    let arrivals = ops.into_iter().map(arrival).collect();
+    let settled = Settled { looks, ..Settled::default() };
+    let batch = Batch { settled: Some(settled), ..worker.batch(arrivals) };
     store.submit(batch).await.unwrap().overtaken
 }
 
@@ -88,6 +102,50 @@ on_both_databases! {
         assert_eq!(looked_while(4, there).await, [record(1)], "somebody was there");
         assert_eq!(looked_while(5, delete(record(3), area(1), Kind::Visit)).await, [record(1)], "nobody was");
         assert_eq!(told, [true, false, false, false]);
+        store.close().await;
+    }
+
+    async fn a_look_is_done_again_when_a_policy_of_its_area_came_meanwhile(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let (mut phone, worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+        for (n, of, overtaken) in [(2, area(2), vec![]), (3, area(1), vec![record(1)])] {
+            let look = look_at(&store, &[record(1)]).await;
+            phone.send(&store, [at(2, create(record(n), of, Body::Policy(Policy::default())))]).await;
+            let made = create_follow_up(record(100 + n), area(1));
+            assert_eq!(act(&store, &worker, made, look).await, overtaken);
+        }
+        store.close().await;
+    }
+
+    async fn a_look_is_done_again_when_another_of_the_same_commit_changed_what_it_read(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+        let first = Look { source: record(2), ..look_at(&store, &[]).await };
+        let second = Look { source: record(3), read: vec![record(1)], ..first.clone() };
+        let removed = step(record(1), area(1), Kind::Violation, "removed");
+        let made = create_follow_up(record(4), area(1));
+        assert_eq!(act_together(&store, &worker, [(removed, first), (made, second)]).await, [record(3)]);
+        assert_eq!(read(&store, record(1)).await.status, "removed");
+        assert_eq!(store.record(record(4)).await.unwrap(), None);
+        store.close().await;
+    }
+
+    async fn each_look_is_held_against_what_changed_since_it_began(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+        let old = look_at(&store, &[record(1)]).await;
+        phone.send(&store, [at(2, step(record(1), area(1), Kind::Violation, "stopped"))]).await;
+        let new = Look { source: record(2), ..look_at(&store, &[record(1)]).await };
+        let [by_old, by_new] = [3, 4].map(|n| create_follow_up(record(n), area(1)));
+        assert_eq!(act_together(&store, &worker, [(by_old, old), (by_new, new)]).await, [record(1)]);
+        assert_eq!(store.record(record(3)).await.unwrap(), None);
+        assert!(store.record(record(4)).await.unwrap().is_some());
         store.close().await;
     }
 

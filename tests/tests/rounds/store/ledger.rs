@@ -216,6 +216,20 @@ on_both_databases! {
         assert_eq!(outcomes, [Outcome::Applied]);
     }
 
+    async fn the_first_fork_of_several_counts(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, (1..=3).map(|n| at(1, create_place(record(n), area(1), "by the phone")))).await;
+        for seq in [3, 2, 3] {
+            let mut copy = Phone::of(phone.id);
+            let by_copy = copy.one(at(1, create_place(record(4), area(1), "by a copy")));
+            let receipt = copy.submit(&store, vec![Arrival { seq: Some(seq), ..by_copy }]).await;
+            assert_eq!(receipt.forked_at, Some(seq));
+        }
+        assert_eq!(store.device(phone.id).await.unwrap().unwrap().forked_at, Some(2));
+    }
+
     async fn another_size_of_the_group_under_a_known_number_is_a_fork(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;

@@ -1,10 +1,11 @@
 //! Records by what is asked of them, areas, and what changed.
 
 use super::sample::*;
-use rounds_domain::body::{Asset, FollowUp, Notice, Place};
-use rounds_domain::{AreaId, Body, Kind, RecordId};
+use rounds_domain::body::{Asset, FollowUp, Notice, Organization, Place};
+use rounds_domain::{Action, AreaId, Body, Change, Kind, Op, Outcome, RecordId};
 use rounds_store::{Numbered, RecordFilter, Store};
 use rounds_tests::on_both_databases;
+use serde_json::json;
 use std::collections::BTreeSet;
 
 fn ids(found: &[Numbered]) -> Vec<RecordId> {
@@ -31,6 +32,11 @@ fn elevator(id: u128, in_area: u128, at_place: u128) -> rounds_domain::Op {
         ..Asset::default()
     };
     create(record(id), area(in_area), Body::Asset(body))
+}
+
+fn organization(id: u128, in_area: u128) -> Op {
+    let body = Organization { name: "Water".into(), ..Organization::default() };
+    create(record(id), area(in_area), Body::Organization(body))
 }
 
 fn follow_up(id: u128, in_area: u128, due_at_ms: i64) -> rounds_domain::Op {
@@ -73,6 +79,17 @@ async fn all(store: &Store, filter: &RecordFilter) -> Vec<Numbered> {
         filter.after = Some(filter.place(last));
         found.extend(page);
     }
+}
+
+/// The whole of a list, in its order: its pages hold the same, however long they are.
+async fn whole_and_in_pages(store: &Store, filter: &RecordFilter) -> Vec<Numbered> {
+    let whole = store.records(&RecordFilter { limit: 1_000, ..filter.clone() }).await.unwrap();
+    assert!(whole.is_sorted_by_key(|it| (it.record.area, it.number, it.record.id)));
+    for limit in [1, 2, 7, 50] {
+        assert_eq!(all(store, &RecordFilter { limit, ..filter.clone() }).await, whole);
+    }
+    assert_eq!(store.records(&RecordFilter { limit: 0, ..filter.clone() }).await.unwrap(), []);
+    whole
 }
 
 on_both_databases! {
@@ -176,6 +193,22 @@ on_both_databases! {
         assert_eq!(found(rest).await, all_due[2..], "what changes and stays due when it was does not come again");
     }
 
+    async fn what_is_put_off_is_listed_at_its_new_time(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [at(1, follow_up(1, 1, 100))]).await;
+        let changes = vec![Change { field: "due_at_ms".into(), base: json!(100), value: json!(300) }];
+        let put_off = on(record(1), area(1), Kind::FollowUp, Action::Edit { changes, reason: String::new() });
+        phone.send(&store, [at(2, put_off)]).await;
+        let due = async |from: i64, until: i64| {
+            let filter = RecordFilter { due_from_ms: Some(from), due_until_ms: Some(until), ..anything(&[1]) };
+            ids(&store.records(&filter).await.unwrap())
+        };
+        assert_eq!(due(0, 200).await, []);
+        assert_eq!(due(200, 400).await, [record(1)]);
+    }
+
     async fn what_is_searched_follows_the_record(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None), (area(2), None)]).await;
@@ -227,13 +260,32 @@ on_both_databases! {
             RecordFilter { subject: Some(record(0)), ..anything(&[1, 2, 3]) },
         ];
         for filter in filters {
-            let whole = store.records(&RecordFilter { limit: 1_000, ..filter.clone() }).await.unwrap();
-            assert!(whole.len() >= 26);
-            assert!(whole.is_sorted_by_key(|it| (it.record.area, it.number, it.record.id)));
-            for limit in [1, 2, 7, 50] {
-                assert_eq!(all(&store, &RecordFilter { limit, ..filter.clone() }).await, whole);
-            }
-            assert_eq!(store.records(&RecordFilter { limit: 0, ..filter }).await.unwrap(), []);
+            assert!(whole_and_in_pages(&store, &filter).await.len() >= 26);
+        }
+    }
+
+    async fn pages_of_what_is_read_from_all_areas_at_once_hold_each_record_once_in_one_order(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, (1..=5).map(|n| (area(n), None))).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        // Written in another order than they are listed in: the last areas and ids first. All of an area have one number.
+        for home in (1..=5_u128).rev() {
+            let (partners, requests) = (100 * home..100 * home + 4, 100 * home + 50..100 * home + 54);
+            let made = partners.clone().map(|n| organization(n, home));
+            let raised = requests.clone().map(|n| create_request(record(n), area(home)));
+            phone.send(&store, made.chain(raised).rev()).await;
+            let renamed = partners.map(|n| {
+                let renamed = rename(record(n), area(home), "Water", "Waterworks");
+                Op { kind: Kind::Organization, ..renamed }
+            });
+            let steps = |n| ["triaged", "referred"].map(|to| step(record(n), area(home), Kind::Request, to));
+            let outcomes = phone.send_group(&store, renamed.chain(requests.flat_map(steps))).await;
+            assert_eq!(outcomes, [Outcome::Applied; 12]);
+        }
+        let of = |kind| RecordFilter::of(kind, (1..=5).map(area).collect(), 100);
+        let referred = RecordFilter { status: Some("referred".into()), ..of(Kind::Request) };
+        for filter in [of(Kind::Organization), referred] {
+            assert_eq!(whole_and_in_pages(&store, &filter).await.len(), 20);
         }
     }
 

@@ -108,6 +108,15 @@ async fn a_url_of_no_known_database_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_committed_to_a_file_is_on_the_disk() {
+    let database = TestDatabase::sqlite().await;
+    let store = database.open().await;
+    // On the connection that writes. 2 is FULL: below that, the last commits are lost with the power.
+    assert_eq!(database.number(&store, "PRAGMA synchronous").await.unwrap(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let database = TestDatabase::sqlite().await;
     let path = database.url().strip_prefix("sqlite:").unwrap();

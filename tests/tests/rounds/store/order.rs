@@ -1,6 +1,7 @@
 //! A record is the fold of its ops in one total order, whatever the order in which they arrive.
 
 use super::sample::*;
+use rounds_domain::clock::stamp_limit;
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Kind, Op, Outcome, PlacedOp, RecordId, fold};
 use rounds_store::{Arrival, Batch, Content, Receipt, Store};
@@ -214,6 +215,26 @@ on_both_databases! {
             assert_eq!(stored.placed.at_ms, START_MS + n as i64 * MINUTE_MS);
             assert!(!stored.doubtful);
         }
+    }
+
+    async fn what_nobody_can_have_seen_is_not_believed(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, mut other) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let for_ever = at(2, rename(record(1), area(1), "a place", "its name for ever"));
+        let ops = [at(1, create_place(record(1), area(1), "a place")), Op { observed: u64::MAX - 1, ..for_ever }];
+        assert_eq!(phone.send(&store, ops).await, [Outcome::Applied; 2]);
+        let stamp = store.ops_of(record(1)).await.unwrap()[1].placed.key.stamp;
+        assert_eq!(stamp, stamp_limit(RECEIVED_MS) + 1, "right behind the last that it can have seen");
+
+        // So there is room for whoever has seen it.
+        let renamed = at(3, rename(record(1), area(1), "its name for ever", "a name"));
+        let arrival = other.one(Op { observed: stamp, ..renamed });
+        let batch = Batch { received_ms: RECEIVED_MS + MINUTE_MS, ..other.batch(vec![arrival]) };
+        assert_eq!(outcomes(&store.submit(batch).await.unwrap()), [Outcome::Applied]);
+        assert_eq!(store.ops_of(record(1)).await.unwrap()[2].placed.key.stamp, stamp + 1);
+        assert_eq!(read(&store, record(1)).await.text("name"), "a name");
+        equals_the_fold(&store, record(1)).await;
     }
 
     async fn an_edit_under_a_former_area_is_taken_in(database: &TestDatabase) {

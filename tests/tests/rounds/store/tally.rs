@@ -4,6 +4,7 @@ use super::sample::*;
 use jiff::civil::date;
 use rounds_domain::attendance::{MET, REACHED};
 use rounds_domain::body::Area;
+use rounds_domain::limit::GROUP_OPS_MAX;
 use rounds_domain::tally::{Unit, bucket};
 use rounds_domain::{Body, Kind};
 use rounds_store::{Fault, Store, SumFilter};
@@ -185,6 +186,20 @@ on_both_databases! {
         database.execute("DELETE FROM records WHERE kind = 9").await.unwrap();
         let faults = store.verify(|_| {}).await.unwrap().faults;
         assert!(faults.contains(&Fault::Absent(record(1))), "{faults:?}");
+    }
+
+    async fn a_recount_leaves_nothing_of_a_group_out(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        // Records are read 500 at a time: a page ends within the last group.
+        for first in (1..=512_u128).step_by(GROUP_OPS_MAX) {
+            let visits = (first..first + GROUP_OPS_MAX as u128).map(|n| create_visit(record(n), area(1), "met"));
+            phone.send_group(&store, visits).await;
+        }
+        store.recount().await.unwrap();
+        assert_eq!(counted(&store, 1).await, expected([(DAY, "visit/outcome/met", 512)]));
+        assert_eq!(store.verify(|_| {}).await.unwrap().records, 513, "with that of the area");
     }
 
     async fn a_database_that_another_way_of_counting_filled_is_counted_again_when_it_is_opened(database: &TestDatabase) {
