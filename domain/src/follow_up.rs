@@ -73,11 +73,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The same for something that is due at another time: it closes as much later, and opens no later than that.
+    /// The same for something that is due at another time: it closes as much later, or opens as much earlier.
     pub(crate) fn moved_to(self, due_ms: i64) -> Self {
-        let by_ms = due_ms.saturating_sub(self.due_ms).max(0);
-        let expires_ms = self.expires_ms.map(|expires_ms| expires_ms.saturating_add(by_ms));
-        Self { opens_ms: self.opens_ms.map(|opens_ms| opens_ms.min(due_ms)), due_ms, expires_ms }
+        let by_ms = due_ms.saturating_sub(self.due_ms);
+        let opens_ms = self.opens_ms.map(|opens_ms| opens_ms.saturating_add(by_ms.min(0)));
+        let expires_ms = self.expires_ms.map(|expires_ms| expires_ms.saturating_add(by_ms.max(0)));
+        Self { opens_ms, due_ms, expires_ms }
     }
 }
 

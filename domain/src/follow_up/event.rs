@@ -1,5 +1,6 @@
 //! Follow-ups of what happened once: violations removed, doors unanswered, requests referred, contracts that end.
 
+use super::mend::{given_by_others, moved};
 use super::{Around, CalledFor, Done, Mend, Wanted, last_step};
 use crate::body::{Body, FollowUp};
 use crate::id::RecordId;
@@ -138,7 +139,11 @@ fn wanted(
     done_in: impl Fn(&FollowUp) -> Option<Done> + Copy,
 ) -> Option<Wanted> {
     let made = made_for(around, &follow_up.sort, &follow_up.cause).into_iter().find(|(made, _)| *made == id);
-    if let Some(before) = made.as_ref().and_then(|(id, made)| settled(*id, made, around, done_in)) {
+    let record = around.follow_ups.iter().find(|record| record.id == id && made.is_some());
+    let is_put_off = |record: &&Record| given_by_others(record, "due_at_ms", around.system).is_some();
+    if let Some(record) = record.filter(is_put_off) {
+        follow_up = moved(record, &follow_up, around.system);
+    } else if let Some(before) = made.as_ref().and_then(|(id, made)| settled(*id, made, around, done_in)) {
         follow_up.opens_at_ms = before.follow_up.opens_at_ms;
         follow_up.due_at_ms = before.follow_up.due_at_ms;
         follow_up.expires_at_ms = before.follow_up.expires_at_ms;

@@ -206,7 +206,7 @@ fn changes(follow_up: &Record, wanted: &FollowUp, system: DeviceId) -> Vec<Chang
 }
 
 /// What is wanted of a follow-up, with a window that moves along if somebody else gave it another day.
-fn moved(record: &Record, wanted: &FollowUp, system: DeviceId) -> FollowUp {
+pub(super) fn moved(record: &Record, wanted: &FollowUp, system: DeviceId) -> FollowUp {
     let to_ms = given_by_others(record, "due_at_ms", system).and_then(Value::as_i64);
     let (Some(to_ms), Some(due_ms)) = (to_ms, wanted.due_at_ms) else { return wanted.clone() };
     let window = Window { opens_ms: wanted.opens_at_ms, due_ms, expires_ms: wanted.expires_at_ms };

@@ -30,6 +30,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// A time at which a plan's work is due, and its window.
 #[derive(Clone, PartialEq, Debug)]
 struct Candidate {
+    id: RecordId,
     name: String,
     due_ms: i64,
     opens_ms: i64,
@@ -42,7 +43,6 @@ struct Candidate {
 
 /// What is known of a plan when it is looked at.
 struct Known<'a> {
-    plan: RecordId,
     completions: &'a [Completion],
     /// What the plan as it is says about times before this counts for nothing.
     since_ms: i64,
@@ -68,7 +68,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         return called;
     }
     let mut completions = completions(plan, &said, around);
-    let calendar = Calendar::of(&said, local_day(plan.created.at_ms, around.zone), around.zone);
+    let calendar = Calendar::of(plan.id, &said, local_day(plan.created.at_ms, around.zone), around.zone);
 
     // What fell due under an earlier version of the plan stays as that said.
     let since_ms = plan.changed.at_ms.max(look_back_ms(around));
@@ -80,25 +80,20 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         false => calendar.windows(&said, since_ms, around.now_ms, until_ms),
     };
     called.moments.extend(moments);
-    for window in &mut windows {
-        let id = follow_up_id(plan.id, window);
-        let is_it = |it: &&Made| it.is_postponed && it.due_ms >= since_ms && it.record.id == id;
-        if let Some(it) = made.iter().find(is_it) {
-            window.put_off_to(it);
-        }
+    if !said.resting && !said.after_completion {
+        calendar.put_off(&said, &made, since_ms, &mut windows);
     }
-    windows.sort_by_key(|it| (it.due_ms, it.was_due_ms.is_some()));
     called.follow_ups = past::follow_ups(&made, &said, &mut completions, since_ms, around);
 
     if !said.resting {
         let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
         let candidates = if said.after_completion {
-            let (candidates, moments) = calendar.chain(&said, &completions, &made, plan.id, around.now_ms);
+            let (candidates, moments) = calendar.chain(&said, &completions, &made, around.now_ms);
             called.moments.extend(moments);
             candidates
         } else {
-            let known = Known::of(plan.id, &completions, since_ms, &called.follow_ups, around.zone);
-            windows.retain(|it| !known.settled.contains(&follow_up_id(plan.id, it)));
+            let known = Known::of(&completions, since_ms, &called.follow_ups, around.zone);
+            windows.retain(|it| !known.settled.contains(&it.id));
             calendar.assign(&said, &known, &mut windows);
             windows
         };
@@ -110,7 +105,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         let current = candidates.last().filter(|_| said.after_completion).map(|it| it.name.clone());
         let is_ours = |it: &Candidate| it.due_ms >= since_ms || current.as_ref() == Some(&it.name);
         for candidate in candidates.into_iter().filter(is_ours) {
-            let id = follow_up_id(plan.id, &candidate);
+            let id = candidate.id;
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
             let is_late = is_expired && candidate.done.is_none() && !is_made.contains(&id);
             if is_late && !catches_up(&said.catch_up, Some(candidate.due_ms) == last_expired) {
@@ -118,9 +113,6 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             }
             called.follow_ups.retain(|wanted| wanted.id != id);
             called.follow_ups.push(follow_up(plan, &said, id, candidate, around));
-        }
-        if !said.after_completion {
-            past::do_put_off(&made, &mut called.follow_ups, &completions, since_ms);
         }
     }
     gaps(plan, &said, &completions, &calendar, around, &mut called);
@@ -134,35 +126,28 @@ fn look_back_ms(around: &Around) -> i64 {
 }
 
 impl<'a> Known<'a> {
-    fn of(
-        plan: RecordId,
-        completions: &'a [Completion],
-        since_ms: i64,
-        stay: &[Wanted],
-        zone: &TimeZone,
-    ) -> Self {
+    fn of(completions: &'a [Completion], since_ms: i64, stay: &[Wanted], zone: &TimeZone) -> Self {
         let fell_due = || stay.iter().filter(|it| it.follow_up.due_at_ms < Some(since_ms));
         let undone = fell_due().filter(|it| it.done.is_none());
         let undone_on = undone.filter_map(|it| it.follow_up.due_at_ms).max().map(|ms| local_day(ms, zone));
         let settled = fell_due().map(|it| it.id).collect();
-        Self { plan, completions, since_ms, settled, undone_on }
+        Self { completions, since_ms, settled, undone_on }
     }
 }
 
-fn follow_up_id(plan: RecordId, candidate: &Candidate) -> RecordId {
-    plan.derived(&format!("due/{}", candidate.name))
-}
-
 impl Candidate {
-    /// Gives it the day that somebody else gave to the follow-up that was made for it.
-    fn put_off_to(&mut self, it: &Made) {
-        let window =
-            Window { opens_ms: Some(self.opens_ms), due_ms: self.due_ms, expires_ms: self.expires_ms };
-        let Window { opens_ms, due_ms, expires_ms } = window.moved_to(it.due_ms);
-        self.was_due_ms = Some(self.due_ms);
-        self.opens_ms = opens_ms.unwrap_or(self.opens_ms);
-        self.due_ms = due_ms;
-        self.expires_ms = it.closes_ms.or(expires_ms);
+    /// Gives it the day and the end that somebody else gave to the follow-up that was made for it.
+    fn put_off_as(&mut self, it: &Made) {
+        if it.is_postponed {
+            let window =
+                Window { opens_ms: Some(self.opens_ms), due_ms: self.due_ms, expires_ms: self.expires_ms };
+            let Window { opens_ms, due_ms, expires_ms } = window.moved_to(it.due_ms);
+            self.was_due_ms = Some(self.due_ms);
+            self.opens_ms = opens_ms.unwrap_or(self.opens_ms);
+            self.due_ms = due_ms;
+            self.expires_ms = expires_ms;
+        }
+        self.expires_ms = it.closes_ms.or(self.expires_ms);
     }
 }
 
@@ -236,13 +221,14 @@ fn completions(plan: &Record, said: &Plan, around: &Around) -> Vec<Completion> {
     completions
 }
 
-/// Whether no other plan for the same place or asset was on that day: work of no sort is this one's.
+/// Whether no other plan for the same place or asset was on that day, as far as is known: work of no sort is this one's.
 fn is_only_plan(plan: &Record, day: Date, around: &Around) -> bool {
-    let parse = |other: &Record, field| other.text(field).parse::<Date>();
+    let on = |at_ms: i64| local_day(at_ms, around.zone);
     around.near(Kind::Plan).filter(|other| other.id != plan.id).all(|other| {
-        other.fields.get("resting").is_some_and(|resting| *resting == true)
-            || parse(other, "until").is_ok_and(|until| day > until)
-            || parse(other, "from").is_ok_and(|from| day < from)
+        let begins = other.text("from").parse().unwrap_or(on(other.created.at_ms));
+        let ends = other.text("until").parse().unwrap_or(Date::MAX);
+        let rests = other.fields.get("resting").is_some_and(|resting| *resting == true);
+        !(begins..=ends).contains(&day) || (rests && day >= on(other.changed.at_ms))
     })
 }
 
@@ -255,6 +241,7 @@ fn repeats(follow_up: &Record, shown: &BTreeSet<RecordId>, around: &Around) -> b
 
 /// The rules of a plan over the time.
 struct Calendar<'a> {
+    plan: RecordId,
     zone: &'a TimeZone,
     begins: Date,
     ends: Date,
@@ -264,7 +251,7 @@ struct Calendar<'a> {
 }
 
 impl<'a> Calendar<'a> {
-    fn of(said: &Plan, made_on: Date, zone: &'a TimeZone) -> Self {
+    fn of(plan: RecordId, said: &Plan, made_on: Date, zone: &'a TimeZone) -> Self {
         let begins = said.from.parse().unwrap_or(made_on);
         let mut rules = Vec::new();
         let mut start = begins;
@@ -278,6 +265,7 @@ impl<'a> Calendar<'a> {
             rules.push((start, rule, said.rule.clone()));
         }
         Self {
+            plan,
             zone,
             begins,
             ends: said.until.parse().unwrap_or(Date::MAX),
@@ -348,6 +336,7 @@ impl<'a> Calendar<'a> {
         let expires_ms =
             said.expires_days.map(|days| day_end_ms(days_later(day, i64::from(days)), self.zone));
         Candidate {
+            id: self.plan.derived(&format!("due/{name}")),
             name,
             due_ms,
             opens_ms: day_start_ms(opens, self.zone),
@@ -384,6 +373,30 @@ impl<'a> Calendar<'a> {
         (candidates, near.into_iter().chain(none_ahead).collect())
     }
 
+    /// Gives what somebody else put off the day and the end that it has now. It is called for also if its own day was
+    /// before the plan was as it is, unless the plan ended before it could be done.
+    fn put_off(&self, said: &Plan, made: &[Made], since_ms: i64, windows: &mut Vec<Candidate>) {
+        for it in made.iter().filter(|it| it.is_put_off() && it.due_ms >= since_ms) {
+            if let Some(window) = windows.iter_mut().find(|window| window.id == it.record.id) {
+                window.put_off_as(it);
+                continue;
+            }
+            let mut window = self.window(said, String::new(), it.due_ms, &it.says.rule);
+            window.opens_ms = it.says.opens_at_ms.unwrap_or(window.opens_ms);
+            if it.is_postponed && local_day(window.opens_ms, self.zone) <= self.ends {
+                let expires_ms = window.expires_ms.max(it.says.expires_at_ms);
+                let expires_ms = it.closes_ms.or(expires_ms.filter(|expires_ms| *expires_ms >= it.due_ms));
+                windows.push(Candidate {
+                    id: it.record.id,
+                    expires_ms,
+                    was_due_ms: Some(it.due_ms),
+                    ..window
+                });
+            }
+        }
+        windows.sort_by_key(|it| (it.due_ms, it.was_due_ms.is_some()));
+    }
+
     /// Says of each time by the calendar which work does it. The law may ask for the next one after some work earlier
     /// than the calendar does.
     fn assign(&self, said: &Plan, known: &Known, candidates: &mut [Candidate]) {
@@ -392,17 +405,21 @@ impl<'a> Calendar<'a> {
         let mut is_next = true; // the first that nothing did since the last work
         let by_calendar = candidates.iter().filter(|it| it.was_due_ms.is_none());
         let due_on: Vec<Date> = by_calendar.map(|it| local_day(it.due_ms, self.zone)).collect();
-        let put_off: Vec<i64> = candidates.iter().filter_map(|it| it.was_due_ms).collect();
+        let is_named = |id| known.completions.iter().any(|it| it.names == Some(id));
+        let undone = candidates.iter().filter(|it| !is_named(it.id));
+        let mut put_off: Vec<(RecordId, i64)> =
+            undone.filter_map(|it| Some((it.id, it.was_due_ms?))).collect();
+        let mut left: Vec<Completion> = Vec::new(); // work that did nothing that was due before
         for candidate in candidates.iter_mut() {
-            let id = follow_up_id(known.plan, candidate);
+            let id = candidate.id;
             let next_day_ms = self.next_day_ms(&due_on, local_day(candidate.due_ms, self.zone));
             let mut window;
             loop {
                 window = candidate.clone();
                 // What nobody did before is what the law asks for first, also if somebody put it off.
                 let since_last = day_end_ms(last, self.zone)..candidate.due_ms;
-                let is_put_off =
-                    candidate.was_due_ms.is_some() || put_off.iter().any(|it| since_last.contains(it));
+                let is_put_off = candidate.was_due_ms.is_some()
+                    || put_off.iter().any(|(_, was_due_ms)| since_last.contains(was_due_ms));
                 if is_next && !is_put_off && known.undone_on.is_none_or(|undone_on| undone_on < last) {
                     self.keep_within_gap(said, last, known.since_ms, &mut window);
                 }
@@ -414,22 +431,28 @@ impl<'a> Calendar<'a> {
                     break;
                 }
                 (last, is_next) = (local_day(at_ms, self.zone), true);
+                left.extend(rest.first().filter(|work| work.names.is_none()));
                 rest = &rest[1..];
             }
-            let fits = |it: &&Completion| {
-                let at_ms = it.done.at_ms;
-                let is_in_window = (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&at_ms);
-                is_in_window && (it.names == Some(id) || at_ms < next_day_ms)
+            let is_in_window = |it: &Completion| {
+                (window.opens_ms..=window.expires_ms.unwrap_or(i64::MAX)).contains(&it.done.at_ms)
             };
-            if let Some(completion) = rest.first().filter(fits) {
+            let left_over = left.iter().position(is_in_window).filter(|_| candidate.was_due_ms.is_some());
+            let fits =
+                |it: &&Completion| is_in_window(it) && (it.names == Some(id) || it.done.at_ms < next_day_ms);
+            if let Some(at) = left_over {
+                window.done = Some(left.remove(at).done);
+            } else if let Some(completion) = rest.first().filter(fits) {
                 window.done = Some(completion.done);
                 (last, is_next) = (local_day(completion.done.at_ms, self.zone), true);
                 rest = &rest[1..];
             } else {
                 // Work that names it does it, however late.
                 window.done = known.completions.iter().find(|it| it.names == Some(id)).map(|it| it.done);
-                is_next = false;
+                let is_known = |done: Done| local_day(done.at_ms, self.zone) <= last;
+                is_next &= window.was_due_ms.is_some() && window.done.is_some_and(is_known);
             }
+            put_off.retain(|(it, _)| *it != id || window.done.is_none());
             *candidate = window;
         }
     }
@@ -460,7 +483,6 @@ impl<'a> Calendar<'a> {
         said: &Plan,
         completions: &[Completion],
         made: &[Made],
-        plan: RecordId,
         now_ms: i64,
     ) -> (Vec<Candidate>, Vec<i64>) {
         let look_back = local_day(now_ms - 2 * LOOK_BACK_DAYS * DAY_MS, self.zone);
@@ -479,11 +501,12 @@ impl<'a> Calendar<'a> {
             let Some((occurrence, rule, is_moved)) = self.after(anchor) else { break };
             let name = anchor.map_or_else(|| "first".to_owned(), |anchor| format!("after-{anchor}"));
             let mut candidate = self.window(said, name, occurrence.due_ms(self.zone), rule);
-            let id = follow_up_id(plan, &candidate);
-            let put_off = made.iter().find(|it| it.is_postponed && it.record.id == id);
+            let put_off = made.iter().find(|it| it.is_put_off() && it.record.id == candidate.id);
             if let Some(it) = put_off {
-                candidate.put_off_to(it);
+                candidate.put_off_as(it);
             }
+            let closes_ms = put_off.and_then(|it| it.closes_ms);
+            let put_off = put_off.filter(|it| it.is_postponed);
             // It can be done until the day before the one after it is due: two of a kind are never open.
             let due_day = put_off.map_or(occurrence.day(), |it| local_day(it.due_ms, self.zone));
             if let (Some(expires_ms), Some((after, _, _))) = (candidate.expires_ms, self.after(Some(due_day)))
@@ -491,6 +514,7 @@ impl<'a> Calendar<'a> {
                 let last_day = days_later(after.day(), -1).max(due_day);
                 candidate.expires_ms = Some(expires_ms.min(day_end_ms(last_day, self.zone)));
             }
+            candidate.expires_ms = closes_ms.or(candidate.expires_ms);
             if let Some(gap_days) = said.gap_days_max.filter(|_| put_off.is_none()) {
                 let last = anchor.unwrap_or(self.begins);
                 let latest_ms = day_end_ms(days_later(last, i64::from(gap_days)), self.zone);
@@ -524,11 +548,11 @@ impl<'a> Calendar<'a> {
             if !is_missed {
                 break;
             }
-            anchor = Some(due_day);
+            anchor = anchor.map(|anchor| days_later(anchor, 1)).max(Some(due_day));
         }
         // Work that names one that was missed does that too, however late.
         for completion in completions {
-            let names = |it: &Candidate| completion.names == Some(follow_up_id(plan, it));
+            let names = |it: &Candidate| completion.names == Some(it.id);
             if let Some(named) = candidates.iter_mut().find(|it| names(it)) {
                 named.done.get_or_insert(completion.done);
             }
@@ -580,14 +604,13 @@ fn gaps(
     for (at, day) in days.iter().enumerate() {
         let latest_ms = day_end_ms(days_later(*day, gap_days), around.zone);
         let id = || plan.id.derived(&format!("gap/{day}"));
-        let next = days.get(at + 1);
+        let (next, latest) = (days.get(at + 1), days_later(*day, gap_days));
+        // One that passed or was told while the plan was on did happen.
+        let is_known = || latest < calendar.ends || stands(id(), around);
         let is_too_long = match next {
-            Some(next) => *next > days_later(*day, gap_days),
-            // One that passed or was told while the plan was on did happen.
-            None => {
-                let was_on = !said.resting && days_later(*day, gap_days) < calendar.ends;
-                around.now_ms > latest_ms && (!is_ended || was_on || stands(id(), around))
-            }
+            Some(next) => *next > latest && is_known(),
+            None if said.resting => around.now_ms > latest_ms && stands(id(), around),
+            None => around.now_ms > latest_ms && is_known(),
         };
         if !is_too_long && (next.is_some() || is_ended) {
             continue; // nothing to say, and nothing to wait for
@@ -669,7 +692,7 @@ pub struct Preview {
 pub fn preview(said: &Plan, from: Date, until: Date, zone: &TimeZone) -> Vec<Preview> {
     let begins = said.from.parse().unwrap_or(from);
     let said = Plan { from: begins.to_string(), ..said.clone() };
-    let calendar = Calendar::of(&said, begins, zone);
+    let calendar = Calendar::of(RecordId(uuid::Uuid::nil()), &said, begins, zone);
     let mut found: Vec<Preview> = Vec::new();
     let mut done_on: Option<Date> = None;
     let mut named: Option<Date> = None;

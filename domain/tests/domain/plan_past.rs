@@ -255,23 +255,3 @@ fn an_overdue_one_that_the_law_asked_for_stays_overdue_when_the_plan_gets_anothe
     world.look(world.at(date(2026, 4, 18), 10));
     assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "done");
 }
-
-#[test]
-fn early_work_that_is_known_only_after_an_edit_does_what_was_due_then() {
-    for is_edited in [false, true] {
-        let mut world = World::of(watering(), shanghai());
-        world.look(world.at(date(2026, 6, 1), 0));
-        world.done(world.at(date(2026, 6, 1), 9));
-        world.look(world.at(date(2026, 6, 1), 10));
-        if is_edited {
-            world.edit_plan(world.at(date(2026, 6, 5), 9), "worker", json!(record_id(71)));
-        }
-        world.look(world.at(date(2026, 6, 5), 10));
-        // A phone that was away brings work of the day after; due on the 4th, it opened on the 4th.
-        world.done(world.at(date(2026, 6, 2), 9));
-        world.look(world.at(date(2026, 6, 6), 9));
-        let stages = [(1, "done"), (4, "done"), (5, "open")];
-        let expected = stages.map(|(day, stage)| (date(2026, 6, day), stage.to_owned()));
-        assert_eq!(world.follow_ups(), expected.into(), "edited: {is_edited}");
-    }
-}

@@ -1,8 +1,10 @@
 //! Follow-ups of plans to which somebody gave another day, or another end.
 
+use super::sample::record_id;
 use super::world::{HOUR_MS, World, maintenance, shanghai, watering};
 use jiff::civil::{Date, date};
 use rounds_domain::body::Plan;
+use rounds_domain::op::Step;
 use rounds_domain::recurrence::day_end_ms;
 use rounds_domain::{Action, Change, Kind};
 use serde_json::json;
@@ -12,7 +14,7 @@ fn fortnightly() -> Plan {
     Plan { gap_days_max: None, ..maintenance() }
 }
 
-/// Somebody says of the follow-up of a day that `field` is the end of another, at this time.
+/// Somebody says of the follow-up of a day that `field` is the end of another, at this time; then it is looked at.
 fn give(world: &mut World, at_ms: i64, of: Date, field: &str, to: Date) {
     let asked = world.follow_up_on(of);
     let base = asked.fields[field].clone();
@@ -111,5 +113,135 @@ fn until_when_it_can_be_done_is_what_somebody_said() {
         assert_eq!(status_on(&world, date(2026, 1, 16)), on_the_20th);
         world.look(world.at(date(2026, 1, 28), 12));
         assert_eq!(status_on(&world, date(2026, 1, 16)), on_the_28th);
+    }
+}
+
+#[test]
+fn what_was_brought_forward_opens_earlier() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    world.done(world.at(date(2026, 1, 1), 9));
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 8));
+    world.done(world.at(date(2026, 1, 8), 9)); // it opened on the 11th
+    world.look(world.at(date(2026, 1, 9), 0));
+    assert_eq!(status_on(&world, date(2026, 1, 8)), "done");
+}
+
+#[test]
+fn what_was_put_off_and_is_done_leaves_the_law_its_say() {
+    let mut world = World::of(maintenance(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    world.done(world.at(date(2026, 1, 1), 9));
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 20));
+    world.done(world.at(date(2026, 1, 12), 9));
+    world.look(world.at(date(2026, 1, 13), 9));
+    world.look(world.at(date(2026, 1, 20), 9));
+    assert_eq!(world.due_days(), [1, 20, 27].map(|day| date(2026, 1, day)), "15 days after the 12th");
+}
+
+#[test]
+fn after_completion_one_that_is_given_its_own_first_day_is_followed_by_the_next() {
+    let mut world = World::of(watering(), shanghai());
+    world.look(world.at(date(2026, 6, 1), 0));
+    world.done(world.at(date(2026, 6, 1), 9));
+    let at_ms = world.at(date(2026, 6, 1), 10);
+    world.look(at_ms);
+    give(&mut world, at_ms, date(2026, 6, 4), "due_at_ms", date(2026, 6, 1));
+    world.live_until(at_ms, world.at(date(2026, 6, 9), 9));
+    assert!(world.follow_ups().values().any(|status| status == "open"), "{:?}", world.follow_ups());
+}
+
+#[test]
+fn what_was_put_off_after_its_plan_was_edited_keeps_its_window_and_gets_what_the_plan_says() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.edit_plan(world.at(date(2026, 1, 18), 9), "worker", json!(record_id(71)));
+    let later_ms = world.at(date(2026, 1, 20), 9);
+    give(&mut world, later_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
+    world.look(world.at(date(2026, 1, 28), 9));
+    let put_off = world.follow_up_on(date(2026, 1, 29));
+    assert_eq!(put_off.status, "open", "its window was over on the 26th");
+    assert_eq!(put_off.reference("worker"), Some(record_id(71)));
+    world.done(world.at(date(2026, 1, 29), 9));
+    world.look(world.at(date(2026, 1, 30), 9));
+    for (edited_on, worker) in [(30, 72), (31, 73)] {
+        world.edit_plan(world.at(date(2026, 1, edited_on), 10), "worker", json!(record_id(worker)));
+        world.look(world.at(date(2026, 1, edited_on), 11));
+        assert_eq!(status_on(&world, date(2026, 1, 29)), "done");
+        assert_eq!(status_on(&world, date(2026, 1, 31)), "open");
+    }
+}
+
+#[test]
+fn work_in_the_longer_time_that_somebody_gave_does_it() {
+    let mut world = World::of(Plan { expires_days: Some(2), ..fortnightly() }, shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    give(&mut world, start_ms, date(2026, 1, 16), "expires_at_ms", date(2026, 1, 25));
+    world.done(world.at(date(2026, 1, 22), 9));
+    world.look(world.at(date(2026, 1, 23), 9));
+    assert_eq!(status_on(&world, date(2026, 1, 16)), "done");
+}
+
+#[test]
+fn work_that_did_what_was_put_off_is_not_taken_from_what_comes_next() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 2, 10));
+    for (month, day) in [(1, 1), (1, 20), (1, 31)] {
+        world.done(world.at(date(2026, month, day), 9));
+    }
+    world.look(world.at(date(2026, 2, 5), 9));
+    assert_eq!(status_on(&world, date(2026, 2, 10)), "done", "by the work of the 20th");
+    world.done(world.at(date(2026, 2, 11), 9));
+    world.look(world.at(date(2026, 2, 12), 9));
+    assert_eq!(status_on(&world, date(2026, 2, 15)), "done");
+}
+
+#[test]
+fn what_was_put_off_and_given_up_takes_no_work() {
+    let mut world = World::of(fortnightly(), shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    world.done(world.at(date(2026, 1, 1), 9));
+    give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
+    let id = world.follow_up_on(date(2026, 1, 29)).id;
+    let cancelled = Step { to: "cancelled".to_owned(), reason: "not needed".to_owned(), ..Step::default() };
+    world.act_on(start_ms + 2 * HOUR_MS, id, Kind::FollowUp, Action::Step(cancelled));
+    world.done(world.at(date(2026, 1, 29), 9));
+    world.look(world.at(date(2026, 1, 30), 9));
+    assert_eq!(status_on(&world, date(2026, 1, 31)), "done");
+}
+
+#[test]
+fn after_completion_what_the_chain_left_behind_is_not_open_beside_it() {
+    let mut world = World::of(watering(), shanghai());
+    world.look(world.at(date(2026, 6, 1), 0));
+    let at_ms = world.at(date(2026, 6, 4), 9);
+    world.look(at_ms); // the first was missed
+    give(&mut world, at_ms, date(2026, 6, 4), "due_at_ms", date(2026, 6, 10));
+    world.done(world.at(date(2026, 6, 2), 9)); // a phone that was away
+    world.look(world.at(date(2026, 6, 5), 9));
+    let open: Vec<Date> =
+        world.follow_ups().into_iter().filter(|(_, status)| status == "open").map(|(day, _)| day).collect();
+    assert_eq!(open, [date(2026, 6, 5)]);
+}
+
+#[test]
+fn what_was_put_off_ends_with_its_plan_if_it_could_not_be_done_before() {
+    for (of, to, status) in [(31, date(2026, 2, 10), "cancelled"), (16, date(2026, 2, 9), "open")] {
+        let mut world = World::of(fortnightly(), shanghai());
+        world.done(world.at(date(2026, 1, 1), 9));
+        let at_ms = world.at(date(2026, 1, 17), 9);
+        world.look(at_ms);
+        give(&mut world, at_ms, date(2026, 1, of), "due_at_ms", to);
+        world.edit_plan(world.at(date(2026, 1, 19), 9), "until", json!("2026-01-20"));
+        world.look(world.at(date(2026, 1, 22), 9));
+        assert_eq!(status_on(&world, to), status);
     }
 }

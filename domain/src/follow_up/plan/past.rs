@@ -4,13 +4,12 @@ use super::{Completion, DAY_MS, look_back_ms};
 use crate::body::{Body, FollowUp, Plan};
 use crate::follow_up::mend::given_by_others;
 use crate::follow_up::{Around, Done, Wanted, last_step};
-use crate::id::{DeviceId, RecordId};
-use crate::record::Record;
-use crate::recurrence::{day_end_ms, day_start_ms, local_day};
+use crate::id::RecordId;
+use crate::record::{Record, StepTaken};
+use crate::recurrence::{day_start_ms, local_day};
 use jiff::civil::Date;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// A follow-up that was made for a plan.
 pub(super) struct Made<'a> {
@@ -21,6 +20,7 @@ pub(super) struct Made<'a> {
     pub(super) is_postponed: bool,
     /// Somebody else said that it can be done until then.
     pub(super) closes_ms: Option<i64>,
+    is_cancelled_by_us: bool,
 }
 
 /// The follow-ups that were made for a plan, in the order in which they are due.
@@ -31,14 +31,16 @@ pub(super) fn made<'a>(around: &Around<'a>) -> Vec<Made<'a>> {
         let due_ms = says.due_at_ms.unwrap_or_default();
         let given = |field| given_by_others(record, field, around.system).and_then(Value::as_i64);
         let (is_postponed, closes_ms) = (given("due_at_ms").is_some(), given("expires_at_ms"));
-        Some(Made { record, says, due_ms, is_postponed, closes_ms })
+        let by_us = |taken: &StepTaken| taken.trace.op.device == around.system;
+        let is_cancelled_by_us = record.status == "cancelled" && last_step(record).is_some_and(by_us);
+        Some(Made { record, says, due_ms, is_postponed, closes_ms, is_cancelled_by_us })
     };
     let mut made: Vec<Made> = around.follow_ups.iter().filter(ours).filter_map(read).collect();
     made.sort_by_key(|it| (it.due_ms, it.record.id));
     made
 }
 
-/// Those that fell due before `since_ms`, or are due on a day that somebody else gave them.
+/// Those that fell due before `since_ms`.
 pub(super) fn follow_ups(
     made: &[Made],
     said: &Plan,
@@ -49,15 +51,10 @@ pub(super) fn follow_ups(
     let (named, shown) = (named_work(completions), shown_work(made, completions));
     let mut wanted = Vec::new();
     let mut used: BTreeMap<usize, RecordId> = BTreeMap::new();
-    // After completion, work counts for the next one from the day after this on, however early.
-    let mut anchor: Option<Date> = None;
     for (at, it) in made.iter().enumerate() {
         let id = it.record.id;
-        let fell_due = it.due_ms < since_ms;
         // What the worker cancelled comes back only if the plan as it is calls for it.
-        let stays = fell_due && !it.is_cancelled_by(around.system);
-        let is_put_off = !fell_due && it.is_postponed && !said.resting;
-        if !stays && !is_put_off {
+        if it.due_ms >= since_ms || it.is_cancelled_by_us {
             continue;
         }
         let following = made.iter().skip(at + 1).filter(|_| !said.after_completion);
@@ -66,21 +63,11 @@ pub(super) fn follow_ups(
             let shows = || it.record.status != "done" && shown.values().any(|shown| *shown == at);
             work.names.is_some() || used.contains_key(&at) || shows()
         };
-        let from = |opens_ms: i64| {
-            it.fitting(completions, opens_ms..next_day_ms, does_another, said.after_completion, around)
-        };
-        let unnamed = || {
-            let in_window = from(it.says.opens_at_ms.unwrap_or(it.due_ms));
-            let early = || from(day_end_ms(anchor?, around.zone).saturating_add(1));
-            in_window.or_else(|| shown.get(&id).copied()).or_else(early)
-        };
-        let found = named.get(&id).copied().or_else(|| if stays { unnamed() } else { None });
+        let fitting = || it.fitting(completions, next_day_ms, does_another, said.after_completion, around);
+        let found = named.get(&id).copied().or_else(fitting).or_else(|| shown.get(&id).copied());
         let work = found.and_then(|at| completions.get(at)).map(|work| work.done);
-        if said.after_completion {
-            anchor = anchor.max(Some(local_day(work.map_or(it.due_ms, |work| work.at_ms), around.zone)));
-        }
         wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
-        if let Some(at) = found.filter(|_| stays) {
+        if let Some(at) = found {
             used.entry(at).or_insert(id);
         }
     }
@@ -91,21 +78,6 @@ pub(super) fn follow_ups(
         }
     }
     wanted
-}
-
-/// By the calendar, what was put off is done by work in its window that does no other.
-pub(super) fn do_put_off(made: &[Made], wanted: &mut [Wanted], completions: &[Completion], since_ms: i64) {
-    for it in made.iter().filter(|it| it.is_postponed && it.due_ms >= since_ms) {
-        let is_it = |wanted: &Wanted| wanted.id == it.record.id && wanted.done.is_none();
-        let Some(at) = wanted.iter().position(is_it) else { continue };
-        let FollowUp { opens_at_ms, expires_at_ms, .. } = wanted[at].follow_up;
-        let window = opens_at_ms.unwrap_or(it.due_ms)..=expires_at_ms.unwrap_or(i64::MAX);
-        let is_free = |work: &&Completion| {
-            work.names.is_none() && wanted.iter().all(|other| other.done != Some(work.done))
-        };
-        let in_window = completions.iter().filter(|work| window.contains(&work.done.at_ms));
-        wanted[at].done = in_window.filter(is_free).map(|work| work.done).next();
-    }
 }
 
 /// Where the first work is that names each.
@@ -126,9 +98,10 @@ fn shown_work(made: &[Made], completions: &[Completion]) -> BTreeMap<RecordId, u
 }
 
 impl Made<'_> {
-    fn is_cancelled_by(&self, device: DeviceId) -> bool {
-        self.record.status == "cancelled"
-            && last_step(self.record).is_some_and(|taken| taken.trace.op.device == device)
+    /// Whether somebody else gave it another day or end, and did not cancel it.
+    pub(super) fn is_put_off(&self) -> bool {
+        let is_cancelled = self.record.status == "cancelled" && !self.is_cancelled_by_us;
+        (self.is_postponed || self.closes_ms.is_some()) && !is_cancelled
     }
 
     fn is_long_ago(&self, around: &Around) -> bool {
@@ -142,11 +115,11 @@ impl Made<'_> {
         self.is_long_ago(around).then_some(Done { at_ms, evidence: taken.step.evidence })
     }
 
-    /// Where the first work is that fits into the window and does no other.
+    /// Where the first work is that fits and does no other.
     fn fitting(
         &self,
         completions: &[Completion],
-        window: Range<i64>,
+        next_day_ms: i64,
         does_another: impl Fn(usize, &Completion) -> bool,
         after_completion: bool,
         around: &Around,
@@ -164,8 +137,9 @@ impl Made<'_> {
             let mut others = completions.iter().enumerate();
             after_completion && others.any(|(at, other)| is_same_day(other) && does_another(at, other))
         };
-        let ends_ms = self.says.expires_at_ms.unwrap_or(i64::MAX).min(window.end.saturating_sub(1));
-        let first = completions.partition_point(|work| work.done.at_ms < window.start);
+        let opens_ms = self.says.opens_at_ms.unwrap_or(self.due_ms);
+        let ends_ms = self.says.expires_at_ms.unwrap_or(i64::MAX).min(next_day_ms.saturating_sub(1));
+        let first = completions.partition_point(|work| work.done.at_ms < opens_ms);
         let in_window = completions.iter().enumerate().skip(first);
         let mut in_window = in_window.take_while(|(_, work)| work.done.at_ms <= ends_ms);
         in_window.find(|(at, work)| !does_another(*at, work) && !is_more(work)).map(|(at, _)| at)
@@ -174,8 +148,7 @@ impl Made<'_> {
     /// When the day begins on which the next one is due: work from then on is that one's.
     fn next_day_ms<'m>(&self, mut following: impl Iterator<Item = &'m Made<'m>>, around: &Around) -> i64 {
         let due_on = |it: &Made| -> Date { local_day(it.due_ms, around.zone) };
-        let is_next =
-            |it: &&Made| !it.is_postponed && !it.is_cancelled_by(around.system) && due_on(it) > due_on(self);
+        let is_next = |it: &&Made| !it.is_postponed && !it.is_cancelled_by_us && due_on(it) > due_on(self);
         following.find(is_next).map_or(i64::MAX, |next| day_start_ms(due_on(next), around.zone))
     }
 }
