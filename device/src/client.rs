@@ -3,7 +3,7 @@
 use crate::ANSWER_BYTES_MAX;
 use crate::device::{Asked, Device, Identity, Next, Progress, Size};
 use crate::error::Error;
-use rounds_domain::{ClockReading, ContactData, RecordId, Refusal};
+use rounds_domain::{ClockReading, ContactData, DeviceId, RecordId, Refusal};
 use rounds_proto::v1::contact_service_client::ContactServiceClient;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::sync_service_client::SyncServiceClient;
@@ -20,8 +20,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Finds out that the link is gone though nobody said so.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// Where halving the answers begins: about what a server sends unasked.
-const RECORDS_TO_HALVE: u32 = 1_024;
 
 /// What only the phone can tell.
 pub trait Phone: Sync {
@@ -181,6 +179,8 @@ pub struct Summary {
 pub struct Client {
     device: Device,
     line: Line,
+    /// What the line carried last: a slow one carries less in the time that a call has.
+    size: Size,
 }
 
 impl Client {
@@ -190,7 +190,7 @@ impl Client {
     /// When the device is not enrolled, or the address that it was enrolled with is no good.
     pub fn new(device: Device) -> Result<Self, CallError> {
         let line = Line::of(&device.identity()?)?;
-        Ok(Self { device, line })
+        Ok(Self { device, line, size: Size::default() })
     }
 
     /// The device.
@@ -228,11 +228,11 @@ impl Client {
             unreadable: None,
             next: Next::AskAgain,
         };
-        let mut size = Size::default();
+        let mut may_grow = true;
         loop {
             // Somebody else with the same file may have got it another name meanwhile.
             let identity = self.device.identity()?;
-            let asked = self.device.request(phone.clock(), size)?;
+            let asked = self.device.request(phone.clock(), self.size)?;
             if asked.device != identity.device {
                 continue;
             }
@@ -240,10 +240,14 @@ impl Client {
             let answer = match self.line.ask(&asked).await {
                 Ok(answer) => answer,
                 Err(status) => {
-                    size = self.recover(&asked, size, status)?;
+                    self.recover(&asked, status)?;
+                    may_grow = false; // it would be too large again
                     continue;
                 }
             };
+            if may_grow {
+                self.size = self.size.doubled();
+            }
             let Progress { acknowledged, pulled, next, unreadable, .. } = self.device.take(&asked, answer)?;
             summary.calls += 1;
             summary.acknowledged += acknowledged;
@@ -253,7 +257,7 @@ impl Client {
             match next {
                 Next::AskAgain => {}
                 Next::Fork { at_seq } => {
-                    self.fork(at_seq).await?;
+                    self.fork(identity.device, at_seq).await?;
                     summary.forked = true;
                 }
                 Next::Rest | Next::AskLater | Next::Wiped => {
@@ -267,8 +271,11 @@ impl Client {
         }
     }
 
-    /// The size to ask with again, if asking otherwise can help.
-    fn recover(&mut self, asked: &Asked, size: Size, status: Status) -> Result<Size, CallError> {
+    /// Sees to it that asking again can help.
+    ///
+    /// # Errors
+    /// When it cannot, or not now.
+    fn recover(&mut self, asked: &Asked, status: Status) -> Result<(), CallError> {
         // Question or answer is too large: there is no telling which. tonic has another code for what is too large once it
         // is unpacked.
         let is_too_large = match status.code() {
@@ -276,16 +283,13 @@ impl Client {
             Code::ResourceExhausted => status.message().starts_with("Error decompressing: size limit"),
             _ => false,
         };
-        if is_too_large {
-            let records_max = if size.records_max == 0 { RECORDS_TO_HALVE } else { size.records_max };
-            let ops_max = match asked.request.ops.len() {
-                0 => size.ops_max,
-                sent => (sent.min(size.ops_max) / 2).max(1),
-            };
-            let smaller = Size { ops_max, records_max: (records_max / 2).max(1) };
-            if smaller != size {
+        let took_too_long = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Unknown);
+        if is_too_large || took_too_long {
+            let smaller = self.size.halved(asked.request.ops.len());
+            let is_smaller = smaller != std::mem::replace(&mut self.size, smaller);
+            if is_too_large && is_smaller {
                 tracing::info!(?smaller, "a message was too large");
-                return Ok(smaller);
+                return Ok(());
             }
         }
         let error = CallError::from(status);
@@ -295,16 +299,16 @@ impl Client {
             {
                 tracing::warn!("the server does not know the cursor: pulling everything anew");
                 self.device.pull_anew()?;
-                Ok(size)
+                Ok(())
             }
             _ => Err(error),
         }
     }
 
-    async fn fork(&mut self, at_seq: u64) -> Result<(), CallError> {
+    async fn fork(&mut self, from: DeviceId, at_seq: u64) -> Result<(), CallError> {
         let answer = self.line.fork(self.device.fork_request(at_seq)?).await?;
         let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
-        self.device.fork(device, answer.token, at_seq)?;
+        self.device.fork(from, device, answer.token, at_seq)?;
         tracing::warn!(%device, "another phone uses this device's name: this one has a name of its own now");
         Ok(())
     }

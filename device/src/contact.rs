@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// What the server says of a request that is closed.
 const CLOSED: &str = "REQUEST_CLOSED";
+/// What the server says of one that it does not have, or does not show.
+const NOT_FOUND: &str = "NOT_FOUND";
 
 impl Device {
     /// Keeps how to reach who raised a request, in the place of what was given before, until the server has taken it:
@@ -63,6 +65,12 @@ impl Device {
         })
     }
 
+    /// Whether ops about a record are held that the user was not done with.
+    fn has_ops_of(&self, record: RecordId) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE record = ?1 AND dismissed = 0)";
+        self.store.read(|tx| Ok(tx.query_row(sql, params![record.0], |row| row.get(0))?))
+    }
+
     /// Leaves nothing of it, unless something else was given meanwhile.
     fn forget_contact(&mut self, request: RecordId, contact: &ContactData) -> Result<(), Error> {
         self.store.write(|tx| {
@@ -98,11 +106,13 @@ impl Client {
     pub(crate) async fn hand_over_contacts(&mut self) -> Result<bool, CallError> {
         for (request, contact) in self.device().contacts_ready()? {
             let view = self.device().view(request)?;
+            // Nobody here can raise it any more, or see that it is over.
+            let is_gone = view.is_none() && !self.device().has_ops_of(request)?;
             let is_over = view.is_some_and(|view| over_since_ms(&view.record).is_some());
             let taken = match self.line().put_contact(request, &contact).await.map_err(CallError::from) {
                 Ok(_) => true,
                 Err(CallError::Refused { reason, .. }) if reason == CLOSED => true, // nobody needs it any more
-                Err(CallError::Refused { .. }) => is_over,
+                Err(CallError::Refused { reason, .. }) => is_over || (is_gone && reason == NOT_FOUND),
                 Err(CallError::NotNow { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             };

@@ -93,6 +93,27 @@ impl Default for Size {
     }
 }
 
+/// Where halving the answers begins: about what a server sends unasked.
+const RECORDS_TO_HALVE: u32 = 1_024;
+
+impl Size {
+    /// Half as much as went out and came back; at least one of each.
+    pub(crate) fn halved(self, sent: usize) -> Self {
+        let records_max = if self.records_max == 0 { RECORDS_TO_HALVE } else { self.records_max };
+        let ops_max = match sent {
+            0 => self.ops_max,
+            sent => (sent.min(self.ops_max) / 2).max(1),
+        };
+        Self { ops_max, records_max: (records_max / 2).max(1) }
+    }
+
+    /// Twice as much, up to what goes into one call by default.
+    pub(crate) fn doubled(self) -> Self {
+        let records_max = if self.records_max < RECORDS_TO_HALVE / 2 { self.records_max * 2 } else { 0 };
+        Self { ops_max: (self.ops_max * 2).min(BATCH_OPS_MAX), records_max }
+    }
+}
+
 /// A question to the server, to be handed back with the answer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asked {
@@ -306,14 +327,21 @@ impl Device {
     }
 
     /// Becomes another device, as this one turned out to be a copy: ops from `at_seq` on get the numbers from 1 on
-    /// under the new name, with their order and groups. Records are pulled anew.
+    /// under the new name, with their order and groups. Records are pulled anew. Nothing is done if it is not `from` any
+    /// more, under whose name it was asked: somebody else with the same file was faster.
     ///
     /// # Errors
     /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
-    pub fn fork(&mut self, device: DeviceId, token: String, at_seq: u64) -> Result<(), Error> {
+    pub fn fork(
+        &mut self,
+        from: DeviceId,
+        device: DeviceId,
+        token: String,
+        at_seq: u64,
+    ) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
-            if meta.enrolled()? == device {
+            if meta.enrolled()? != from {
                 return Ok(());
             }
             go_on_as(tx, &mut meta, device, token, at_seq)?;

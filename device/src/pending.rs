@@ -72,13 +72,12 @@ impl Device {
             .read(|tx| outbox::entries(tx, PENDING, [])?.iter().map(|entry| pending(tx, entry)).collect())
     }
 
-    /// The user has seen what became of an op, and needs to see it no more. How to reach who raised a request goes with
-    /// the op that raised it in vain.
+    /// The user has seen what became of an op, and needs to see it no more.
     ///
     /// # Errors
     /// [`Error::UnknownOp`], or [`Error::NotAcknowledged`] for one that must not be lost.
     pub fn dismiss(&mut self, op: OpId) -> Result<(), Error> {
-        let forgot = self.store.write(|tx| {
+        self.store.write(|tx| {
             let key = params![op.device.0, op.seq];
             let outcome: Option<Option<String>> = tx
                 .query_row("SELECT outcome FROM outbox WHERE device = ?1 AND seq = ?2", key, |row| row.get(0))
@@ -88,14 +87,6 @@ impl Device {
                 Some(None) => return Err(Error::NotAcknowledged(op)),
                 Some(Some(_)) => {}
             }
-            let forgot = tx.execute(
-                "DELETE FROM contact WHERE request IN
-                     (SELECT record FROM outbox WHERE device = ?1 AND seq = ?2 AND outcome = 'QUARANTINED')
-                 AND NOT EXISTS (SELECT 1 FROM record WHERE id = contact.request)
-                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE record = contact.request AND dismissed = 0
-                                 AND NOT (device = ?1 AND seq = ?2))",
-                key,
-            )?;
             let meta = Meta::load(tx)?;
             let kept_for_the_user_alone = meta.device != Some(op.device) || op.seq <= meta.forgotten_through;
             tx.execute(
@@ -106,9 +97,8 @@ impl Device {
                 },
                 key,
             )?;
-            Ok(forgot)
-        })?;
-        if forgot > 0 { self.store.empty_log() } else { Ok(()) }
+            Ok(())
+        })
     }
 
     /// The pending ops whole, for people and programs, one JSON object a line: what can be saved from a device that

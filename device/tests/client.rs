@@ -305,6 +305,19 @@ async fn a_batch_that_is_too_large_is_split_until_it_fits() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_too_slow_for_a_batch_gets_smaller_ones_until_one_gets_through() {
+    let (service, url) = serve().await;
+    service.0.lock().unwrap().failures = vec![Status::deadline_exceeded("the time of the call is over"); 2];
+    let (_dir, mut client) = client(&url, 1, 10).await;
+    for _ in 0..2 {
+        assert!(matches!(client.sync_until_quiet(&Steady).await, Err(CallError::NotNow { .. })));
+    }
+    let summary = client.sync_until_quiet(&Steady).await.unwrap();
+    assert_eq!((summary.acknowledged, summary.next), (10, Next::Rest));
+    assert_eq!(service.0.lock().unwrap().batches, [2, 4, 4]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_too_large_is_asked_for_in_smaller_pages() {
     let (service, url) = serve().await;
     service.0.lock().unwrap().records_max = Some(100);

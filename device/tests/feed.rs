@@ -379,7 +379,8 @@ fn a_copied_phone_gets_a_name_of_its_own_and_loses_nothing() {
     assert_eq!(copy.status().unwrap().standing, Standing::Forked { at_seq: 3 });
     assert_eq!(copy.status().unwrap().unsent_ops, 3);
     let new = server.fork(device_id(1));
-    copy.fork(new, "a new token".to_owned(), 3).unwrap();
+    copy.fork(device_id(1), new, "a new token".to_owned(), 3).unwrap();
+    copy.fork(device_id(1), device_id(60), "of another call".to_owned(), 3).unwrap(); // it is that no more
 
     let identity = copy.identity().unwrap();
     assert_eq!((identity.device, identity.token.as_str()), (new, "a new token"));
@@ -417,7 +418,7 @@ fn an_answer_to_the_old_name_means_nothing_under_the_new_one() {
     device.record(clock(1), vec![new_place(1, 1)]).unwrap();
     let asked = device.request(clock(2), Size::default()).unwrap();
     let late = server.answer(&asked, &device);
-    device.fork(device_id(50), "t".to_owned(), 1).unwrap();
+    device.fork(device_id(1), device_id(50), "t".to_owned(), 1).unwrap();
     assert!(device.take(&asked, late).unwrap().stale);
     assert_eq!(device.status().unwrap().unsent_ops, 1);
 }

@@ -86,8 +86,9 @@ pub(crate) fn sync(device: &mut Device, server: &mut Server) -> Next {
         match sync_once(device, server).next {
             Next::AskAgain => {}
             Next::Fork { at_seq } => {
-                let new = server.fork(device.identity().unwrap().device);
-                device.fork(new, "forked".to_owned(), at_seq).unwrap();
+                let from = device.identity().unwrap().device;
+                let new = server.fork(from);
+                device.fork(from, new, "forked".to_owned(), at_seq).unwrap();
             }
             next => return next,
         }

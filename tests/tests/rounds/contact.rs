@@ -285,6 +285,20 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn a_phone_drops_contact_data_of_a_request_that_it_sees_no_more(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let clocks = Clocks(town.server.clock.clone());
+        let mut client = Client::new(town.device().await).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        client.device_mut().give_contact(town.request, &contact()).unwrap();
+        let device = client.device().identity().unwrap().device.to_string();
+        let elsewhere = v1::AssignRequest { device, areas: vec![town.south.to_string()] };
+        town.server.admin.devices().assign(elsewhere).await.unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 0, "somebody else raised it");
+        town.server.stop().await;
+    }
+
     async fn a_phone_drops_contact_data_with_the_request_that_was_raised_in_vain(database: &TestDatabase) {
         let town = Town::on(database).await;
         let clocks = Clocks(town.server.clock.clone());
@@ -298,6 +312,7 @@ on_both_databases! {
         assert_eq!(client.device().contacts_held().unwrap(), 1, "it may be released");
         let op = client.device().pending().unwrap()[0].op;
         client.device_mut().dismiss(op).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
         assert_eq!(client.device().contacts_held().unwrap(), 0);
         town.server.stop().await;
     }

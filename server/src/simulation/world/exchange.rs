@@ -155,14 +155,15 @@ impl World<'_> {
             return Ok(());
         }
         let phone = &self.phones[number];
-        match self.site.fork(&phone.identity()?.token, phone.device.fork_request(at_seq)?).await {
+        let identity = phone.identity()?;
+        match self.site.fork(&identity.token, phone.device.fork_request(at_seq)?).await {
             Ok(_) if self.fails(Fault::LostAnswer, 100) => again(self),
             Ok(answer) => {
                 let device: DeviceId = answer.device.parse()?;
                 let now_ms = self.now.ms();
                 let areas = self.site.store()?.device(device).await?.map(|device| device.areas);
                 let phone = &mut self.phones[number];
-                phone.device.fork(device, answer.token, at_seq)?;
+                phone.device.fork(identity.device, device, answer.token, at_seq)?;
                 phone.roots = areas.unwrap_or_default().into_iter().collect(); // another copy may have got the name before
                 phone.enrolled_ms = now_ms;
                 self.note("fork", &[number as u64, at_seq, number_of(device)]);
