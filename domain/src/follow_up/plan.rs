@@ -24,6 +24,8 @@ pub const HORIZON_DAYS: i64 = 14;
 const TRIES_MAX: usize = 400;
 /// Most follow-ups of one plan that are looked at together.
 const CANDIDATES_MAX: usize = TIMES_MAX;
+/// More times than this are not done ahead of their days.
+const AHEAD_MAX: usize = 32;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -73,30 +75,17 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     // What fell due under an earlier version of the plan stays as that said.
     let since_ms = plan.changed.at_ms.max(look_back_ms(around));
     let made = past::made(around);
-    let horizon_ms = around.now_ms + HORIZON_DAYS * DAY_MS;
-    let until_ms = calendar.newest_ms(&made).map_or(horizon_ms, |newest_ms| newest_ms.max(horizon_ms));
-    let (mut windows, moments) = match said.resting || said.after_completion {
-        true => (Vec::new(), Vec::new()),
-        false => calendar.windows(&said, since_ms, around.now_ms, until_ms),
-    };
-    called.moments.extend(moments);
-    if !said.resting && !said.after_completion {
-        calendar.put_off(&said, &made, since_ms, &mut windows);
-    }
     called.follow_ups = past::follow_ups(&made, &said, &mut completions, since_ms, around);
 
     if !said.resting {
         let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
-        let candidates = if said.after_completion {
-            let (candidates, moments) = calendar.chain(&said, &completions, &made, around.now_ms);
-            called.moments.extend(moments);
-            candidates
+        let (candidates, moments) = if said.after_completion {
+            calendar.chain(&said, &completions, &made, around.now_ms)
         } else {
             let known = Known::of(&completions, since_ms, &called.follow_ups, around.zone);
-            windows.retain(|it| !known.settled.contains(&it.id));
-            calendar.assign(&said, &known, &mut windows);
-            windows
+            calendar.times(&said, &known, &made, around.now_ms)
         };
+        called.moments.extend(moments);
         let last_expired = candidates
             .iter()
             .filter(|it| it.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms))
@@ -347,8 +336,35 @@ impl<'a> Calendar<'a> {
         }
     }
 
-    /// By the calendar: each time, and when there is another one.
-    fn windows(&self, said: &Plan, since_ms: i64, now_ms: i64, until_ms: i64) -> (Vec<Candidate>, Vec<i64>) {
+    /// By the calendar: each time with the work that does it, and when there is another one. One is always to come that
+    /// nothing did yet.
+    fn times(&self, said: &Plan, known: &Known, made: &[Made], now_ms: i64) -> (Vec<Candidate>, Vec<i64>) {
+        let horizon_ms = now_ms + HORIZON_DAYS * DAY_MS;
+        let mut until_ms = self.newest_ms(made).map_or(horizon_ms, |newest_ms| newest_ms.max(horizon_ms));
+        let mut ahead = 0;
+        loop {
+            let (mut candidates, following_ms, moments) =
+                self.windows(said, known.since_ms, now_ms, until_ms);
+            self.put_off(said, made, known.since_ms, &mut candidates);
+            candidates.retain(|it| !known.settled.contains(&it.id));
+            self.assign(said, known, &mut candidates);
+            let is_to_come = |it: &Candidate| it.due_ms > now_ms && it.done.is_none();
+            ahead += 1;
+            match following_ms.filter(|_| ahead < AHEAD_MAX && !candidates.iter().any(is_to_come)) {
+                Some(next_ms) => until_ms = next_ms,
+                None => return (candidates, moments),
+            }
+        }
+    }
+
+    /// By the calendar: each time, when the one after them is due, and when that is there.
+    fn windows(
+        &self,
+        said: &Plan,
+        since_ms: i64,
+        now_ms: i64,
+        until_ms: i64,
+    ) -> (Vec<Candidate>, Option<i64>, Vec<i64>) {
         let (from, until) = (local_day(since_ms, self.zone), local_day(until_ms, self.zone));
         let (mut times, mut following) = self.between(from, until);
         let is_ahead = |occurrence: Occurrence| occurrence.due_ms(self.zone) > now_ms;
@@ -370,7 +386,7 @@ impl<'a> Calendar<'a> {
                 candidates[at].expires_ms = candidates.get(at + 1).map(|next| next.due_ms).or(following_ms);
             }
         }
-        (candidates, near.into_iter().chain(none_ahead).collect())
+        (candidates, following_ms, near.into_iter().chain(none_ahead).collect())
     }
 
     /// Gives what somebody else put off the day and the end that it has now. It is called for also if its own day was

@@ -425,6 +425,19 @@ fn a_plan_that_is_over_or_rests_takes_no_work_from_another() {
 }
 
 #[test]
+fn what_was_done_ahead_of_its_day_is_followed_by_the_next_at_once() {
+    let yearly = Plan { rule: "FREQ=YEARLY".to_owned(), gap_days_max: None, ..maintenance() };
+    let mut world = World::of(Plan { opens_days: Some(30), ..yearly }, shanghai());
+    world.look(world.at(date(2026, 1, 1), 0));
+    for year in [2027, 2028] {
+        world.done(world.at(date(year - 1, 12, 20), 9));
+        world.look(world.at(date(year - 1, 12, 21), 9));
+        assert_eq!(world.follow_ups()[&date(year, 1, 1)], "done");
+        assert_eq!(world.follow_ups()[&date(year + 1, 1, 1)], "open");
+    }
+}
+
+#[test]
 fn nothing_falls_due_after_a_plan_s_last_day_or_while_it_rests() {
     let due_days = |plan: Plan| {
         let mut world = World::of(plan, shanghai());
