@@ -179,7 +179,7 @@ pub struct Summary {
 pub struct Client {
     device: Device,
     line: Line,
-    /// What the line carried last: a slow one carries less in the time that a call has.
+    /// How much goes into the next call: a slow line carries less in the time that a call has.
     size: Size,
 }
 
@@ -283,6 +283,7 @@ impl Client {
             Code::ResourceExhausted => status.message().starts_with("Error decompressing: size limit"),
             _ => false,
         };
+        // Or the line broke on the way, as slow ones do.
         let took_too_long = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Unknown);
         if is_too_large || took_too_long {
             let smaller = self.size.halved(asked.request.ops.len());

@@ -91,8 +91,8 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             .filter(|it| it.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms))
             .map(|it| it.due_ms)
             .max();
-        let current = candidates.last().filter(|_| said.after_completion).map(|it| it.name.clone());
-        let is_ours = |it: &Candidate| it.due_ms >= since_ms || current.as_ref() == Some(&it.name);
+        let current = candidates.last().filter(|_| said.after_completion).map(|it| it.id);
+        let is_ours = |it: &Candidate| it.due_ms >= since_ms || current == Some(it.id);
         for candidate in candidates.into_iter().filter(is_ours) {
             let id = candidate.id;
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
@@ -115,11 +115,10 @@ fn look_back_ms(around: &Around) -> i64 {
 }
 
 impl<'a> Known<'a> {
-    fn of(completions: &'a [Completion], since_ms: i64, stay: &[Wanted], zone: &TimeZone) -> Self {
-        let fell_due = || stay.iter().filter(|it| it.follow_up.due_at_ms < Some(since_ms));
-        let undone = fell_due().filter(|it| it.done.is_none());
+    fn of(completions: &'a [Completion], since_ms: i64, settled: &[Wanted], zone: &TimeZone) -> Self {
+        let undone = settled.iter().filter(|it| it.done.is_none());
         let undone_on = undone.filter_map(|it| it.follow_up.due_at_ms).max().map(|ms| local_day(ms, zone));
-        let settled = fell_due().map(|it| it.id).collect();
+        let settled = settled.iter().map(|it| it.id).collect();
         Self { completions, since_ms, settled, undone_on }
     }
 }
@@ -374,8 +373,7 @@ impl<'a> Calendar<'a> {
             following = self.next(days_later(next.day(), 1)).map(|(occurrence, _)| occurrence);
         }
         let following_ms = following.map(|occurrence| occurrence.due_ms(self.zone));
-        // The next one is there as soon as its day is within the horizon, or as none is ahead, whatever becomes of the
-        // others meanwhile.
+        // Without any work the next one is there as soon as its day is within the horizon, or as none is ahead.
         let near = following.map(|next| day_start_ms(next.day(), self.zone) - HORIZON_DAYS * DAY_MS);
         let none_ahead = times.last().map(|(last, _)| last.due_ms(self.zone));
         let mut candidates: Vec<Candidate> =

@@ -14,6 +14,14 @@ fn fortnightly() -> Plan {
     Plan { gap_days_max: None, ..maintenance() }
 }
 
+/// A world that was looked at on 2 January at 9, and that time.
+fn begun(plan: Plan) -> (World, i64) {
+    let mut world = World::of(plan, shanghai());
+    let start_ms = world.at(date(2026, 1, 2), 9);
+    world.look(start_ms);
+    (world, start_ms)
+}
+
 /// Somebody says of the follow-up of a day that `field` is the end of another, at this time; then it is looked at.
 fn give(world: &mut World, at_ms: i64, of: Date, field: &str, to: Date) {
     let asked = world.follow_up_on(of);
@@ -31,9 +39,7 @@ fn status_on(world: &World, day: Date) -> String {
 
 #[test]
 fn what_was_put_off_is_missed_as_much_later() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(fortnightly());
     // Due on the 16th, and to be done until the 26th.
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
     let closes = world.follow_up_on(date(2026, 1, 29)).fields["expires_at_ms"].clone();
@@ -48,9 +54,7 @@ fn what_was_put_off_is_missed_as_much_later() {
 
 #[test]
 fn work_on_the_day_to_which_it_was_put_off_does_it_and_no_other() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(fortnightly());
     world.done(world.at(date(2026, 1, 1), 9));
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
     world.done(world.at(date(2026, 1, 29), 9));
@@ -105,9 +109,7 @@ fn until_when_it_can_be_done_is_what_somebody_said() {
     for (closes, on_the_20th, on_the_28th) in
         [(date(2026, 1, 18), "missed", "missed"), (date(2026, 1, 30), "open", "open")]
     {
-        let mut world = World::of(fortnightly(), shanghai());
-        let start_ms = world.at(date(2026, 1, 2), 9);
-        world.look(start_ms);
+        let (mut world, start_ms) = begun(fortnightly());
         give(&mut world, start_ms, date(2026, 1, 16), "expires_at_ms", closes);
         world.look(world.at(date(2026, 1, 20), 12));
         assert_eq!(status_on(&world, date(2026, 1, 16)), on_the_20th);
@@ -118,9 +120,7 @@ fn until_when_it_can_be_done_is_what_somebody_said() {
 
 #[test]
 fn what_was_brought_forward_opens_earlier() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(fortnightly());
     world.done(world.at(date(2026, 1, 1), 9));
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 8));
     world.done(world.at(date(2026, 1, 8), 9)); // it opened on the 11th
@@ -130,9 +130,7 @@ fn what_was_brought_forward_opens_earlier() {
 
 #[test]
 fn what_was_put_off_and_is_done_leaves_the_law_its_say() {
-    let mut world = World::of(maintenance(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(maintenance());
     world.done(world.at(date(2026, 1, 1), 9));
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 20));
     world.done(world.at(date(2026, 1, 12), 9));
@@ -155,9 +153,7 @@ fn after_completion_one_that_is_given_its_own_first_day_is_followed_by_the_next(
 
 #[test]
 fn what_was_put_off_after_its_plan_was_edited_keeps_its_window_and_gets_what_the_plan_says() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, _) = begun(fortnightly());
     world.done(world.at(date(2026, 1, 1), 9));
     world.edit_plan(world.at(date(2026, 1, 18), 9), "worker", json!(record_id(71)));
     let later_ms = world.at(date(2026, 1, 20), 9);
@@ -178,9 +174,7 @@ fn what_was_put_off_after_its_plan_was_edited_keeps_its_window_and_gets_what_the
 
 #[test]
 fn work_in_the_longer_time_that_somebody_gave_does_it() {
-    let mut world = World::of(Plan { expires_days: Some(2), ..fortnightly() }, shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(Plan { expires_days: Some(2), ..fortnightly() });
     give(&mut world, start_ms, date(2026, 1, 16), "expires_at_ms", date(2026, 1, 25));
     world.done(world.at(date(2026, 1, 22), 9));
     world.look(world.at(date(2026, 1, 23), 9));
@@ -189,9 +183,7 @@ fn work_in_the_longer_time_that_somebody_gave_does_it() {
 
 #[test]
 fn work_that_did_what_was_put_off_is_not_taken_from_what_comes_next() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(fortnightly());
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 2, 10));
     for (month, day) in [(1, 1), (1, 20), (1, 31)] {
         world.done(world.at(date(2026, month, day), 9));
@@ -205,9 +197,7 @@ fn work_that_did_what_was_put_off_is_not_taken_from_what_comes_next() {
 
 #[test]
 fn what_was_put_off_and_given_up_takes_no_work() {
-    let mut world = World::of(fortnightly(), shanghai());
-    let start_ms = world.at(date(2026, 1, 2), 9);
-    world.look(start_ms);
+    let (mut world, start_ms) = begun(fortnightly());
     world.done(world.at(date(2026, 1, 1), 9));
     give(&mut world, start_ms, date(2026, 1, 16), "due_at_ms", date(2026, 1, 29));
     let id = world.follow_up_on(date(2026, 1, 29)).id;

@@ -18,6 +18,13 @@ struct Street {
 }
 
 impl Street {
+    /// A device as an administrator sees it listed.
+    async fn listed(&self, id: &str) -> v1::Device {
+        let listed = self.server.admin.devices().list_devices(v1::ListDevicesRequest::default()).await;
+        let mut devices = listed.unwrap().into_inner().devices.into_iter();
+        devices.find(|device| device.id == id).unwrap()
+    }
+
     async fn start(database: &TestDatabase) -> Self {
         Self::of(TestServer::start(database).await).await
     }
@@ -192,10 +199,7 @@ on_both_databases! {
         let answer = phone.sync().sync(request).await.unwrap().into_inner();
         assert_eq!(outcomes(&answer.verdicts), [(Outcome::Applied, "")]);
         assert_eq!(answer.acknowledged_through, 3);
-        let listed = street.server.admin.devices().list_devices(v1::ListDevicesRequest::default()).await;
-        let devices = listed.unwrap().into_inner().devices;
-        let known = devices.iter().find(|device| device.id == phone.id.to_string()).unwrap();
-        assert_eq!(known.lost_ops, 2);
+        assert_eq!(street.listed(&phone.id.to_string()).await.lost_ops, 2);
         street.server.stop().await;
     }
 
@@ -243,6 +247,7 @@ on_both_databases! {
         assert_eq!((answer.standing(), answer.forked_at_seq), (DeviceStanding::Forked, 2));
         let fork = v1::ForkRequest { forked_at_seq: 2, ..v1::ForkRequest::default() };
         let forked = copy.devices().fork(fork).await.unwrap().into_inner();
+        assert_eq!(street.listed(&forked.device).await.copy_of, phone.id.to_string());
         (copy.id, copy.token, copy.seq) = (forked.device.parse().unwrap(), forked.token, 0);
         assert_eq!(outcomes(&copy.act(vec![lost.clone()]).await), [(Outcome::Applied, "")]);
         let answer = phone.send(Vec::new()).await.unwrap();
