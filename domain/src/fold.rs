@@ -6,7 +6,7 @@
 use crate::body::{Body, Fields};
 use crate::bug::{Bug, is_injected};
 use crate::kind::{Kind, Nature};
-use crate::limit::RECORD_ENTRIES_MAX;
+use crate::limit::{RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX};
 use crate::op::{Action, Change, PlacedOp, Step};
 use crate::record::{Amendment, Dispute, Matter, Record, Standing, StepTaken, Trace};
 use crate::status::stages;
@@ -234,12 +234,7 @@ fn take_step(record: &mut Record, placed: &PlacedOp, step: &Step) -> Effect {
             Dispute { op: placed.id(), matter: Matter::Step { from: from.clone(), to: step.to.clone() } },
         ),
     }
-    if record.steps.len() == RECORD_ENTRIES_MAX {
-        // Those that brought it to another stage are counted.
-        let other = record.steps.iter().position(|taken| taken.standing != Standing::Applied);
-        record.steps.remove(other.unwrap_or(0));
-    }
-    record.steps.push(StepTaken { trace: trace(placed), from, step: step.clone(), standing });
+    push(&mut record.steps, StepTaken { trace: trace(placed), from, step: step.clone(), standing });
     effect
 }
 
@@ -259,10 +254,60 @@ fn set(fields: &mut Fields, field: &str, value: Option<Value>) {
     };
 }
 
-/// Adds an entry, and lets go of the oldest where there are too many: the history still has it.
-fn push<T>(entries: &mut Vec<T>, entry: T) {
-    if entries.len() == RECORD_ENTRIES_MAX {
-        entries.remove(0);
+/// What a record carries beside its fields.
+trait Entry {
+    /// What its texts and values take.
+    fn bytes(&self) -> usize;
+    /// Whether it goes before others do that are older.
+    fn is_spare(&self) -> bool {
+        false
+    }
+}
+
+impl Entry for StepTaken {
+    fn bytes(&self) -> usize {
+        self.step.reason.len() + self.step.outcome.len() + self.step.to.len()
+    }
+
+    /// Those that brought it to another stage are counted.
+    fn is_spare(&self) -> bool {
+        self.standing != Standing::Applied
+    }
+}
+
+impl Entry for Amendment {
+    fn bytes(&self) -> usize {
+        self.reason.len() + self.before.iter().map(|(field, value)| field.len() + bytes(value)).sum::<usize>()
+    }
+}
+
+impl Entry for Dispute {
+    fn bytes(&self) -> usize {
+        match &self.matter {
+            Matter::Field { field, kept, other, .. } => field.len() + bytes(kept) + bytes(other),
+            Matter::Step { from, to } => from.len() + to.len(),
+        }
+    }
+}
+
+fn bytes(value: &Value) -> usize {
+    const EACH: usize = 8;
+    match value {
+        Value::String(text) => EACH + text.len(),
+        Value::Array(values) => values.iter().map(bytes).sum::<usize>() + EACH,
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() + bytes(value)).sum::<usize>() + EACH
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => EACH,
+    }
+}
+
+/// Adds an entry, and lets go of the oldest where there are too many, or too large ones: the history still has them.
+fn push<T: Entry>(entries: &mut Vec<T>, entry: T) {
+    let mut held = entries.iter().map(Entry::bytes).sum::<usize>() + entry.bytes();
+    while entries.len() == RECORD_ENTRIES_MAX || (held > RECORD_ENTRIES_BYTES_MAX && !entries.is_empty()) {
+        let spare = entries.iter().position(Entry::is_spare).unwrap_or(0);
+        held -= entries.remove(spare).bytes();
     }
     entries.push(entry);
 }

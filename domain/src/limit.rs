@@ -22,6 +22,9 @@ pub const OP_BYTES_MAX: usize = 64 * 1024;
 pub const AREA_DEPTH_MAX: usize = 8;
 /// Steps, amendments and disputes that a record itself carries; older ones are in its history.
 pub const RECORD_ENTRIES_MAX: usize = 200;
+/// Bytes of each of these three, as far as texts and values take them: a record fits into one message, whatever was done
+/// to it.
+pub const RECORD_ENTRIES_BYTES_MAX: usize = 1024 * 1024;
 /// A wall clock that shows less was reset by a lost battery, in ms since 1970 UTC: 2020, before there was Rounds.
 pub const CLOCK_RESET_BELOW_MS: i64 = 1_577_836_800_000;
 /// How far ahead the clock of another server may be from which a device has what it saw, in ms.

@@ -92,7 +92,14 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             .map(|it| it.due_ms)
             .max();
         let current = candidates.last().filter(|_| said.after_completion).map(|it| it.id);
-        let is_ours = |it: &Candidate| it.due_ms >= since_ms || current == Some(it.id);
+        // What would wait for ever under the plan as it was is of the plan as it is; one that waits is enough.
+        let waits = |it: &&Wanted| it.done.is_none() && it.follow_up.expires_at_ms.is_none();
+        let waiting: BTreeSet<RecordId> = called.follow_ups.iter().filter(waits).map(|it| it.id).collect();
+        if said.after_completion && candidates.last().is_some_and(|it| it.done.is_none()) {
+            called.follow_ups.retain(|it| !waiting.contains(&it.id));
+        }
+        let is_ours =
+            |it: &Candidate| it.due_ms >= since_ms || current == Some(it.id) || waiting.contains(&it.id);
         for candidate in candidates.into_iter().filter(is_ours) {
             let id = candidate.id;
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);

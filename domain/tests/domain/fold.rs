@@ -3,12 +3,12 @@
 use super::history::{Arrivals, arrivals, histories, kinds, runs};
 use super::sample::{DAY_MS, START_MS, area, body, create, edit, op, placed, record_id, step, step_to};
 use proptest::prelude::*;
-use rounds_domain::limit::RECORD_ENTRIES_MAX;
+use rounds_domain::limit::{RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX, TEXT_CHARS_MAX};
 use rounds_domain::op::{Change, Step};
 use rounds_domain::record::{Matter, Standing};
 use rounds_domain::verdict::Reason;
 use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A plan that turns out to have been mandated was not deleted: a test of its own.
@@ -16,9 +16,12 @@ fn kinds_but_plans() -> impl Strategy<Value = Kind> {
     kinds().prop_filter("no plan", |kind| *kind != Kind::Plan)
 }
 
+fn stored<T: serde::Serialize>(record: &T) -> String {
+    serde_json::to_string(record).expect("a record is JSON")
+}
+
 fn stored_and_read_back(record: &Option<Record>) -> Option<Record> {
-    let stored = serde_json::to_string(record).expect("a record is JSON");
-    serde_json::from_str(&stored).expect("and can be read back")
+    serde_json::from_str(&stored(record)).expect("and can be read back")
 }
 
 proptest! {
@@ -366,6 +369,49 @@ fn a_record_carries_200_entries_of_each_sort_and_lets_go_of_the_oldest() {
     let record = fold(&ops).0.expect("it was created");
     assert_eq!((record.steps.len(), record.disputes.len()), (RECORD_ENTRIES_MAX, RECORD_ENTRIES_MAX));
     assert_eq!((record.steps[0].trace.op.seq, record.disputes[0].op.seq), (3, 3));
+}
+
+#[test]
+fn a_record_fits_into_one_message_however_large_what_was_done_to_it() {
+    let answers = |letter: &str| json!({"notes": letter.repeat(60_000)});
+    let swap = |n: u64| {
+        let value = answers(if n.is_multiple_of(2) { "a" } else { "b" });
+        op(Kind::Inspection, edit(&[("answers", Value::Null, value)]))
+    };
+    let mut ops = vec![placed(0, 1, 0, op(Kind::Inspection, create(Kind::Inspection)))];
+    ops.extend((2..=150).map(|n| placed(0, n, n as i64, swap(n))));
+    let record = fold(&ops).0.expect("it was created");
+    let last = ops.last().expect("there are ops").id();
+    assert_eq!(record.disputes.last().map(|it| it.op), Some(last), "the newest is kept");
+    assert_eq!(record.amendments.last().map(|it| it.trace.op), Some(last));
+    assert!(record.disputes.len() > 5 && record.amendments.len() > 10, "as many as there is room for");
+    assert!(stored(&record).len() < 3 * RECORD_ENTRIES_BYTES_MAX);
+
+    let refused = |n: u64| {
+        let reason = "x".repeat(TEXT_CHARS_MAX);
+        placed(
+            0,
+            n,
+            n as i64,
+            op(
+                Kind::Violation,
+                Action::Step(Step {
+                    to: "restored".to_owned(),
+                    outcome: reason.clone(),
+                    reason,
+                    ..Step::default()
+                }),
+            ),
+        )
+    };
+    let mut ops = vec![
+        placed(0, 1, 0, op(Kind::Violation, create(Kind::Violation))),
+        placed(0, 2, 1, op(Kind::Violation, step("stopped"))),
+    ];
+    ops.extend((3..=300).map(refused));
+    let record = fold(&ops).0.expect("it was created");
+    assert_eq!(record.steps[0].step.to, "stopped", "what is counted goes last");
+    assert!(stored(&record).len() < 2 * RECORD_ENTRIES_BYTES_MAX);
 }
 
 #[test]

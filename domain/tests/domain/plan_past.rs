@@ -255,3 +255,54 @@ fn an_overdue_one_that_the_law_asked_for_stays_overdue_when_the_plan_gets_anothe
     world.look(world.at(date(2026, 4, 18), 10));
     assert_eq!(world.follow_ups()[&date(2026, 4, 14)], "done");
 }
+
+/// Every 15 days after the last time, for as long as it takes.
+fn endless() -> Plan {
+    Plan { after_completion: true, opens_days: None, expires_days: None, gap_days_max: None, ..maintenance() }
+}
+
+fn open_days(world: &World) -> Vec<Date> {
+    world.follow_ups().into_iter().filter(|(_, status)| status == "open").map(|(day, _)| day).collect()
+}
+
+#[test]
+fn after_completion_work_before_its_window_opened_still_does_it_when_the_rule_changes() {
+    let mut world = World::of(endless(), shanghai());
+    for day in [5, 18] {
+        world.done(world.at(date(2026, 1, day), 9)); // the second does what is due on the 20th
+        world.look(world.at(date(2026, 1, day), 10));
+    }
+    world.edit_plan(world.at(date(2026, 1, 24), 9), "rule", json!("FREQ=DAILY;INTERVAL=5"));
+    world.look(world.at(date(2026, 1, 24), 10));
+    assert_eq!(open_days(&world), [date(2026, 1, 23)], "five days after the 18th");
+    world.done(world.at(date(2026, 1, 26), 9));
+    world.look(world.at(date(2026, 1, 26), 10));
+    assert_eq!(open_days(&world), [date(2026, 1, 31)]);
+}
+
+#[test]
+fn after_completion_what_has_no_end_gets_the_one_that_the_plan_gives_it() {
+    let mut world = World::of(endless(), shanghai());
+    world.look(world.at(date(2026, 1, 1), 9));
+    world.edit_plan(world.at(date(2026, 1, 4), 9), "expires_days", json!(1));
+    world.look(world.at(date(2026, 1, 4), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 1)], "missed");
+    assert_eq!(open_days(&world), [date(2026, 1, 16)]);
+}
+
+#[test]
+fn after_completion_work_that_was_not_there_leaves_its_follow_up_to_what_came_next() {
+    let mut world = World::of(endless(), shanghai());
+    let mut work = Vec::new();
+    for day in [1, 9, 10] {
+        work.push(world.done(world.at(date(2026, 1, day), 9)));
+        world.look(world.at(date(2026, 1, day), 10));
+    }
+    let deleted = Action::Delete { reason: "at another place".to_owned() };
+    world.act(world.at(date(2026, 1, 23), 9), work[1], Kind::Inspection, deleted);
+    world.look(world.at(date(2026, 1, 23), 10));
+    world.edit_plan(world.at(date(2026, 1, 24), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 24), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 16)], "done", "by the work of the tenth");
+    assert_eq!(open_days(&world), [date(2026, 1, 25)]);
+}

@@ -3,11 +3,14 @@
 use super::sample::record_id;
 use super::world::{HOUR_MS, World, maintenance, shanghai, watering};
 use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
 use rounds_domain::body::Plan;
 use rounds_domain::op::Step;
-use rounds_domain::recurrence::day_end_ms;
-use rounds_domain::{Action, Change, Kind};
-use serde_json::json;
+use rounds_domain::recurrence::{day_end_ms, days_later};
+use rounds_domain::{Action, Change, Kind, Record, RecordId};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every 15 days by the calendar, without a law; done within 10 days.
 fn fortnightly() -> Plan {
@@ -25,7 +28,7 @@ fn begun(plan: Plan) -> (World, i64) {
 /// Somebody says of the follow-up of a day that `field` is the end of another, at this time; then it is looked at.
 fn give(world: &mut World, at_ms: i64, of: Date, field: &str, to: Date) {
     let asked = world.follow_up_on(of);
-    let base = asked.fields[field].clone();
+    let base = asked.fields.get(field).cloned().unwrap_or(Value::Null);
     let value = json!(day_end_ms(to, &world.zone));
     let changes = vec![Change { field: field.to_owned(), base, value }];
     let edit = Action::Edit { changes, reason: "nobody is there before".to_owned() };
@@ -233,5 +236,212 @@ fn what_was_put_off_ends_with_its_plan_if_it_could_not_be_done_before() {
         world.edit_plan(world.at(date(2026, 1, 19), 9), "until", json!("2026-01-20"));
         world.look(world.at(date(2026, 1, 22), 9));
         assert_eq!(status_on(&world, to), status);
+    }
+}
+
+#[test]
+fn after_completion_one_is_open_whatever_day_a_changed_rule_begins_with() {
+    let weekly = Plan {
+        rule: "FREQ=WEEKLY;BYDAY=MO,FR".to_owned(),
+        after_completion: true,
+        expires_days: None,
+        ..fortnightly()
+    };
+    let (mut world, start_ms) = begun(weekly);
+    give(&mut world, start_ms, date(2026, 1, 2), "expires_at_ms", date(2026, 1, 2));
+    world.look(world.at(date(2026, 1, 3), 9));
+    world.edit_plan(world.at(date(2026, 1, 7), 9), "rule", json!("FREQ=DAILY;INTERVAL=5"));
+    world.look(world.at(date(2026, 1, 7), 10));
+    assert_eq!(open(&world).len(), 1, "{:?}", world.follow_ups());
+}
+
+/// What happens to a follow-up that is open.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Work on its asset; it is known so many hours later.
+    Work { known_after: i64 },
+    /// Somebody gives the n-th of those that are open another day or end, so many days from its own.
+    Give { n: usize, field: &'static str, days: i64 },
+    /// Somebody gives up the n-th of those that are open.
+    GiveUp { n: usize },
+    /// The n-th work that is known turns out to have been somewhere else.
+    Delete { n: usize },
+    /// The coordinator has the plan say something else.
+    Edit { field: &'static str, value: Value },
+}
+
+fn events() -> impl Strategy<Value = Vec<(i64, Event)>> {
+    let work = prop::sample::select(vec![0, 1, 30, 100]).prop_map(|known_after| Event::Work { known_after });
+    let field = prop::sample::select(vec!["due_at_ms", "due_at_ms", "expires_at_ms"]);
+    let give = (0..3_usize, field, -6..20_i64).prop_map(|(n, field, days)| Event::Give { n, field, days });
+    let give_up = (0..3_usize).prop_map(|n| Event::GiveUp { n });
+    let delete = (0..4_usize).prop_map(|n| Event::Delete { n });
+    let said = vec![
+        ("worker", json!(record_id(71))),
+        ("rule", json!("FREQ=DAILY;INTERVAL=5")),
+        ("expires_days", json!(6)),
+        ("until", json!("2026-04-20")),
+        ("resting", json!(true)),
+        ("resting", json!(false)),
+    ];
+    let edit = prop::sample::select(said).prop_map(|(field, value)| Event::Edit { field, value });
+    prop::collection::vec(
+        (0..24 * 40_i64, prop_oneof![4 => work, 4 => give, 1 => give_up, 1 => delete, 1 => edit]),
+        0..10,
+    )
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let rules = prop::sample::select(vec![
+        "FREQ=DAILY;INTERVAL=15",
+        "FREQ=DAILY;INTERVAL=3",
+        "FREQ=WEEKLY;BYDAY=MO,TH",
+    ]);
+    (rules, any::<bool>(), prop::option::of(0..4_u32), 0..3_u32, any::<bool>()).prop_map(
+        |(rule, after_completion, expires_days, opens_days, gap)| Plan {
+            rule: rule.to_owned(),
+            after_completion,
+            expires_days,
+            opens_days: Some(opens_days),
+            gap_days_max: gap.then_some(15),
+            catch_up: "all".to_owned(),
+            from: "2026-03-20".to_owned(), // the clocks change on the 29th
+            ..maintenance()
+        },
+    )
+}
+
+/// Lives it, looking when something happened, when a moment has come, and at these hours.
+fn live(plan: &Plan, events: &[(i64, Event)], looks: &BTreeSet<i64>) -> World {
+    let mut world = World::of(plan.clone(), TimeZone::get("Europe/Berlin").unwrap());
+    let start_ms = world.at(date(2026, 3, 20), 0);
+    let mut known: BTreeMap<i64, Vec<(i64, &Event)>> = BTreeMap::new();
+    for (hour, event) in events {
+        let after = if let Event::Work { known_after } = event { *known_after } else { 0 };
+        known.entry(hour + after).or_default().push((*hour, event));
+    }
+    let mut now_ms = start_ms;
+    for hour in 0..=24 * 50 {
+        let then_ms = start_ms + hour * HOUR_MS;
+        if hour == 0 {
+            world.look(now_ms);
+        }
+        world.live_by_timers_between(now_ms, then_ms);
+        now_ms = then_ms;
+        for (at, event) in known.remove(&hour).unwrap_or_default() {
+            match event {
+                Event::Work { .. } => {
+                    world.done(start_ms + at * HOUR_MS + 60_000);
+                }
+                Event::Give { n, field, days } => give_nth(&mut world, now_ms, *n, field, *days),
+                Event::GiveUp { n } => {
+                    let cancelled = Step {
+                        to: "cancelled".to_owned(),
+                        reason: "not needed".to_owned(),
+                        ..Step::default()
+                    };
+                    if let Some(id) = open(&world).get(*n).map(|it| it.id) {
+                        world.act_on(now_ms, id, Kind::FollowUp, Action::Step(cancelled));
+                    }
+                }
+                Event::Delete { n } => {
+                    let mut work = world
+                        .near
+                        .values()
+                        .flatten()
+                        .filter(|it| it.kind == Kind::Inspection && it.deleted.is_none());
+                    if let Some(id) = work.nth(*n).map(|it| it.id) {
+                        world.act(
+                            now_ms,
+                            id,
+                            Kind::Inspection,
+                            Action::Delete { reason: "somewhere else".to_owned() },
+                        );
+                    }
+                }
+                Event::Edit { field, value } => {
+                    let says = &world.near[&world.plan].as_ref().unwrap().fields;
+                    if says.get(*field) != Some(value) {
+                        world.edit_plan(now_ms, field, value.clone());
+                    }
+                }
+            }
+            now_ms += 60_000;
+            world.look(now_ms);
+        }
+        if looks.contains(&hour) {
+            now_ms += 60_000;
+            world.look(now_ms);
+        }
+    }
+    world
+}
+
+fn give_nth(world: &mut World, at_ms: i64, n: usize, field: &str, days: i64) {
+    let Some(asked) = open(world).get(n).copied() else { return };
+    let (id, base) = (asked.id, asked.fields.get(field).cloned().unwrap_or(Value::Null));
+    let own = rounds_domain::recurrence::local_day(asked.fields["due_at_ms"].as_i64().unwrap(), &world.zone);
+    let value = json!(day_end_ms(days_later(own, days), &world.zone));
+    if base != value {
+        let changes = vec![Change { field: field.to_owned(), base, value }];
+        let edit = Action::Edit { changes, reason: "nobody is there before".to_owned() };
+        world.act_on(at_ms, id, Kind::FollowUp, edit);
+    }
+}
+
+/// In the order in which they are due.
+fn open(world: &World) -> Vec<&Record> {
+    let all = world.made.values().flatten();
+    let mut open: Vec<&Record> = all.filter(|it| it.kind == Kind::FollowUp && it.status == "open").collect();
+    open.sort_by_key(|it| (it.fields["due_at_ms"].as_i64(), it.id));
+    open
+}
+
+/// By id: stage, when it is due, and until when it can be done.
+fn standing(world: &World) -> BTreeMap<RecordId, (String, Value, Value)> {
+    let all = world.made.values().flatten();
+    all.filter(|it| it.kind == Kind::FollowUp && it.status != "cancelled")
+        .map(|it| {
+            let field = |name: &str| it.fields.get(name).cloned().unwrap_or(Value::Null);
+            (it.id, (it.status.clone(), field("due_at_ms"), field("expires_at_ms")))
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(super::history::runs(60))]
+
+    /// Whatever somebody puts off, and when: that the worker looks more often than it has to changes nothing.
+    #[test]
+    fn looking_more_often_ends_at_the_same_whatever_was_put_off(
+        plan in plans(),
+        events in events(),
+        looks in prop::collection::btree_set(0..24 * 50_i64, 0..12),
+    ) {
+        let (often, seldom) = (live(&plan, &events, &looks), live(&plan, &events, &BTreeSet::new()));
+        prop_assert_eq!(standing(&often), standing(&seldom));
+        prop_assert_eq!(often.notices(), seldom.notices());
+    }
+
+    /// Work does one follow-up, whatever was put off.
+    #[test]
+    fn no_work_does_two_whatever_was_put_off(plan in plans(), events in events()) {
+        let world = live(&plan, &events, &BTreeSet::new());
+        let mut shown = world.evidence(world.at(date(2026, 5, 9), 0));
+        let count = shown.len();
+        shown.sort();
+        shown.dedup();
+        prop_assert_eq!(shown.len(), count);
+    }
+
+    /// One is to come, whatever was put off; after completion one only.
+    #[test]
+    fn there_is_always_a_next_one_whatever_was_put_off(plan in plans(), events in events()) {
+        let is_given_up = |(_, event): &(i64, Event)| matches!(event, Event::GiveUp { .. } | Event::Edit { field: "until" | "resting", .. });
+        prop_assume!(!events.iter().any(is_given_up));
+        let world = live(&plan, &events, &BTreeSet::new());
+        let open = standing(&world).values().filter(|(status, _, _)| status == "open").count();
+        prop_assert!(open >= 1, "{:?}", standing(&world));
+        prop_assert!(!plan.after_completion || open == 1, "{:?}", standing(&world));
     }
 }

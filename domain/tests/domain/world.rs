@@ -6,7 +6,7 @@ use super::sample::{area, device, op, placed, record_id};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rounds_domain::body::{Inspection, Notice, Plan, Visit};
-use rounds_domain::follow_up::{Around, Mend, look};
+use rounds_domain::follow_up::{Around, Mend, called_for, look};
 use rounds_domain::recurrence::{day_end_ms, day_start_ms, local_day};
 use rounds_domain::{Action, Body, Change, Effect, Kind, Op, PlacedOp, Record, RecordId, Role, apply, fold};
 use serde_json::{Value, json};
@@ -139,24 +139,34 @@ impl World {
         mends
     }
 
-    pub(super) fn look_once(&mut self, now_ms: i64) -> Vec<Mend> {
+    /// What this finds out about the plan.
+    fn seen_from<T>(&self, now_ms: i64, of: impl Fn(&Record, &Around) -> T) -> T {
         let nearby: Vec<Record> = self.near.values().flatten().cloned().collect();
         let is_read = |it: &&Record| !self.is_over_for_long(it, now_ms);
         let made: Vec<Record> = self.made.values().flatten().filter(is_read).cloned().collect();
-        let of = |kind: Kind| made.iter().filter(|it| it.kind == kind).cloned().collect::<Vec<_>>();
-        let (follow_ups, notices) = (of(Kind::FollowUp), of(Kind::Notice));
+        let of_kind = |kind: Kind| made.iter().filter(|it| it.kind == kind).cloned().collect::<Vec<_>>();
+        let (follow_ups, notices) = (of_kind(Kind::FollowUp), of_kind(Kind::Notice));
         let policies: Vec<&Record> = self.policies.iter().collect();
         let around = Around {
             now_ms,
-            zone: &self.zone.clone(),
+            zone: &self.zone,
             system: device(SYSTEM),
             follow_ups: &follow_ups,
             notices: &notices,
             nearby: &nearby,
             policies: &policies,
         };
-        let plan = self.near[&self.plan].clone().unwrap();
-        let outlook = look(&plan, &around);
+        of(self.near[&self.plan].as_ref().unwrap(), &around)
+    }
+
+    /// The work that does each follow-up, as far as the plan calls for them.
+    pub(super) fn evidence(&self, now_ms: i64) -> Vec<RecordId> {
+        let wanted = self.seen_from(now_ms, called_for);
+        wanted.into_iter().filter_map(|it| it.done?.evidence).collect()
+    }
+
+    pub(super) fn look_once(&mut self, now_ms: i64) -> Vec<Mend> {
+        let outlook = self.seen_from(now_ms, look);
         assert!(outlook.next_ms.is_none_or(|next_ms| next_ms > now_ms));
         self.next_ms = outlook.next_ms;
         for mend in &outlook.mends {
@@ -187,6 +197,13 @@ impl World {
         while let Some(now_ms) = next_ms.filter(|now_ms| *now_ms <= until_ms) {
             self.look(now_ms);
             next_ms = self.next_ms;
+        }
+    }
+
+    /// Looks at the moments that were said the last time, until then; at the first moment if nobody ever looked.
+    pub(super) fn live_by_timers_between(&mut self, from_ms: i64, until_ms: i64) {
+        while let Some(now_ms) = self.next_ms.filter(|now_ms| *now_ms < until_ms) {
+            self.look(now_ms.max(from_ms));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::record::{Record, StepTaken};
 use crate::recurrence::{day_start_ms, local_day};
 use jiff::civil::Date;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A follow-up that was made for a plan.
 pub(super) struct Made<'a> {
@@ -49,6 +49,7 @@ pub(super) fn follow_ups(
     around: &Around,
 ) -> Vec<Wanted> {
     let (named, shown) = (named_work(completions), shown_work(made, completions));
+    let shown_at: BTreeSet<usize> = shown.values().copied().collect();
     let mut wanted = Vec::new();
     let mut used: BTreeMap<usize, RecordId> = BTreeMap::new();
     for (at, it) in made.iter().enumerate() {
@@ -60,11 +61,14 @@ pub(super) fn follow_ups(
         let following = made.iter().skip(at + 1).filter(|_| !said.after_completion);
         let next_day_ms = it.next_day_ms(following, around);
         let does_another = |at: usize, work: &Completion| {
-            let shows = || it.record.status != "done" && shown.values().any(|shown| *shown == at);
+            let shows = || it.record.status != "done" && shown_at.contains(&at);
             work.names.is_some() || used.contains_key(&at) || shows()
         };
         let fitting = || it.fitting(completions, next_day_ms, does_another, said.after_completion, around);
-        let found = named.get(&id).copied().or_else(fitting).or_else(|| shown.get(&id).copied());
+        let shown = shown.get(&id).copied();
+        // Work that did it before its window opened still does.
+        let first = || [fitting(), shown.filter(|at| !used.contains_key(at))].into_iter().flatten().min();
+        let found = named.get(&id).copied().or_else(first).or(shown);
         let work = found.and_then(|at| completions.get(at)).map(|work| work.done);
         wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
         if let Some(at) = found {
