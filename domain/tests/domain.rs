@@ -14,6 +14,7 @@ mod domain {
     mod history;
     mod merge;
     mod plan;
+    mod plan_life;
     mod plan_past;
     mod plan_put_off;
     mod plan_told;

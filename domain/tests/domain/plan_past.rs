@@ -7,7 +7,7 @@ use super::world::{World, maintenance, shanghai, watering};
 use jiff::civil::{Date, date};
 use rounds_domain::body::Plan;
 use rounds_domain::follow_up::{HORIZON_DAYS, LOOK_BACK_DAYS};
-use rounds_domain::recurrence::{day_end_ms, days_later};
+use rounds_domain::recurrence::{day_end_ms, days_later, local_day};
 use rounds_domain::{Action, Body, Change, Kind};
 use serde_json::{Value, json};
 
@@ -262,7 +262,7 @@ fn endless() -> Plan {
 }
 
 fn open_days(world: &World) -> Vec<Date> {
-    world.follow_ups().into_iter().filter(|(_, status)| status == "open").map(|(day, _)| day).collect()
+    world.open().iter().map(|it| local_day(it.fields["due_at_ms"].as_i64().unwrap(), &world.zone)).collect()
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// Looks at the moments that were said the last time, until then; at the first moment if nobody ever looked.
+    /// Looks at the moments that were said the last time, until then.
     pub(super) fn live_by_timers_between(&mut self, from_ms: i64, until_ms: i64) {
         while let Some(now_ms) = self.next_ms.filter(|now_ms| *now_ms < until_ms) {
             self.look(now_ms.max(from_ms));
@@ -226,6 +226,15 @@ impl World {
         all.filter(|it| it.status != "cancelled")
             .map(|it| (local_day(it.fields["due_at_ms"].as_i64().unwrap(), &self.zone), it.status.clone()))
             .collect()
+    }
+
+    /// The follow-ups that are open, in the order in which they are due.
+    pub(super) fn open(&self) -> Vec<&Record> {
+        let all = self.made.values().flatten();
+        let mut open: Vec<&Record> =
+            all.filter(|it| it.kind == Kind::FollowUp && it.status == "open").collect();
+        open.sort_by_key(|it| (it.fields["due_at_ms"].as_i64(), it.id));
+        open
     }
 
     pub(super) fn due_days(&self) -> Vec<Date> {
