@@ -84,7 +84,8 @@ impl Shared {
         let Some(whose) = self.store.record(id).await?.map(|numbered| numbered.record) else {
             return Ok(None);
         };
-        if whose.kind.name() != kind || !has_calendar(whose.kind) || whose.deleted.is_some() {
+        let is_over = whose.deleted.is_some() || whose.fields.contains_key("left");
+        if whose.kind.name() != kind || !has_calendar(whose.kind) || is_over {
             return Ok(None);
         }
         let language = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
@@ -119,7 +120,7 @@ async fn calendar(
             // Without them the library would take the time of now, and the calendar would change each time.
             .add_property("DTSTAMP", &changed)
             .add_property("LAST-MODIFIED", &changed)
-            .add_property("DTSTART", utc(due_ms - EVENT_MS))
+            .add_property("DTSTART", utc(due_ms.saturating_sub(EVENT_MS)))
             .add_property("DTEND", utc(due_ms))
             .add_property("TRANSP", "TRANSPARENT")
             .add_property("CLASS", "PRIVATE");

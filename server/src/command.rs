@@ -24,6 +24,7 @@ pub(crate) mod summary;
 pub(crate) mod verify;
 pub(crate) mod worker;
 
+use axum::http::Uri;
 use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};
 use rounds_store::{RecordFilter, Store};
@@ -35,8 +36,20 @@ use uuid::Uuid;
 /// Where data is kept if nothing else is said.
 pub(crate) const DATABASE_DEFAULT: &str = "sqlite:rounds-data/rounds.db";
 
-/// Opens the database.
+/// Opens the database, which has to be there: what a mistyped name finds is not to be taken for an empty one.
 pub(crate) async fn open(url: &str) -> Result<Store, String> {
+    if let Some(path) = url.strip_prefix("sqlite:")
+        && !Path::new(path).exists()
+    {
+        return Err(format!(
+            "there is no database {path}: say which with --database, or start the server once"
+        ));
+    }
+    open_or_make(url).await
+}
+
+/// Opens the database, or makes it if it is not there yet.
+pub(crate) async fn open_or_make(url: &str) -> Result<Store, String> {
     Store::open(url, new_epoch()?).await.map_err(|error| with_causes(&error))
 }
 
@@ -70,6 +83,15 @@ pub(crate) fn file_beside(path: &Path) -> Result<NamedTempFile, String> {
         ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
         _ => format!("{}: {error}", folder.display()),
     })
+}
+
+/// The address of a web page, where an option wants one.
+pub(crate) fn web_url(text: &str) -> Result<String, String> {
+    let is_web = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+    match text.parse::<Uri>() {
+        Ok(uri) if is_web(&uri) && !text.contains(['?', '#']) => Ok(text.to_owned()),
+        _ => Err("write it as https://rounds.example.org".to_owned()),
+    }
 }
 
 /// A moment as people read it, in UTC.

@@ -4,7 +4,7 @@ use crate::access;
 use crate::error::Error;
 use crate::shared::Shared;
 use rounds_domain::contact::over_since_ms;
-use rounds_domain::{Action, ContactData, Kind, Record, RecordId, Role};
+use rounds_domain::{ContactData, Kind, Record, RecordId, Role};
 use rounds_proto::v1::contact_service_server::ContactService;
 use rounds_proto::{id_from_wire, v1};
 use rounds_store::{AuditAction, Caller, RecordFilter, Vault};
@@ -116,11 +116,7 @@ impl Shared {
     /// it. What the record says of its beginning is no proof: whoever got to know a request may create the same again,
     /// with a clock that puts it first.
     async fn raised(&self, caller: &Caller, request: RecordId) -> Result<bool, Error> {
-        let ops = self.store.ops_of(request).await?;
-        let creating = ops.iter().filter(|stored| matches!(stored.placed.op.action, Action::Create(_)));
-        let first = creating.min_by_key(|stored| (stored.received_ms, stored.placed.key));
-        Ok(first.is_some_and(|first| {
-            let by = &first.placed;
+        Ok(self.store.raised_by(request).await?.is_some_and(|by| {
             by.key.device == caller.device.id || (by.worker.is_some() && by.worker == caller.device.worker)
         }))
     }

@@ -3,7 +3,7 @@
 use crate::access;
 use crate::edge::Origin;
 use crate::error::Error;
-use crate::limit::{CODE_VALID_SECONDS_DEFAULT, CODE_VALID_SECONDS_MAX, LIST_MAX};
+use crate::limit::{CODE_VALID_SECONDS_DEFAULT, CODE_VALID_SECONDS_MAX, COPIES_MAX, LIST_MAX};
 use crate::page;
 use crate::secret::{Random, code_hash, token_hash};
 use crate::shared::Shared;
@@ -11,7 +11,7 @@ use rounds_domain::limit::{LIST_ENTRIES_MAX, NAME_CHARS_MAX};
 use rounds_domain::{AreaId, DeviceId, Kind, OpId, RecordId, Role};
 use rounds_proto::v1::device_service_server::DeviceService;
 use rounds_proto::{id_from_wire, role_from_wire, role_to_wire, timestamp_to_wire, v1};
-use rounds_store::{AuditAction, Caller, Device, NewAudit, NewCode};
+use rounds_store::{AuditAction, Caller, Device, DeviceFilter, NewAudit, NewCode};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -200,7 +200,8 @@ impl Shared {
         let size = page::size(request.page_size, LIST_MAX)?;
         let after = page::after_device(&request.page_token)?;
         let areas = access::own_areas_or_all(caller);
-        let devices = self.store.devices(areas.as_deref(), after, size).await?;
+        let filter = DeviceFilter { areas: areas.as_deref(), ..DeviceFilter::default() };
+        let devices = self.store.devices(&filter, after, size).await?;
         Ok(v1::ListDevicesResponse {
             next_page_token: page::next(&devices, size, |device| page::device_token(device.id)),
             // Those of the server itself cannot be revoked or assigned.
@@ -262,7 +263,6 @@ impl Shared {
     }
 
     async fn fork(&self, caller: &Caller, request: v1::ForkRequest) -> Result<v1::ForkResponse, Error> {
-        // Else any device could make itself as many names as it likes.
         if caller.device.forked_at.is_none_or(|first| request.forked_at_seq < first) {
             return Err(Error::NotForked);
         }
@@ -277,6 +277,13 @@ impl Shared {
         for (random, ms) in sources {
             let new = DeviceId(random.id(ms)?);
             let token = random.token()?;
+            // Whoever has one device can make it a copy at any time, and each copy a copy again: there is an end to it.
+            // One that has its name gets it again.
+            if self.store.copies(caller.device.id).await? >= COPIES_MAX
+                && self.store.device(new).await?.is_none()
+            {
+                return Err(Error::TooManyCopies);
+            }
             self.note(caller, AuditAction::DeviceForked, new, "").await?;
             let device = self.store.fork(from, new, token_hash(&token), now_ms).await?;
             if let Some(device) = device {

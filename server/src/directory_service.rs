@@ -44,6 +44,8 @@ impl DirectoryService for Directory {
         &self,
         request: Request<v1::ChangeRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let token = access::token(request.metadata())?;
+        let _room = self.0.room(token, request.get_ref().encoded_len())?;
         let caller = access::admit(&self.0.store, request.metadata()).await?;
         Ok(Response::new(self.0.change(&caller, request.into_inner()).await?))
     }
@@ -87,9 +89,9 @@ impl Shared {
         }
         let filter = RecordFilter {
             subject,
-            code: some(request.code),
-            external_ref: some(request.external_ref),
-            status: some(request.status),
+            code: filled("code", request.code)?,
+            external_ref: filled("external_ref", request.external_ref)?,
+            status: filled("status", request.status)?,
             due_from_ms: request.due_from_ms,
             due_until_ms: request.due_until_ms,
             after: page::after_record(&request.page_token)?,
@@ -165,7 +167,6 @@ impl Shared {
         if request.ops.is_empty() || request.ops.len() > limit {
             return Err(Error::invalid("ops", &format!("send 1 to {limit} in one call")));
         }
-        let _room = self.room(caller.device.id, request.encoded_len())?;
         let now_ms = self.clock.now_ms();
         let clock = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
         let ops = self.presentable(caller, request.ops, clock).await?;
@@ -258,8 +259,12 @@ fn page_of(records: Vec<v1::Record>, after: Option<Place>) -> v1::ListRecordsRes
     v1::ListRecordsResponse { records, next_page_token }
 }
 
-fn some(text: String) -> Option<String> {
-    if text.is_empty() { None } else { Some(text) }
+/// A text of a filter, if there is one.
+fn filled(field: &str, text: String) -> Result<Option<String>, Error> {
+    if text.contains('\0') {
+        return Err(Error::invalid(field, "contains a NUL character: no record has one"));
+    }
+    Ok(if text.is_empty() { None } else { Some(text) })
 }
 
 fn built_in_terms() -> impl Iterator<Item = v1::Term> {

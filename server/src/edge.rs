@@ -3,7 +3,7 @@
 
 use crate::access;
 use crate::error::Error;
-use crate::limit::{CALL_TIMEOUT, TOKEN_KNOWN};
+use crate::limit::{CALL_TIMEOUT, SMALL_ANSWER_BYTES, TOKEN_KNOWN};
 use crate::listen::{Peer, network};
 use crate::share::{Holder, Shares, Taken};
 use crate::shared::Shared;
@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,8 @@ pub(crate) async fn call(State(shared): State<Arc<Shared>>, request: Request, ne
         Ok(request) => request,
         Err(error) => return refused(error),
     };
-    let request = match needs_token(request.uri().path()) {
+    let needs_token = needs_token(request.uri().path());
+    let request = match needs_token {
         true => shared.known(request).await,
         false => Ok(request),
     };
@@ -44,11 +46,78 @@ pub(crate) async fn call(State(shared): State<Arc<Shared>>, request: Request, ne
         Ok(request) => request,
         Err(error) => return refused(error),
     };
+    // Those who need none have one share together: tokens can be made up.
+    let token = access::token_of(request.headers()).ok().filter(|_| needs_token).unwrap_or_default();
     let time = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
     match tokio::time::timeout(time, next.run(request)).await {
-        Ok(answer) => too_large(answer),
+        Ok(answer) => held(&shared.answers, token, too_large(answer)).await.unwrap_or_else(refused),
         // What was under way for it is dropped: it does not go on for nobody.
         Err(_) => Status::deadline_exceeded("the time of the call is over").into_http(),
+    }
+}
+
+/// Keeps room for an answer until the last of it has gone out, or was given up. What was done for the call is done, as
+/// when its answer is lost on the way.
+///
+/// # Errors
+/// `BUSY`: its holder has not fetched what was answered before.
+async fn held<K: Holder>(answers: &Shares<K>, holder: K, answer: Response) -> Result<Response, Error> {
+    if answer.body().is_end_stream() {
+        return Ok(answer);
+    }
+    let (parts, mut rest) = answer.into_parts();
+    // The answer of a call is there as a whole; the next of a stream may take its time.
+    let first = poll_fn(|context| Poll::Ready(Pin::new(&mut rest).poll_frame(context))).await;
+    let first = match first {
+        Poll::Ready(Some(Ok(frame))) => Some(Ok(match frame.into_data() {
+            Ok(bytes) if bytes.len() >= SMALL_ANSWER_BYTES => {
+                let room = answers.take(holder, bytes.len()).ok_or(Error::Busy)?;
+                Frame::data(Bytes::from_owner(Held { bytes, _room: room }))
+            }
+            Ok(bytes) => Frame::data(bytes),
+            Err(frame) => frame,
+        })),
+        Poll::Ready(other) => other,
+        Poll::Pending => None,
+    };
+    Ok(Response::from_parts(parts, Body::new(Begun { first, rest })))
+}
+
+/// Bytes of an answer, with their room. The connection lets go of the answer as soon as it has all of it, and of these
+/// only once they have gone out.
+struct Held<K: Holder> {
+    bytes: Bytes,
+    _room: Taken<K>,
+}
+
+impl<K: Holder> AsRef<[u8]> for Held<K> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// An answer of which the first is there.
+struct Begun {
+    first: Option<Result<Frame<Bytes>, axum::Error>>,
+    rest: Body,
+}
+
+impl HttpBody for Begun {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
     }
 }
 
@@ -65,13 +134,29 @@ fn too_large(mut answer: Response) -> Response {
 
 /// Whoever asks for a page.
 pub(crate) async fn page(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    if uri.query().is_some_and(|query| query.contains("%00")) {
+        // Neither database finds anything by a NUL character, and PostgreSQL does not even look.
+        return (StatusCode::BAD_REQUEST, "There is no such page.\n").into_response();
+    }
     match shared.received(request) {
         Ok(request) => match tokio::time::timeout(CALL_TIMEOUT, next.run(request)).await {
             Ok(answer) => answer,
-            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "This took too long: try again.\n").into_response(),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, took_too_long(uri.path())).into_response(),
         },
         Err(Error::RateLimited(wait)) => too_often(wait, "Too many calls: wait a little.\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "This does not work now: try again.\n").into_response(),
+    }
+}
+
+/// What helps whoever asked for a page that took too long.
+fn took_too_long(path: &str) -> &'static str {
+    match path {
+        "/download" => {
+            "Writing this file takes too long for a page: choose a shorter period or a smaller area, or ask whoever \
+             runs the server for a file of `rounds export`.\n"
+        }
+        _ => "This took too long: try again.\n",
     }
 }
 
@@ -233,6 +318,44 @@ mod tests {
         assert_eq!(of(&["1.1.1.1, 192.0.2.1", "10.0.0.2"], 2), "192.0.2.1");
         assert_eq!(of(&[], 1), "10.0.0.1");
         assert_eq!(of(&["nonsense"], 1), "10.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_its_room_until_the_last_of_it_has_gone_out() {
+        let answers = Shares::new(5 * SMALL_ANSWER_BYTES, 3 * SMALL_ANSWER_BYTES);
+        let answer = |holder, bytes: usize| held(&answers, holder, Response::new(Body::from(vec![7; bytes])));
+        let large = 2 * SMALL_ANSWER_BYTES;
+        let one = answer("one", large).await.unwrap();
+        assert!(matches!(answer("one", large).await, Err(Error::Busy)), "its share is 3");
+        let other = answer("other", large).await.unwrap();
+        assert!(matches!(answer("third", large).await, Err(Error::Busy)), "there are 5");
+        assert!(answer("third", SMALL_ANSWER_BYTES - 1).await.is_ok(), "small ones are not counted");
+        drop(other);
+
+        let mut body = one.into_body();
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.unwrap().unwrap();
+        let mut left = frame.into_data().unwrap();
+        assert!(body.is_end_stream());
+        drop(body);
+        assert_eq!(left.split_off(1).len(), large - 1, "what has gone out of it");
+        assert!(answer("one", large).await.is_err(), "the connection still holds the rest");
+        drop(left);
+        assert!(answer("one", large).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_goes_out_as_it_was_made() {
+        let answers = Shares::new(usize::MAX, usize::MAX);
+        for text in ["", "a few bytes", &"many bytes".repeat(SMALL_ANSWER_BYTES)] {
+            let answer = held(&answers, "one", Response::new(Body::from(text.to_owned()))).await.unwrap();
+            assert_eq!(axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_takes_too_long_is_to_be_had_in_another_way() {
+        assert!(took_too_long("/download").contains("rounds export"));
+        assert!(took_too_long("/").contains("try again"));
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub enum Error {
     /// A fork for a device that is no copy, or another op than the one that the server told.
     #[error("the server does not know this device as a copy from that op on: sync first")]
     NotForked,
+    /// As many copies of one phone have names of their own as there may be.
+    #[error("this phone was copied too often: enrol it anew")]
+    TooManyCopies,
     /// There is nobody to reach any more.
     #[error("the request is closed: contact data is not kept for it")]
     RequestClosed,
@@ -153,6 +156,7 @@ impl From<Error> for Status {
             Error::CursorInvalid => (Code::InvalidArgument, "CURSOR_INVALID"),
             Error::BatchTooLarge(_) => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
             Error::NotForked => (Code::FailedPrecondition, "NOT_FORKED"),
+            Error::TooManyCopies => (Code::FailedPrecondition, "TOO_MANY_COPIES"),
             Error::RequestClosed => (Code::FailedPrecondition, "REQUEST_CLOSED"),
             Error::ContactsNotKept => (Code::FailedPrecondition, "CONTACT_NOT_KEPT"),
             Error::RateLimited(_) => (Code::ResourceExhausted, "RATE_LIMITED"),

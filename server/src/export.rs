@@ -50,7 +50,7 @@ pub enum Format {
     /// A table.
     Table(TableFormat),
     /// GeoJSON as RFC 7946 has it: a feature for each record, at its coordinates or those of what it is about (rounded
-    /// to 6 digits), or nowhere. Lists are JSON as they are.
+    /// to 6 digits), if that is in these areas or in one that the record was in, or nowhere. Lists are JSON as they are.
     GeoJson,
 }
 
@@ -121,7 +121,7 @@ pub async fn export<W: Write + Send>(
     };
     let mut output = match export.format {
         Format::Table(format) => Output::Table(TableWriter::begin(table, format, out)?),
-        Format::GeoJson => Output::Map(GeoJson::begin(table, out)?, Positions::default()),
+        Format::GeoJson => Output::Map(GeoJson::begin(table, out)?, Positions::within(areas.iter().copied())),
     };
 
     let mut snapshot = store.snapshot().await?;

@@ -6,10 +6,10 @@ use crate::limit::{LIST_MAX, PAGE_BYTES_MAX};
 use crate::page;
 use crate::shared::Shared;
 use prost::Message as _;
-use rounds_domain::{Action, OpId, PlacedOp, Role, fold};
+use rounds_domain::{Action, OpId, PlacedOp, RecordId, Role, fold};
 use rounds_proto::v1::history_service_server::HistoryService;
 use rounds_proto::{decode_op, encode_op, id_from_wire, op_from_wire, op_to_wire, v1, verdict_to_wire};
-use rounds_store::{AuditAction, Caller, QuarantinedOp, RecordFilter, StoredOp};
+use rounds_store::{AuditAction, Caller, QuarantinePage, QuarantinedOp, RecordFilter, StoredOp};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -53,26 +53,39 @@ impl HistoryService for History {
 }
 
 impl Shared {
-    pub(crate) async fn list_ops(
+    async fn list_ops(
         &self,
         caller: &Caller,
         request: v1::ListOpsRequest,
     ) -> Result<v1::ListOpsResponse, Error> {
-        access::not_partner(caller, "read histories")?;
         let id = id_from_wire("record", &request.record)?;
+        let (entries, _) = self.history(caller, id, usize::MAX).await?;
+        Ok(v1::ListOpsResponse { entries })
+    }
+
+    /// The newest ops behind a record, at most so many, in their order; and how many there are before them. What each
+    /// does today hangs on all of them.
+    pub(crate) async fn history(
+        &self,
+        caller: &Caller,
+        id: RecordId,
+        newest: usize,
+    ) -> Result<(Vec<v1::HistoryEntry>, usize), Error> {
+        access::not_partner(caller, "read histories")?;
         let deleted = self.readable_record(caller, id).await?.record.deleted.is_some();
         let ops = self.store.ops_of(id).await?;
         let placed: Vec<PlacedOp> = ops.iter().map(|stored| stored.placed.clone()).collect();
         let (_, effects) = fold(&placed);
         let today: HashMap<OpId, _> =
             effects.into_iter().map(|(op, effect)| (op.id(), effect.verdict())).collect();
-        let entries = ops.iter().map(|stored| {
+        let before = ops.len().saturating_sub(newest);
+        let entries = ops.iter().skip(before).map(|stored| {
             let mut entry = entry(stored, !deleted)?;
             let seq = stored.placed.key.seq;
             entry.today = today.get(&stored.placed.id()).map(|verdict| verdict_to_wire(seq, verdict));
             Ok(entry)
         });
-        Ok(v1::ListOpsResponse { entries: entries.collect::<Result<_, Error>>()? })
+        Ok((entries.collect::<Result<_, Error>>()?, before))
     }
 
     async fn list_disputes(
@@ -115,8 +128,10 @@ impl Shared {
         let size = page::size(request.page_size, LIST_MAX)?;
         let after = page::after_op(&request.page_token)?;
         let areas = access::own_areas_or_all(caller);
-        let found = self.store.quarantine(areas.as_deref(), after, size).await?;
-        let mut next_page_token = page::next(&found, size, |op| page::op_token(op.id));
+        let QuarantinePage { ops: found, more } =
+            self.store.quarantine(areas.as_deref(), after, size).await?;
+        let last = found.last().filter(|_| more);
+        let mut next_page_token = last.map(|op| page::op_token(op.id)).unwrap_or_default();
         let mut ops: Vec<v1::QuarantinedOp> = Vec::with_capacity(found.len());
         let mut bytes = 0;
         for (at, quarantined) in found.iter().enumerate() {

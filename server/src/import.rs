@@ -409,8 +409,8 @@ struct Desk<'a, W: Write> {
     report: Report<W>,
     summary: Summary,
     said: HashMap<RecordId, Said>,
-    /// Places that were described, and cannot be.
-    refused_places: HashSet<RecordId>,
+    /// What earlier rows said all of, and cannot be: other rows must not count on it.
+    refused: HashSet<RecordId>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -431,7 +431,7 @@ impl<'a, W: Write> Desk<'a, W> {
             report,
             summary: Summary::default(),
             said: HashMap::new(),
-            refused_places: HashSet::new(),
+            refused: HashSet::new(),
             waiting: VecDeque::new(),
         })
     }
@@ -468,6 +468,12 @@ impl<'a, W: Write> Desk<'a, W> {
             Ok(reading) => reading,
             Err(reason) => return Ok(Line::new(row, Fate::Rejected(reason))),
         };
+        // It need not be in the database yet: it may be in a batch under way, or in the same one.
+        if let PlaceSaid::Named(id) = reading.place
+            && self.said.contains_key(&id)
+        {
+            reading.place = PlaceSaid::SaidBefore(id);
+        }
         let fingerprint = reading.record.fingerprint();
         match self.said.entry(reading.record.id) {
             Entry::Vacant(entry) => {
@@ -506,6 +512,9 @@ impl<'a, W: Write> Desk<'a, W> {
             let Fate::Read(reading) = &line.fate else { continue };
             let before = arrivals.len();
             let (place, record) = self.compare(reading, &existing, clock, &mut arrivals).await?;
+            if record.is_err() && !is_there(&existing, reading.record.id) {
+                self.refused.insert(reading.record.id);
+            }
             lines_of_ops.resize(lines_of_ops.len() + arrivals.len() - before, at);
             line.place = place;
             line.fate = record.map_or_else(Fate::Rejected, Fate::Settled);
@@ -553,13 +562,14 @@ impl<'a, W: Write> Desk<'a, W> {
         match &reading.place {
             PlaceSaid::Nothing => {}
             PlaceSaid::Named(id) => {
-                if existing.get(id).is_none_or(|place| place.deleted.is_some()) {
-                    let reason = "place: there is none with this key: import places first, or describe them with --place";
+                if !is_there(existing, *id) {
+                    let reason = "place: there is none with this key, nor is it in an earlier row: import places first, \
+                                  or describe them with --place";
                     return Ok((place, Err(reason.to_owned())));
                 }
             }
             PlaceSaid::SaidBefore(id) => {
-                if self.refused_places.contains(id) {
+                if self.refused.contains(id) {
                     return Ok((place, Err("place: was refused in an earlier row".to_owned())));
                 }
             }
@@ -567,7 +577,7 @@ impl<'a, W: Write> Desk<'a, W> {
                 match self.merge(claim, existing.get(&claim.id), clock, ops).await? {
                     Ok(became) => place = became,
                     Err(reason) => {
-                        self.refused_places.insert(claim.id);
+                        self.refused.insert(claim.id);
                         return Ok((place, Err(format!("place: {reason}"))));
                     }
                 }
@@ -683,6 +693,11 @@ impl<'a, W: Write> Desk<'a, W> {
         self.report.end()?;
         Ok(self.summary)
     }
+}
+
+/// Whether there is such a record, and it was not deleted.
+fn is_there(existing: &HashMap<RecordId, Record>, id: RecordId) -> bool {
+    existing.get(&id).is_some_and(|record| record.deleted.is_none())
 }
 
 fn is_another_sort(action: &Action) -> bool {

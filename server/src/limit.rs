@@ -45,6 +45,12 @@ pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// Faults that an error names: its details travel in a header, and clients take little there.
 pub const VIOLATIONS_MAX: usize = 10;
 
+/// What may wait in quarantine of a device that was revoked, in bytes: what it sent, and a KiB for each op. That is
+/// more than fifty thousand ops of usual size, far beyond what an honest phone holds; whoever has a lost one must not
+/// fill the disk with it.
+pub const REVOKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Copies of one phone that get names of their own, and copies of those: whoever has one could make names without end.
+pub const COPIES_MAX: u64 = 64;
 /// How long a one-time code is good, in seconds, where nobody says otherwise: a day.
 pub const CODE_VALID_SECONDS_DEFAULT: u32 = 24 * 60 * 60;
 /// How long a one-time code is good at most, in seconds: 30 days.
@@ -56,9 +62,16 @@ pub const SMALL_REQUEST_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of requests that are read at the same time, of everybody together, as they come over the line. Who waits for
 /// the rest of a request holds what came of it.
 pub const READING_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Answers that were made and not fetched yet, of everybody together, in bytes as they go out. Whoever asks and reads
+/// nothing of the answer has the server hold it.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The same of whoever has one token.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 2 * RESPONSE_BYTES_MAX;
+/// Answers of fewer bytes are not counted: each costs no more than the call itself.
+pub const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 /// Bytes of batches that are worked on, or wait for it, at the same time, after decompression.
 pub const WORKING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The same of one device.
+/// The same of whoever has one token.
 pub const DEVICE_WORKING_BYTES_MAX: usize = 2 * REQUEST_BYTES_MAX;
 /// Streams of hints of one device: those of a phone, or of the open pages of a browser.
 pub const DEVICE_WATCHES_MAX: usize = 32;

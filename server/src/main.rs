@@ -10,9 +10,14 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// Sync backend and follow-up worker for neighbourhood field teams.
 #[derive(Parser, Debug)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "rounds",
+    version,
+    // Not as a doc comment: that of `serve`, whose options are here too, would take its place.
+    about = "Sync backend and follow-up worker for neighbourhood field teams",
+    args_conflicts_with_subcommands = true
+)]
 struct Rounds {
     #[command(subcommand)]
     command: Option<Command>,

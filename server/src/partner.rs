@@ -113,7 +113,7 @@ struct Opened {
 
 /// Why a link did not open.
 enum Closed {
-    /// Not one of ours, or revoked: there is no telling which.
+    /// Not one of ours, or it was withdrawn, with the link, the device or the organization: there is no telling which.
     Unknown,
     /// Its time is over.
     Expired,
@@ -150,6 +150,13 @@ impl Shared {
         self.partner_calls.take((request, organization), self.clock.now_ms()).map_err(Closed::TooOften)?;
         if expires_ms <= self.clock.now_ms() {
             return Err(Closed::Expired);
+        }
+        let device = self.store.device(partner_device(organization)).await?;
+        let partner = self.store.record(organization).await?;
+        if device.is_some_and(|device| device.revoked_ms.is_some())
+            || partner.is_some_and(|partner| partner.record.deleted.is_some())
+        {
+            return Err(Closed::Unknown);
         }
         let request = self.store.record(request).await?.map(|numbered| numbered.record);
         match request {

@@ -24,6 +24,8 @@ pub struct Planned {
     pub made: u64,
     /// Things that had their plan from this template already.
     pub there: u64,
+    /// Things that have another plan of the same sort, and got none beside it.
+    pub others: u64,
 }
 
 /// Why it ended.
@@ -58,11 +60,14 @@ pub struct Planning {
     pub spread_days: u32,
     /// Only things in these areas.
     pub areas: Vec<AreaId>,
+    /// Things that have another plan of the same sort get one as well: each time they would be due twice.
+    pub beside_others: bool,
     /// Count, and make nothing.
     pub dry_run: bool,
 }
 
-/// Makes a plan for each thing of the template's sorts in the areas that has none from it yet.
+/// Makes a plan for each thing of the template's sorts in the areas that has none from it yet, and no other of the same
+/// sort.
 ///
 /// # Errors
 /// When the store cannot be reached, or the plan is none. What was made until then stays, and is found again.
@@ -88,10 +93,18 @@ pub async fn apply(
         let ids: Vec<RecordId> = things.iter().map(|thing| plan_id(thing.id, template)).collect();
         let there: HashSet<RecordId> =
             store.records_of(&ids).await?.into_iter().map(|record| record.id).collect();
+        let mut missing: Vec<(&Record, &RecordId)> =
+            things.iter().zip(&ids).filter(|(_, id)| !there.contains(*id)).collect();
+        if !planning.beside_others {
+            let subjects: Vec<RecordId> = missing.iter().map(|(thing, _)| thing.id).collect();
+            let others = planned_otherwise(store, &subjects, &planning.plan).await?;
+            missing.retain(|(thing, _)| !others.contains(&thing.id));
+            planned.others += others.len() as u64;
+        }
         let now_ms = clock.now_ms();
         let reading = ClockReading { wall_ms: now_ms, boot: 0, monotonic_ms: 0 };
-        let missing = things.iter().zip(&ids).filter(|(_, id)| !there.contains(*id));
         let arrivals: Vec<Arrival> = missing
+            .into_iter()
             .map(|(thing, id)| arrival(thing, *id, planning, reading))
             .collect::<Result<_, _>>()
             .map_err(Error::Plan)?;
@@ -109,6 +122,25 @@ pub async fn apply(
             return Ok(planned);
         }
     }
+}
+
+/// Which of these things have a plan of the same sort that does not end before this one begins.
+async fn planned_otherwise(
+    store: &Store,
+    things: &[RecordId],
+    plan: &Plan,
+) -> Result<HashSet<RecordId>, Error> {
+    let is_same = |record: &Record| {
+        let until = record.text("until");
+        record.kind == Kind::Plan
+            && record.deleted.is_none()
+            && record.text("sort") == plan.sort
+            && (until.is_empty() || until >= plan.from.as_str())
+    };
+    // Follow-ups that are over are not asked for: of them there are most.
+    let about = store.about(things, i64::MAX).await?;
+    let plans = about.iter().map(|numbered| &numbered.record).filter(|record| is_same(record));
+    Ok(plans.filter_map(Record::subject).collect())
 }
 
 fn arrival(

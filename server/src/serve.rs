@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
@@ -212,7 +212,13 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
     let certificates = CertificateDer::pem_slice_iter(&tls.certificates)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| unusable(&error))?;
+    if certificates.is_empty() {
+        return Err(ServeError::Tls("there is no certificate in PEM".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(|error| match error {
+        pem::Error::NoItemsFound => ServeError::Tls("there is no private key in PEM".to_owned()),
+        error => unusable(&error),
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

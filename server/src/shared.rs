@@ -8,7 +8,7 @@ use crate::quota::Quota;
 use crate::secret::Random;
 use crate::serve::Config;
 use crate::share::{Shares, Taken};
-use rounds_domain::{DeviceId, RecordId};
+use rounds_domain::RecordId;
 use rounds_store::{ContactKeeping, LinkKey, Store};
 use rounds_worker::Jobs;
 use std::net::IpAddr;
@@ -39,8 +39,10 @@ pub(crate) struct Shared {
     pub(crate) reading: Shares<IpAddr>,
     /// and by the hash of the token.
     pub(crate) reading_of_token: Shares<[u8; 32]>,
-    /// Bytes of batches that are worked on, by device.
-    pub(crate) working: Shares<DeviceId>,
+    /// Bytes of batches that are worked on, by the hash of the token.
+    pub(crate) working: Shares<[u8; 32]>,
+    /// Bytes of answers that did not go out yet, by the hash of the token.
+    pub(crate) answers: Shares<[u8; 32]>,
     /// Streams of hints, by the hash of the token.
     pub(crate) watching: Shares<[u8; 32]>,
     /// Tokens that were known a moment ago.
@@ -94,6 +96,7 @@ impl Shared {
             reading: Shares::new(reading_max, reading_max / limit::ADDRESS_SHARE),
             reading_of_token: Shares::new(reading_max, limit::TOKEN_READING_BYTES_MAX),
             working: Shares::new(limit::WORKING_BYTES_MAX, limit::DEVICE_WORKING_BYTES_MAX),
+            answers: Shares::new(limit::ANSWER_BYTES_MAX, limit::TOKEN_ANSWER_BYTES_MAX),
             watching: Shares::new(usize::MAX, limit::DEVICE_WATCHES_MAX),
             tokens: Default::default(),
             rate_limits: config.rate_limits,
@@ -115,11 +118,12 @@ impl Shared {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Room for a batch of so many bytes from this device, until it was worked on.
+    /// Room for a batch of so many bytes from whoever has this token, until it was worked on. It is taken before
+    /// anything is asked of the database: what waits for that is held, too.
     ///
     /// # Errors
     /// `BUSY`.
-    pub(crate) fn room(&self, device: DeviceId, bytes: usize) -> Result<Taken<DeviceId>, Error> {
-        self.working.take(device, bytes).ok_or(Error::Busy)
+    pub(crate) fn room(&self, token: [u8; 32], bytes: usize) -> Result<Taken<[u8; 32]>, Error> {
+        self.working.take(token, bytes).ok_or(Error::Busy)
     }
 }

@@ -302,7 +302,7 @@ impl Shared {
         token: &str,
         limit: u32,
     ) -> Result<(Vec<Numbered>, String), Error> {
-        let behind = behind(figure).ok_or(Error::NotFound("figure"))?;
+        let behind = behind(figure).filter(|_| !figure.contains('\0')).ok_or(Error::NotFound("figure"))?;
         if let Some(worker) = figure.strip_prefix("worker/") {
             let worker = worker.split('/').next().and_then(|id| id.parse::<RecordId>().ok());
             if worker.is_none() || worker != caller.device.worker {

@@ -3,7 +3,9 @@
 use crate::access::{self, Inspector};
 use crate::cursor::Cursor;
 use crate::error::Error;
-use crate::limit::{CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, UNSENT_OPS_MAX};
+use crate::limit::{
+    CONTACT_INTERVAL_MS, FEED_RECORDS_DEFAULT, FEED_RECORDS_MAX, REVOKED_BYTES_MAX, UNSENT_OPS_MAX,
+};
 use crate::share::Taken;
 use crate::shared::Shared;
 use prost::Message as _;
@@ -55,9 +57,9 @@ impl Shared {
 
     /// Looks at what a device asks for and brings, and changes nothing.
     pub(crate) async fn receive(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<Call, Error> {
+        let room = self.room(token, request.encoded_len())?;
         let caller = access::identify(&self.store, token).await?;
         may_sync(&caller)?;
-        let room = self.room(caller.device.id, request.encoded_len())?;
         let now_ms = self.clock.now_ms();
         let cursor = Cursor::read(&request.cursor, self.store.epoch())?;
         // Of a device that does not know of the restore yet, ops are put off: what it takes for acknowledged may be
@@ -117,9 +119,20 @@ impl Shared {
     }
 
     /// The ops of a call, each admitted or with the reason why it goes to quarantine.
+    ///
+    /// # Errors
+    /// `DEVICE_REVOKED` for more ops of a device that was revoked, once [`REVOKED_BYTES_MAX`] of it wait in quarantine.
+    /// It keeps what was not taken in: once a coordinator has released or dismissed what waits, it is taken in after all.
     async fn batch(&self, caller: &Caller, request: &v1::SyncRequest, now_ms: i64) -> Result<Batch, Error> {
         check_envelopes(&request.ops)?;
         let revoked = caller.device.revoked_ms.is_some();
+        let brings_more = request.ops.iter().any(|sealed| sealed.seq > caller.device.acknowledged_through);
+        if revoked
+            && brings_more
+            && self.store.quarantined_bytes(caller.device.id).await? >= REVOKED_BYTES_MAX
+        {
+            return Err(Error::DeviceRevoked);
+        }
         let mut inspector = Inspector::of_recorded(&self.store, caller);
         let mut arrivals = Vec::with_capacity(request.ops.len());
         for sealed in &request.ops {
@@ -197,7 +210,7 @@ pub(crate) struct Call {
     cursor: Cursor,
     /// What it brings, to be committed before it is answered.
     pub(crate) batch: Option<Batch>,
-    _room: Taken<DeviceId>,
+    _room: Taken<[u8; 32]>,
 }
 
 impl Call {

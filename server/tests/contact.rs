@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+use rounds_domain::{ContactData, RecordId};
+use rounds_store::Vault;
+use rounds_tests::{new_id, on_both_databases};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -113,8 +116,39 @@ async fn a_lost_key_file_is_told_and_given_up_only_when_asked_to() {
     let output = folder.output(&["serve", "--listen", "127.0.0.1:0"], "").await;
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && told.contains("rounds contacts reset"), "{told}");
-    folder.run(&["contacts", "reset"], "").await;
+    folder.run(&["contacts", "reset", "--yes"], "").await;
     let (server, _) = folder.serve().await;
     drop(server);
     assert!(folder.run(&["audit", "list"], "").await.contains("contact.reset"));
+}
+
+on_both_databases! {
+    async fn contact_data_is_given_up_only_without_its_key_file_and_when_somebody_says_yes(database: &TestDatabase) {
+        let files = tempfile::tempdir().unwrap();
+        let key_file = files.path().join("key");
+        let (store, request) = (database.open().await, RecordId(new_id()));
+        let vault = Vault::open(&key_file, [7; 32]).unwrap();
+        store.bind_contact_key(&vault).await.unwrap();
+        let contact = ContactData { name: NAME.into(), phone: PHONE.into() };
+        store.put_contact(&vault, request, &contact, [9; 32], 1).await.unwrap();
+        let reset = async |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rounds"));
+            command.args(["contacts", "reset", "--database", database.url()]).args(more);
+            command.env_remove("ROUNDS_DATABASE").env("ROUNDS_CONTACT_KEY", &key_file);
+            let output = command.output().await.unwrap();
+            (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+        };
+        let (done, told) = reset(&["--yes"]).await;
+        assert!(!done && told.contains(key_file.to_str().unwrap()) && told.contains("nothing to give up"), "{told}");
+        std::fs::remove_file(&key_file).unwrap();
+        let (done, told) = reset(&[]).await;
+        assert!(!done && told.contains("of 1 requests") && told.contains("--yes"), "{told}");
+        assert_eq!(store.contact(&vault, request).await.unwrap(), Some(contact), "nothing was done so far");
+
+        Vault::open(&key_file, [8; 32]).unwrap(); // another one is of no use
+        let (done, told) = reset(&["--yes"]).await;
+        assert!(done && told.contains("of 1 requests"), "{told}");
+        assert!(!store.has_contact(request).await.unwrap());
+        store.close().await;
+    }
 }

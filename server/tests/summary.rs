@@ -83,7 +83,8 @@ async fn a_summary_for_spreadsheets_is_a_file_that_was_not_there() {
         town.said(&["--format", format, "--out", format]).await;
         assert!(std::fs::read(town.files.path().join(format)).unwrap().starts_with(start));
         let again = town.summary(&["--format", format, "--out", format]).await;
-        assert!(!again.status.success(), "what is there stays");
+        let said = String::from_utf8_lossy(&again.stderr);
+        assert!(!again.status.success() && said.contains("is there already"), "what is there stays: {said}");
     }
     town.server.stop().await;
 }
@@ -124,6 +125,26 @@ async fn top_tells_anew_when_something_changed() {
     phone.act(vec![visit(town.north, dwelling)]).await;
     until("3").await;
     top.kill().await.unwrap();
+    town.server.stop().await;
+}
+
+#[tokio::test]
+async fn top_tells_scripts_json_a_line_and_clears_no_screen_but_that_of_a_terminal() {
+    let town = Town::new().await;
+    let first_lines = async |args: &[&str], count: usize| {
+        let mut top = town.command("top", args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(top.stdout.take().unwrap()).lines();
+        let mut first = Vec::new();
+        while first.len() < count {
+            first.push(lines.next_line().await.unwrap().unwrap());
+        }
+        top.kill().await.unwrap();
+        first
+    };
+    let json: Value = serde_json::from_str(&first_lines(&["--json"], 1).await[0]).unwrap();
+    assert!(json["figures"].as_array().unwrap().iter().any(|figure| figure["name"] == "visit/outcome/met"));
+    let table = first_lines(&[], 4).await.join("\n");
+    assert!(table.starts_with("All areas  ") && !table.contains('\x1b'), "{table:?}");
     town.server.stop().await;
 }
 

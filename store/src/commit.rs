@@ -8,7 +8,7 @@ use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::count::Count;
 use crate::device::Contact;
 use crate::feed::Numbered;
-use crate::overtaken::without_overtaken;
+use crate::overtaken::{acting_looks, without_overtaken};
 use crate::timer::Timer;
 use crate::tx::{
     AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes, Written,
@@ -28,6 +28,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// A device that claims to have let go of more ops than anybody can record is not believed.
 const HOLDS_FROM_MAX: u64 = 1 << 62;
+/// A contact that was noted so much later than another that comes now was noted by a clock that was ahead and was set
+/// back: the other counts. By less, it is servers whose clocks differ.
+pub(crate) const CONTACT_BACK_MS: i64 = 60_000;
 
 /// What a transaction did.
 pub(crate) struct Committed {
@@ -542,10 +545,11 @@ fn named_areas(unit: &[Incoming]) -> BTreeSet<AreaId> {
     unit.iter().filter_map(Incoming::admitted).flat_map(areas_of).collect()
 }
 
-/// The areas that the ops of these batches name.
+/// The areas that the ops of these batches name, and those that were looked at for them.
 fn named_by(batches: &[Batch]) -> BTreeSet<AreaId> {
     let arrivals = batches.iter().flat_map(|batch| &batch.arrivals);
-    arrivals.filter_map(|arrival| arrival.content.admitted()).flat_map(areas_of).collect()
+    let named = arrivals.filter_map(|arrival| arrival.content.admitted()).flat_map(areas_of);
+    named.chain(acting_looks(batches).map(|look| look.area)).collect()
 }
 
 fn areas_of(op: &Op) -> impl Iterator<Item = AreaId> + use<> {

@@ -15,6 +15,31 @@ const PAGE_ROWS: i64 = 500;
 /// Where the database says which key file it belongs to.
 const CHECK: &str = "contact_key_check";
 
+/// Runs statements as `write_on!` does, and SQLite overwrites what they free. PostgreSQL does so in its own time.
+macro_rules! overwrite_on {
+    ($database:expr, $tx:ident => $body:expr) => {
+        write_on!($database, $tx => {
+            let is_sqlite = matches!($database, Database::Sqlite { .. });
+            if is_sqlite {
+                query("PRAGMA secure_delete = ON").execute(&mut *$tx).await?;
+            }
+            let value = $body;
+            if is_sqlite {
+                query("PRAGMA secure_delete = OFF").execute(&mut *$tx).await?;
+            }
+            value
+        })
+    };
+}
+
+/// Does it to its end, though whoever asked for it gives up: contact data would be left in the log, and SQLite's writer
+/// as nobody else wants it.
+async fn to_its_end<T: Send + 'static>(
+    act: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(act).await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+}
+
 impl Store {
     /// Binds this database to a key file, the first time for good.
     ///
@@ -39,20 +64,43 @@ impl Store {
         )))
     }
 
+    /// Whether contact data in this database was encrypted with the key of this file.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn knows_contact_key(&self, vault: &Vault) -> Result<bool, Error> {
+        let known: Option<String> = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT value FROM meta WHERE key = $1").bind(CHECK).fetch_optional(pool).await?
+        });
+        Ok(known.is_some_and(|known| known == vault.check()))
+    }
+
+    /// Of how many requests there is contact data.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn contacts_kept(&self) -> Result<u64, Error> {
+        let count: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar("SELECT count(*) FROM contacts").fetch_one(pool).await?
+        });
+        Ok(count.unsigned_abs())
+    }
+
     /// Gives up all contact data, and the key file that it was encrypted with. Answers how many there were.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn reset_contacts(&self) -> Result<u64, Error> {
-        let reset = async {
-            Ok(write_on!(&self.shared.database, tx => {
+        let store = self.clone();
+        to_its_end(async move {
+            let gone = overwrite_on!(&store.shared.database, tx => {
                 query("DELETE FROM meta WHERE key = $1").bind(CHECK).execute(&mut *tx).await?;
                 query("DELETE FROM contacts").execute(&mut *tx).await?.rows_affected()
-            }))
-        };
-        let gone = self.overwriting(reset).await?;
-        self.empty_log().await?;
-        Ok(gone)
+            });
+            store.empty_log().await?;
+            Ok(gone)
+        })
+        .await
     }
 
     /// Keeps how to reach who raised a request, in the place of what was there. `half` is random, and never used before.
@@ -68,8 +116,9 @@ impl Store {
         now_ms: i64,
     ) -> Result<(), Error> {
         let sealed = vault.seal(request, &half, contact)?;
-        let put = async {
-            write_on!(&self.shared.database, tx => {
+        let store = self.clone();
+        to_its_end(async move {
+            overwrite_on!(&store.shared.database, tx => {
                 query(
                     "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
@@ -83,8 +132,8 @@ impl Store {
                 .await?;
             });
             Ok(())
-        };
-        self.overwriting(put).await
+        })
+        .await
     }
 
     /// Whether there is contact data of a request.
@@ -142,9 +191,10 @@ impl Store {
             None => NewAudit::of_system(now_ms, action, named),
         };
         self.audit(entry).await?;
-        let erase = async {
-            write_on!(&self.shared.database, tx => {
-                for request in requests {
+        let (store, requests) = (self.clone(), requests.to_vec());
+        to_its_end(async move {
+            overwrite_on!(&store.shared.database, tx => {
+                for request in &requests {
                     query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
                         .bind(request.0)
                         .bind(until_ms)
@@ -152,10 +202,9 @@ impl Store {
                         .await?;
                 }
             });
-            Ok(())
-        };
-        self.overwriting(erase).await?;
-        self.empty_log().await
+            store.empty_log().await
+        })
+        .await
     }
 
     /// When the last of what is there was given, by the clock of the server that took it: it may be ahead of this one's.
@@ -174,7 +223,8 @@ impl Store {
     }
 
     /// Erases the contact data of requests that have been over for as long as it is kept, and what was erased before a
-    /// backup was restored. Answers how many. Harmless at any time, and by many processes.
+    /// backup was restored. Answers how many. A request that cannot be read stops no other: its contact data stays, as
+    /// nobody knows whether it is over. Harmless at any time, and by many processes.
     ///
     /// # Errors
     /// As [`Store::erase_contacts`].
@@ -201,8 +251,12 @@ impl Store {
             let mut due = Vec::new();
             for (request, put_ms, body) in page {
                 let request = RecordId(request);
-                let over_ms = match body {
-                    Some(body) => over_since_ms(&parse::<Record>(&body)?),
+                let over_ms = match body.map(|body| parse::<Record>(&body)) {
+                    Some(Ok(record)) => over_since_ms(&record),
+                    Some(Err(error)) => {
+                        tracing::warn!(%request, %error, "contact data is not erased in time");
+                        None
+                    }
                     None => Some(i64::MIN), // records stay for ever; without one nobody could handle it
                 };
                 let is_over = over_ms.is_some_and(|at_ms| at_ms <= over_by_ms);
@@ -215,17 +269,8 @@ impl Store {
         }
     }
 
-    /// Does it while SQLite overwrites what it frees. PostgreSQL does so in its own time.
-    async fn overwriting<T>(&self, act: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let Database::Sqlite { writer, .. } = &self.shared.database else { return act.await };
-        let _turn = self.shared.overwriting.lock().await; // whoever is done must not switch it off under another
-        query("PRAGMA secure_delete = ON").execute(writer).await?;
-        let done = act.await;
-        query("PRAGMA secure_delete = OFF").execute(writer).await?;
-        done
-    }
-
-    /// Leaves nothing of what was erased in the log of SQLite, and lets PostgreSQL have the room.
+    /// Leaves nothing of what was erased in the log of SQLite, and lets PostgreSQL have the room. To be done
+    /// [to its end](to_its_end).
     async fn empty_log(&self) -> Result<(), Error> {
         match &self.shared.database {
             Database::Sqlite { writer, .. } => {

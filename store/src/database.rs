@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -148,10 +149,16 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     // Two processes may start at once; SQLite itself has no lock that spans the change to WAL and several migrations.
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
-    let lock =
-        OpenOptions::new().write(true).create(true).truncate(false).open(lock_path).map_err(unsuitable)?;
+    let lock = owners_own().create(true).truncate(false).open(lock_path).map_err(unsuitable)?;
     let locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
     let lock = locked.await.map_err(|error| Error::Unsuitable(error.to_string()))?.map_err(unsuitable)?;
+    // SQLite lets those read its log who may read the database. One that is there is not opened here: to close it again
+    // would let go of the locks that SQLite has on it.
+    if let Err(error) = owners_own().create_new(true).open(path)
+        && error.kind() != ErrorKind::AlreadyExists
+    {
+        return Err(unsuitable(error));
+    }
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -175,6 +182,15 @@ async fn open_sqlite(path: &Path) -> Result<Database, Error> {
     let readers =
         sqlite_pool(SQLITE_READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
     Ok(Database::Sqlite { writer, readers })
+}
+
+/// How files are opened that nobody but their owner may read if they are new.
+fn owners_own() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 pub(crate) async fn migrate_sqlite(writer: &SqlitePool) -> Result<(), Error> {

@@ -142,6 +142,8 @@ pub enum Tried {
     Withdrawn,
 }
 
+/// Deliveries that are due of which it is looked at once whose turn it is.
+const DUE_READ_MAX: u32 = 1_000;
 const COLUMNS: &str = "id, notice, area, channel, address, state, turn, attempts, unended, last_error, created_ms, next_ms, \
      ended_ms";
 
@@ -210,14 +212,40 @@ impl Store {
         Ok(())
     }
 
-    /// Deliveries that a job should be released for by now, oldest first.
+    /// Deliveries that a job should be released for by now: the oldest of each address, then the second oldest of each,
+    /// and so on; of one address so many that with those that are being sent there are `at_once` at most, and `limit` in
+    /// all. Of very many the oldest to addresses with room are looked at, so each has its turn sooner or later.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn due_deliveries(&self, now_ms: i64, limit: u32) -> Result<Vec<Delivery>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE next_ms <= $1 ORDER BY next_ms LIMIT $2");
+    pub async fn due_deliveries(
+        &self,
+        now_ms: i64,
+        at_once: u32,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Error> {
+        let sql = format!(
+            "WITH under_way AS (
+                 SELECT channel, address, count(*) AS count FROM deliveries
+                 WHERE state = 'sending' AND next_ms > $1 GROUP BY channel, address
+             ), due AS (
+                 SELECT deliveries.*, coalesce(under_way.count, 0) AS ahead
+                 FROM deliveries LEFT JOIN under_way USING (channel, address)
+                 WHERE next_ms <= $1 AND coalesce(under_way.count, 0) < $2
+                 ORDER BY next_ms LIMIT {DUE_READ_MAX}
+             ), placed AS (
+                 SELECT *, ahead + row_number() OVER (PARTITION BY channel, address ORDER BY next_ms, id) AS place
+                 FROM due
+             )
+             SELECT {COLUMNS} FROM placed WHERE place <= $2 ORDER BY place, next_ms, id LIMIT $3"
+        );
         let rows: Vec<Row> = read_on!(&self.shared.database, pool => {
-            query_as(AssertSqlSafe(sql)).bind(now_ms).bind(i64::from(limit)).fetch_all(pool).await?
+            query_as(AssertSqlSafe(sql))
+                .bind(now_ms)
+                .bind(i64::from(at_once))
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
         });
         rows.into_iter().map(Row::delivery).collect()
     }
@@ -238,6 +266,30 @@ impl Store {
             }
         });
         Ok(())
+    }
+
+    /// Puts a delivery back while `at_once` others are being sent to its address, so that it is due when one of them has
+    /// ended. False: there is room for it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn put_back_delivery(&self, id: RecordId, now_ms: i64, at_once: u32) -> Result<bool, Error> {
+        let changed = write_on!(&self.shared.database, tx => {
+            query(
+                "UPDATE deliveries SET turn = turn + 1, next_ms = $2
+                 WHERE id = $1 AND state IN ('waiting', 'sending', 'failing') AND (next_ms IS NULL OR next_ms <= $2)
+                     AND $3 <= (SELECT count(*) FROM deliveries AS others
+                         WHERE others.state = 'sending' AND others.next_ms > $2
+                             AND others.channel = deliveries.channel AND others.address = deliveries.address)",
+            )
+            .bind(id.0)
+            .bind(now_ms)
+            .bind(i64::from(at_once))
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+        });
+        Ok(changed == 1)
     }
 
     /// Takes a delivery on, until `until_ms`: then it is due again unless [`Store::end_try`] said what came of it.
@@ -327,16 +379,42 @@ impl Store {
         Ok(())
     }
 
-    /// Tries a delivery again now that failed or is failing. False: there is none such.
+    /// Brings back in time what a clock called for that was ahead and was set back: what nobody has taken on and is to be
+    /// tried later than after the longest pause is due now, and a claim counts no longer than one that begins now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn bring_deliveries_back(
+        &self,
+        now_ms: i64,
+        claim_until_ms: i64,
+        pause_until_ms: i64,
+    ) -> Result<(), Error> {
+        write_on!(&self.shared.database, tx => {
+            query(
+                "UPDATE deliveries SET next_ms = CASE state WHEN 'sending' THEN $2 ELSE $1 END
+                 WHERE next_ms > CASE state WHEN 'sending' THEN $2 WHEN 'failing' THEN $3 ELSE $1 END",
+            )
+            .bind(now_ms)
+            .bind(claim_until_ms)
+            .bind(pause_until_ms)
+            .execute(&mut *tx)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Tries a delivery again now that failed, is failing, or waits for a job, which may have been dropped. False: there
+    /// is none such.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn retry_delivery(&self, id: RecordId, now_ms: i64) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
             query(
-                "UPDATE deliveries SET state = 'failing', turn = turn + 1, attempts = 0, unended = 0, next_ms = $2,
-                 ended_ms = NULL
-                 WHERE id = $1 AND state IN ('failing', 'failed')",
+                "UPDATE deliveries SET state = CASE state WHEN 'waiting' THEN 'waiting' ELSE 'failing' END,
+                 turn = turn + 1, attempts = 0, unended = 0, next_ms = $2, ended_ms = NULL
+                 WHERE id = $1 AND (state IN ('failing', 'failed') OR state = 'waiting' AND next_ms IS NULL)",
             )
             .bind(id.0)
             .bind(now_ms)

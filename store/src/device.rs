@@ -37,6 +37,16 @@ pub struct Device {
     pub areas: Vec<AreaId>,
 }
 
+/// Which devices.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct DeviceFilter<'a> {
+    /// With a root among these areas; all if none.
+    pub areas: Option<&'a [AreaId]>,
+    /// Only phones (the role is the field's) that were not revoked, and that nobody has heard of since this time, in ms
+    /// since 1970 UTC: neither a call nor the enrolment came later.
+    pub silent_since_ms: Option<i64>,
+}
+
 /// A one-time code for enrolment.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NewCode {

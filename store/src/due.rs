@@ -80,8 +80,26 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn due(&self, filter: &DueFilter<'_>, limit: u32) -> Result<Vec<Record>, Error> {
+        self.due_from_one_end(filter, false, limit).await
+    }
+
+    /// The last of them that are due, at most `limit`, the last one first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_due(&self, filter: &DueFilter<'_>, limit: u32) -> Result<Vec<Record>, Error> {
+        self.due_from_one_end(filter, true, limit).await
+    }
+
+    async fn due_from_one_end(
+        &self,
+        filter: &DueFilter<'_>,
+        last_first: bool,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
+        let order = if last_first { "DESC" } else { "ASC" };
         let sql = format!(
-            "SELECT due_ms, body FROM records WHERE area = $1 AND {} ORDER BY due_ms LIMIT $6",
+            "SELECT due_ms, body FROM records WHERE area = $1 AND {} ORDER BY due_ms {order} LIMIT $6",
             filter.condition()
         );
         let mut found: Vec<(i64, String)> = Vec::new();
@@ -99,6 +117,9 @@ impl Store {
             });
             found.extend(of_area);
             found.sort();
+            if last_first {
+                found.reverse();
+            }
             found.truncate(limit as usize);
         }
         found.iter().map(|(_, body)| parse(body)).collect()

@@ -1,9 +1,10 @@
 //! Codes, devices and callers.
 
 use crate::audit::{AuditAction, NewAudit, append};
-use crate::database::{read_on, write_on};
-use crate::device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
+use crate::database::{Database, read_on, write_on};
+use crate::device::{Access, Caller, Contact, Device, DeviceFilter, NewCode, ScopedArea};
 use crate::row::{json, parse};
+use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use rounds_domain::{AreaId, DeviceId, OpId, RecordId, Role};
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
@@ -15,17 +16,44 @@ const DEVICE_COLUMNS: &str =
     "d.id, d.label, d.role, d.worker, d.organization, d.scope_version, d.enrolled_ms,
     d.seen_ms, d.revoked_ms, d.acknowledged_through, d.unsent_ops, d.forked_at, d.lost_ops, d.copy_of";
 
-const REVOKE_SQL: &str = "UPDATE devices SET revoked_ms = coalesce(revoked_ms, $2) WHERE id = $1";
-/// The copies of a device that got names of their own, and copies of those.
-const REVOKE_COPIES_SQL: &str = "WITH RECURSIVE line (id) AS (
+/// Whether a device meets a filter: its areas are `$1`, the time since when phones were silent is `$2`; null for none.
+/// Role 1 is the field's.
+const MEETS: &str = "($1 IS NULL OR d.id IN
+         (SELECT device FROM device_areas WHERE left_version IS NULL AND area IN {areas}))
+     AND ($2 IS NULL OR (d.role = 1 AND d.revoked_ms IS NULL AND d.seen_ms <= $2 AND d.enrolled_ms <= $2))";
+
+const REVOKE_SQL: &str = "UPDATE devices SET revoked_ms = $2 WHERE id = $1 AND revoked_ms IS NULL";
+/// A device, the copies of it that got names of their own, and copies of those, in the order of their ids.
+const LINE_SQL: &str = "WITH RECURSIVE line (id) AS (
          SELECT id FROM devices WHERE id = $1
          UNION SELECT copy.id FROM devices AS copy JOIN line ON copy.copy_of = line.id)
-     UPDATE devices SET revoked_ms = $2 WHERE revoked_ms IS NULL AND id IN (SELECT id FROM line) RETURNING id";
+     SELECT id FROM devices WHERE id IN (SELECT id FROM line) ORDER BY id";
 /// Codes that a device made and nobody used.
 const END_CODES_SQL: &str = "UPDATE codes SET expires_ms = 0 WHERE maker = $1 AND used_by IS NULL";
 /// The roots that a device has.
 pub(crate) const ROOTS_SQL: &str =
     "SELECT area FROM device_areas WHERE device = $1 AND left_version IS NULL ORDER BY area";
+
+/// Runs a statement with [`MEETS`] in it on either database.
+macro_rules! filtered {
+    ($store:expr, $filter:expr, $text:expr, $run:ident, |$statement:ident| $bind:expr) => {
+        match &$store.shared.database {
+            Database::Sqlite { readers, .. } => {
+                let text = $text.replace("{areas}", "(SELECT unhex(value) FROM json_each($1))");
+                let areas = $filter.areas.map(|areas| hex_list(areas.iter().map(|area| area.0)));
+                let $statement = query_as(AssertSqlSafe(text)).bind(areas).bind($filter.silent_since_ms);
+                $bind.$run(readers).await?
+            }
+            Database::Postgres { pool, .. } => {
+                let text = $text.replace("{areas}", "(SELECT unnest($1::uuid[]))");
+                let areas: Option<Vec<Uuid>> =
+                    $filter.areas.map(|areas| areas.iter().map(|area| area.0).collect());
+                let $statement = query_as(AssertSqlSafe(text)).bind(areas).bind($filter.silent_since_ms);
+                $bind.$run(pool).await?
+            }
+        }
+    };
+}
 
 fn device_sql() -> String {
     format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id = $1")
@@ -47,6 +75,14 @@ struct DeviceColumns {
     forked_at: Option<i64>,
     lost_ops: i64,
     copy_of: Option<Uuid>,
+}
+
+/// A device and one of its roots, if it has any.
+#[derive(sqlx::FromRow)]
+struct RootedColumns {
+    #[sqlx(flatten)]
+    device: DeviceColumns,
+    area: Option<Uuid>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -284,35 +320,42 @@ impl Store {
         }
     }
 
-    /// Devices with a root among these areas (`None` for all devices), by id, at most `limit`.
+    /// Devices that meet the filter, by id, at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn devices(
         &self,
-        areas: Option<&[AreaId]>,
+        filter: &DeviceFilter<'_>,
         after: Option<DeviceId>,
         limit: u32,
     ) -> Result<Vec<Device>, Error> {
-        let mut found = Vec::new();
-        let mut after = after.map_or(Uuid::nil(), |id| id.0);
-        while found.len() < limit as usize {
-            let sql =
-                format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id > $1 ORDER BY d.id LIMIT $2");
-            let page: Vec<DeviceColumns> = read_on!(&self.shared.database, pool => {
-                query_as(AssertSqlSafe(sql)).bind(after).bind(i64::from(limit)).fetch_all(pool).await?
-            });
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            for columns in page {
-                let roots = self.roots(DeviceId(columns.id)).await?;
-                let is_near = areas.is_none_or(|areas| roots.iter().any(|root| areas.contains(root)));
-                if is_near && found.len() < limit as usize {
-                    found.push(columns.device(roots)?);
-                }
+        let sql = format!(
+            "WITH page AS (SELECT d.* FROM devices d WHERE {MEETS} AND d.id > $3 ORDER BY d.id LIMIT $4)
+             SELECT {DEVICE_COLUMNS}, r.area FROM page d
+             LEFT JOIN device_areas r ON r.device = d.id AND r.left_version IS NULL ORDER BY d.id, r.area"
+        );
+        let after = after.map_or(Uuid::nil(), |id| id.0);
+        let rows: Vec<RootedColumns> =
+            filtered!(self, filter, sql, fetch_all, |statement| statement.bind(after).bind(i64::from(limit)));
+        let mut found: Vec<(DeviceColumns, Vec<AreaId>)> = Vec::new();
+        for RootedColumns { device, area } in rows {
+            match found.last_mut() {
+                Some((last, roots)) if last.id == device.id => roots.extend(area.map(AreaId)),
+                _ => found.push((device, area.map(AreaId).into_iter().collect())),
             }
         }
-        Ok(found)
+        found.into_iter().map(|(columns, roots)| columns.device(roots)).collect()
+    }
+
+    /// How many devices meet the filter.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn count_devices(&self, filter: &DeviceFilter<'_>) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) FROM devices d WHERE {MEETS}");
+        let (count,): (i64,) = filtered!(self, filter, sql, fetch_one, |statement| statement);
+        Ok(count.unsigned_abs())
     }
 
     async fn roots(&self, id: DeviceId) -> Result<Vec<AreaId>, Error> {
@@ -329,19 +372,29 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn revoke(&self, id: DeviceId, now_ms: i64) -> Result<bool, Error> {
-        let changed = write_on!(&self.shared.database, tx => {
-            let changed = query(REVOKE_SQL).bind(id.0).bind(now_ms).execute(&mut *tx).await?.rows_affected();
-            let mut revoked = vec![id.0];
-            // Until there are no more: whoever makes a copy holds the row of what it is a copy of.
-            while !revoked.is_empty() {
-                for device in &revoked {
+        let lock = if self.is_postgres() { " FOR UPDATE" } else { "" };
+        let line_sql = format!("{LINE_SQL}{lock}");
+        let line = write_on!(&self.shared.database, tx => {
+            let mut line: Vec<Uuid> = Vec::new();
+            // In the order in which commits lock devices, or each would wait for the other. Until there are no more:
+            // whoever makes a copy holds the row of what it is a copy of.
+            loop {
+                let locked: Vec<Uuid> =
+                    query_scalar(AssertSqlSafe(line_sql.as_str())).bind(id.0).fetch_all(&mut *tx).await?;
+                if locked.len() == line.len() {
+                    break;
+                }
+                line = locked;
+            }
+            for device in &line {
+                let revoked = query(REVOKE_SQL).bind(*device).bind(now_ms).execute(&mut *tx).await?;
+                if revoked.rows_affected() == 1 || *device == id.0 {
                     query(END_CODES_SQL).bind(*device).execute(&mut *tx).await?;
                 }
-                revoked = query_scalar(REVOKE_COPIES_SQL).bind(id.0).bind(now_ms).fetch_all(&mut *tx).await?;
             }
-            changed
+            line
         });
-        Ok(changed == 1)
+        Ok(!line.is_empty())
     }
 
     /// Revokes a device that ends its enrolment itself: codes that it made are good still.
@@ -482,5 +535,27 @@ impl Store {
             there
         });
         if there == 1 { self.device(new).await } else { Ok(None) }
+    }
+
+    /// How many copies of one phone got names of their own: of the one that this device is, or is a copy of.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn copies(&self, device: DeviceId) -> Result<u64, Error> {
+        let line: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar(
+                "WITH RECURSIVE origin (id, copy_of) AS (
+                     SELECT id, copy_of FROM devices WHERE id = $1
+                     UNION SELECT d.id, d.copy_of FROM devices AS d JOIN origin ON d.id = origin.copy_of),
+                 line (id) AS (
+                     SELECT id FROM origin
+                     UNION SELECT copy.id FROM devices AS copy JOIN line ON copy.copy_of = line.id)
+                 SELECT count(*) FROM line",
+            )
+            .bind(device.0)
+            .fetch_one(pool)
+            .await?
+        });
+        Ok(line.unsigned_abs().saturating_sub(1))
     }
 }

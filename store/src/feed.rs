@@ -133,6 +133,15 @@ pub struct StoredOp {
     pub verdict: Verdict,
 }
 
+/// A page of the quarantine.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QuarantinePage {
+    /// What waits, by the names of the ops.
+    pub ops: Vec<QuarantinedOp>,
+    /// There is more behind them.
+    pub more: bool,
+}
+
 /// An op in quarantine.
 #[derive(Clone, PartialEq, Debug)]
 pub struct QuarantinedOp {

@@ -41,9 +41,11 @@ pub use audit::{AuditAction, AuditEntry, AuditFault, AuditFilter, AuditVerified,
 pub use backup::{Backup, back_up, check_backup, restore, restored};
 pub use batch::{Arrival, Batch, Content, Job, Look, Receipt, Settled, content_hash};
 pub use delivery::{Channel, Delivery, DeliveryState, NewDelivery, Tried};
-pub use device::{Access, Caller, Contact, Device, NewCode, ScopedArea};
+pub use device::{Access, Caller, Contact, Device, DeviceFilter, NewCode, ScopedArea};
 pub use due::DueFilter;
-pub use feed::{FeedItem, Numbered, Page, Place, Position, QuarantinedOp, RecordFilter, StoredOp};
+pub use feed::{
+    FeedItem, Numbered, Page, Place, Position, QuarantinePage, QuarantinedOp, RecordFilter, StoredOp,
+};
 pub use link::{LINK_KEY_BYTES, Link, LinkKey, Purpose};
 pub use memory::Memory;
 pub use snapshot::Snapshot;
@@ -58,7 +60,7 @@ use rounds_domain::AreaId;
 use sqlx::sqlite::SqliteError;
 use sqlx::{query, query_scalar};
 use std::sync::Arc;
-use tokio::sync::{Mutex, RwLock, RwLockReadGuard, broadcast};
+use tokio::sync::{RwLock, RwLockReadGuard, broadcast};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -176,8 +178,6 @@ struct Shared {
     hints: Hints,
     lookout: JoinHandle<()>,
     epoch: Uuid,
-    /// Held while SQLite overwrites what it frees.
-    overwriting: Mutex<()>,
 }
 
 impl Drop for Shared {
@@ -216,14 +216,7 @@ impl Store {
         };
         let lookout = tokio::spawn(lookout::watch(database.clone(), hints.clone()));
         let store = Self {
-            shared: Arc::new(Shared {
-                database,
-                committer: RwLock::new(committer),
-                hints,
-                lookout,
-                epoch,
-                overwriting: Mutex::default(),
-            }),
+            shared: Arc::new(Shared { database, committer: RwLock::new(committer), hints, lookout, epoch }),
         };
         store.recount_if_outdated().await?;
         Ok(store)

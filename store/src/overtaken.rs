@@ -10,15 +10,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// If more changed than this while somebody looked at records, they are looked at again without asking what it was.
 const CHANGED_MAX: u32 = 10_000;
 
+/// The looks that came to ops. Their areas have to be locked, whichever the ops are in: what changed there is asked for.
+pub(crate) fn acting_looks(batches: &[Batch]) -> impl Iterator<Item = &Look> {
+    let settled = batches.iter().filter_map(|batch| batch.settled.as_ref());
+    settled.flat_map(|it| &it.looks).filter(|look| look.ops > 0)
+}
+
 /// The batches without the ops of looks that others overtook, in commits since or in this one; and what these looked
 /// at. The areas are locked, so nobody changes anything meanwhile.
 pub(crate) async fn without_overtaken<'a, T: Tx>(
     tx: &mut T,
     batches: &'a [Batch],
 ) -> Result<(Vec<Cow<'a, Batch>>, Vec<Vec<RecordId>>), Error> {
-    let looks = || batches.iter().filter_map(|batch| batch.settled.as_ref()).flat_map(|it| &it.looks);
     let mut heads: BTreeMap<AreaId, u64> = BTreeMap::new();
-    for look in looks().filter(|look| look.ops > 0) {
+    for look in acting_looks(batches) {
         let head = heads.entry(look.area).or_insert(look.head);
         *head = look.head.min(*head);
     }

@@ -4,6 +4,7 @@
 //! the driver leaves Nagle's algorithm on for it.
 
 use crate::Error;
+use crate::commit::CONTACT_BACK_MS;
 use crate::feed::Numbered;
 use crate::row::{
     OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json, ledger_row, numbered,
@@ -319,11 +320,13 @@ impl Tx for PostgresTx {
             query(
                 "UPDATE devices SET seen_ms = seen.seen_ms, unsent_ops = seen.unsent_ops
                  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS seen (id, seen_ms, unsent_ops)
-                 WHERE devices.id = seen.id AND devices.seen_ms <= seen.seen_ms",
+                 WHERE devices.id = seen.id
+                     AND (devices.seen_ms <= seen.seen_ms OR devices.seen_ms >= seen.seen_ms + $4)",
             )
             .bind(column(&writes.contacts, |contact| contact.device.0))
             .bind(column(&writes.contacts, |contact| contact.seen_ms))
             .bind(column(&writes.contacts, |contact| contact.unsent_ops as i64))
+            .bind(CONTACT_BACK_MS)
             .execute(&mut *self.0)
             .await?;
         }

@@ -2,8 +2,9 @@
 
 use crate::database::{BeginRead as _, Database, in_areas, read_on, write_on};
 use crate::device::Access;
-use crate::enrolment::ROOTS_SQL;
-use crate::feed::{FeedItem, Numbered, Page, Position, QuarantinedOp, RecordFilter, StoredOp};
+use crate::feed::{
+    FeedItem, Numbered, Page, Position, QuarantinePage, QuarantinedOp, RecordFilter, StoredOp,
+};
 use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
@@ -11,7 +12,7 @@ use futures_util::TryStreamExt;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::limit::GROUP_OPS_MAX;
 use rounds_domain::status::stages;
-use rounds_domain::{AreaId, DeviceId, Kind, Op, OpId, RecordId, Refusal, Verdict};
+use rounds_domain::{Action, AreaId, DeviceId, Kind, Op, OpId, PlacedOp, RecordId, Refusal, Verdict};
 use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
@@ -336,8 +337,32 @@ impl Store {
             .collect()
     }
 
+    /// Of the ops that create a record, the first that was received. `None`: none was taken in. Its history is not read
+    /// further than that.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn raised_by(&self, record: RecordId) -> Result<Option<PlacedOp>, Error> {
+        read_on!(&self.shared.database, pool => {
+            let mut rows = query_as(
+                "SELECT device, seq, stamp, at_ms, worker, body FROM ops WHERE record = $1 AND state = 0
+                 ORDER BY received_ms, stamp, device, seq",
+            )
+            .bind(record.0)
+            .fetch(pool);
+            while let Some(row) = rows.try_next().await? {
+                let placed = placed_op(row)?;
+                if matches!(placed.op.action, Action::Create(_)) {
+                    return Ok(Some(placed));
+                }
+            }
+        });
+        Ok(None)
+    }
+
     /// Ops in quarantine by their names: those that name one of these areas, and those that name none but whose
-    /// device has one of them as a root. `None` for all.
+    /// device has one of them as a root. `None` for all. A page ends after `limit` ops, or after about as many bytes as
+    /// a page of a feed: whatever waits there, no more than that and one op is read.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -346,49 +371,53 @@ impl Store {
         areas: Option<&[AreaId]>,
         after: Option<OpId>,
         limit: u32,
-    ) -> Result<Vec<QuarantinedOp>, Error> {
-        let mut found = Vec::new();
-        let mut after = after.map_or((Uuid::nil(), 0), |id| (id.device.0, id.seq as i64));
-        let mut roots: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        while found.len() < limit as usize {
-            let rows: Vec<QuarantineTuple> = read_on!(&self.shared.database, pool => {
-                query_as(
-                    "SELECT device, seq, raw, reason, detail, received_ms, body FROM ops
-                     WHERE state = 1 AND (device, seq) > ($1, $2) ORDER BY device, seq LIMIT $3",
-                )
-                .bind(after.0)
-                .bind(after.1)
-                .bind(i64::from(limit))
-                .fetch_all(pool)
-                .await?
-            });
-            let Some(last) = rows.last() else { break };
-            after = (last.0, last.1);
-            for row in rows {
-                let device = row.0;
-                let op = quarantined_op(row)?;
-                let is_near = match (areas, &op.op) {
-                    (None, _) => true,
-                    (Some(areas), Some(op)) => areas.contains(&op.area),
-                    (Some(areas), None) => {
-                        if let std::collections::hash_map::Entry::Vacant(entry) = roots.entry(device) {
-                            let all: Vec<Uuid> = read_on!(&self.shared.database, pool => {
-                                query_scalar(ROOTS_SQL)
-                                    .bind(device)
-                                    .fetch_all(pool)
-                                    .await?
-                            });
-                            entry.insert(all);
-                        }
-                        roots[&device].iter().any(|root| areas.contains(&AreaId(*root)))
-                    }
-                };
-                if is_near && found.len() < limit as usize {
-                    found.push(op);
-                }
-            }
-        }
-        Ok(found)
+    ) -> Result<QuarantinePage, Error> {
+        let (device, seq) = after.map_or((Uuid::nil(), 0), |id| (id.device.0, id.seq as i64));
+        // The databases know how long a value is without reading it. They measure first, one op further than the page,
+        // and read those that fit in the order in which they were measured (CROSS JOIN).
+        let text = "WITH near AS (
+                 SELECT device, seq, coalesce(octet_length(raw), 0) + coalesce(octet_length(body), 0) AS bytes
+                 FROM ops WHERE state = 1 AND (device, seq) > ($2, $3)
+                     AND ($4 OR area IN {areas} OR (area IS NULL AND device IN (
+                         SELECT r.device FROM device_areas r WHERE r.left_version IS NULL AND r.area IN {areas})))
+                 ORDER BY device, seq LIMIT $5 + 1
+             ), measured AS (
+                 SELECT device, seq, sum(bytes) OVER (ORDER BY device, seq) - bytes AS ahead FROM near
+             )
+             SELECT ops.device, ops.seq, raw, reason, detail, received_ms, body, (SELECT count(*) FROM near)
+             FROM measured CROSS JOIN ops
+             WHERE ops.device = measured.device AND ops.seq = measured.seq AND ahead < $6
+             ORDER BY measured.device, measured.seq LIMIT $5";
+        type Row = (Uuid, i64, Option<Vec<u8>>, Option<String>, String, i64, Option<String>, i64);
+        let near = areas.unwrap_or_default();
+        let rows: Vec<Row> = in_areas!(self, near, text, fetch_all, |statement| statement
+            .bind(device)
+            .bind(seq)
+            .bind(areas.is_none())
+            .bind(i64::from(limit))
+            .bind(PAGE_BYTES_MAX as i64));
+        let more = rows.first().is_some_and(|(.., measured)| *measured > rows.len() as i64);
+        let op = |(device, seq, raw, reason, detail, received_ms, body, _): Row| {
+            quarantined_op((device, seq, raw, reason, detail, received_ms, body))
+        };
+        Ok(QuarantinePage { ops: rows.into_iter().map(op).collect::<Result<_, Error>>()?, more })
+    }
+
+    /// How much of a device waits in quarantine, in bytes: of each op what was sent, and a KiB for what goes with it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn quarantined_bytes(&self, device: DeviceId) -> Result<u64, Error> {
+        let bytes: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar(
+                "SELECT CAST(coalesce(sum(coalesce(octet_length(raw), 0) + 1024), 0) AS bigint) FROM ops
+                 WHERE device = $1 AND state = 1",
+            )
+            .bind(device.0)
+            .fetch_one(pool)
+            .await?
+        });
+        Ok(bytes.unsigned_abs())
     }
 
     /// One op in quarantine. `None`: it is not there.

@@ -4,6 +4,7 @@
 //! statements are found again. Lists go in as JSON arrays of hexadecimal ids.
 
 use crate::Error;
+use crate::commit::CONTACT_BACK_MS;
 use crate::feed::Numbered;
 use crate::row::{
     OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json, ledger_row, numbered,
@@ -359,8 +360,11 @@ impl Tx for SqliteTx {
         self.in_rows(
             "WITH seen (id, seen_ms, unsent_ops) AS (VALUES",
             3,
-            ") UPDATE devices SET seen_ms = seen.seen_ms, unsent_ops = seen.unsent_ops
-             FROM seen WHERE devices.id = seen.id AND devices.seen_ms <= seen.seen_ms",
+            &format!(
+                ") UPDATE devices SET seen_ms = seen.seen_ms, unsent_ops = seen.unsent_ops FROM seen
+                 WHERE devices.id = seen.id AND (devices.seen_ms <= seen.seen_ms
+                     OR devices.seen_ms >= seen.seen_ms + {CONTACT_BACK_MS})"
+            ),
             &writes.contacts,
             |statement, contact| {
                 statement.bind(contact.device.0).bind(contact.seen_ms).bind(contact.unsent_ops as i64)

@@ -1,6 +1,6 @@
 //! Timers: when the worker has to look at a record again, because something about it changes by itself.
 
-use crate::database::{Database, read_on};
+use crate::database::{Database, read_on, write_on};
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use rounds_domain::{AreaId, DeviceId, Kind, RecordId};
@@ -134,7 +134,7 @@ impl Store {
         self.look_again_in(heads, at_ms).await
     }
 
-    /// The same in all areas.
+    /// The same in all areas; and notices that somebody outside is to be told of later are looked at by then.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -142,7 +142,18 @@ impl Store {
         let heads = read_on!(&self.shared.database, pool => {
             query_as("SELECT id, head FROM areas").fetch_all(pool).await?
         });
-        self.look_again_in(heads, at_ms).await
+        self.look_again_in(heads, at_ms).await?;
+        write_on!(&self.shared.database, tx => {
+            query(
+                "UPDATE timers SET at_ms = $1 WHERE at_ms > $1
+                     AND EXISTS (SELECT 1 FROM records WHERE records.id = timers.record AND records.kind = $2)",
+            )
+            .bind(at_ms)
+            .bind(Kind::Notice.number())
+            .execute(&mut *tx)
+            .await?;
+        });
+        Ok(())
     }
 
     async fn look_again_in(&self, heads: Vec<(Uuid, i64)>, at_ms: i64) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! What is kept beside the ops, held against the ops; and counted again where the way of counting changed.
 
 use crate::count::Count;
-use crate::database::{Begin, Database, read_on, write_on};
+use crate::database::{Begin, BeginRead, Database, read_on, write_on};
 use crate::row::COLUMNS_VERSION;
+use crate::sqlite::SqliteTx;
 use crate::tx::{Tx, Writes};
 use crate::{Error, Store};
 use jiff::civil::Date;
@@ -76,8 +77,8 @@ impl Verified {
 
 impl Store {
     /// Folds every record again from its ops and counts again what summaries are made of, one area at a time, each as
-    /// it is at one moment; what is written meanwhile waits. Memory is bounded by the counters of the largest area.
-    /// `progress` hears how many records were looked at.
+    /// it is at one moment: on PostgreSQL what is written into it meanwhile waits. Memory is bounded by the counters of
+    /// the largest area. `progress` hears how many records were looked at.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -85,8 +86,8 @@ impl Store {
         let mut verified = Verified::default();
         for area in self.areas().await? {
             match &self.shared.database {
-                Database::Sqlite { writer, .. } => {
-                    verify_area(&mut writer.begin_write().await?, area, &mut verified).await?;
+                Database::Sqlite { readers, .. } => {
+                    verify_area(&mut SqliteTx(readers.begin_read().await?), area, &mut verified).await?;
                 }
                 Database::Postgres { pool, .. } => {
                     verify_area(&mut pool.begin_write().await?, area, &mut verified).await?;

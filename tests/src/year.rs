@@ -104,7 +104,8 @@ impl Year {
             let today = local_day(clock.now_ms(), &zones[area]);
             let plan = rounds_domain::body::Plan { from: today.to_string(), ..template.plan() };
             let areas = store.subtree(*area).await.unwrap();
-            let planning = Planning { template, plan, spread_days: 14, areas, dry_run: false };
+            let planning =
+                Planning { template, plan, spread_days: 14, areas, beside_others: false, dry_run: false };
             planning::apply(store, &clock.clock(), &planning, |_| {}).await.unwrap();
         }
         let mut worker = Some(start(store, clock, options()).await);

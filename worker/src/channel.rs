@@ -28,6 +28,7 @@ use rounds_domain::body::Policy;
 use rounds_domain::{AreaId, Body, Language, Record, RecordId};
 use rounds_store::{Channel, Delivery, LinkKey, NewDelivery, Store, Tried};
 use std::time::Duration;
+use tokio::time::Instant;
 use trust::Trust;
 
 const SECOND_MS: i64 = 1_000;
@@ -38,13 +39,22 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const CLAIM_MS: i64 = 90 * SECOND_MS;
 /// How long to wait after the first try; four times as long after each further one,
 const PAUSE_FIRST_MS: i64 = 30 * SECOND_MS;
-/// and never longer than this, not counting the spread.
+/// and never longer than this, not counting the spread:
 const PAUSE_MS_MAX: i64 = 6 * HOUR_MS;
+/// which makes of it so much at most.
+const SPREAD_THOUSANDTHS_MAX: i64 = 1_500;
 /// Tries after which a delivery is given up: about two and a half days.
 const ATTEMPTS_MAX: u32 = 16;
 /// Jobs of deliveries that are in the runner's table, for each that may be sent at the same time: so few do not keep
 /// others from it.
 const JOBS_PER_SLOT: usize = 4;
+/// An address may be sent to by so many jobs at the same time as one part in this of all that may send: one that does not
+/// answer must not keep the others waiting.
+const SLOTS_PER_ADDRESS: usize = 2;
+/// How long before a claim ends nobody tries any more to write down what came of it,
+const CLAIM_REST: Duration = Duration::from_secs(5);
+/// and how long to wait before the next try when the database did not take it.
+const AGAIN_PAUSE: Duration = Duration::from_secs(1);
 /// How long it is kept what became of a delivery: longer than any notice is of interest.
 const KEPT_MS: i64 = 400 * 24 * HOUR_MS;
 /// Longest error that is kept, in characters.
@@ -153,15 +163,15 @@ pub(crate) async fn announce(shared: &Shared, notice: &Record) -> Result<(), Fai
     Ok(())
 }
 
-/// Releases jobs for the deliveries that are due, as far as there is room for them. True: there may be more.
+/// Releases jobs for the deliveries that are due, the addresses in turn, as far as there is room for them. True: there
+/// may be more.
 pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
     let jobs_max = JOBS_PER_SLOT * shared.options.outside_slots();
     let limit = u32::try_from(jobs_max).unwrap_or(u32::MAX);
-    let mut due = shared.store.due_deliveries((shared.clock)(), limit).await?;
+    let mut due = shared.store.due_deliveries((shared.clock)(), at_once(shared), limit).await?;
     if due.is_empty() {
         return Ok(false);
     }
-    let found = due.len();
     due.truncate(jobs_max.saturating_sub(shared.queue.load().await?.deliveries));
     if due.is_empty() {
         return Ok(true);
@@ -170,7 +180,18 @@ pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
     shared.queue.release(&jobs).await?;
     shared.store.deliveries_released(&due).await?;
     shared.wake.notify_one();
-    Ok(due.len() < found || found == jobs_max)
+    Ok(true) // of an address only a few were asked for
+}
+
+/// How many messages are sent to one address at the same time.
+fn at_once(shared: &Shared) -> u32 {
+    u32::try_from((shared.options.outside_slots() / SLOTS_PER_ADDRESS).max(1)).unwrap_or(u32::MAX)
+}
+
+/// Brings back in time what a clock called for that was ahead and was set back.
+pub(crate) async fn bring_back(shared: &Shared, now_ms: i64) -> Result<(), Error> {
+    let pause_until_ms = now_ms + PAUSE_MS_MAX * SPREAD_THOUSANDTHS_MAX / 1_000;
+    Ok(shared.store.bring_deliveries_back(now_ms, now_ms + CLAIM_MS, pause_until_ms).await?)
 }
 
 /// Forgets deliveries that ended long ago.
@@ -188,10 +209,8 @@ fn job(delivery: &Delivery) -> Released {
 /// Sends a delivery, unless it was sent, or somebody else is at it.
 pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure> {
     let Some(channels) = &shared.options.channels else { return Err(Failure::NoChannels) };
-    let now_ms = (shared.clock)();
-    let Some(claimed) = shared.store.claim_delivery(id, now_ms, now_ms + CLAIM_MS).await? else {
-        return Ok(());
-    };
+    let (now_ms, began) = ((shared.clock)(), Instant::now());
+    let Some(claimed) = claim(shared, id, now_ms).await? else { return Ok(()) };
     let sent = match claimed.unended {
         ..STARTS_MAX => send(&shared.store, channels, &claimed, now_ms)
             .await
@@ -214,10 +233,51 @@ pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure
     if let Tried::Again(_, reason) | Tried::Failed(reason) = &tried {
         tracing::warn!(delivery = %id, channel = claimed.channel.name(), reason, "a message was not taken");
     }
-    if !shared.store.end_try(&claimed, &tried, (shared.clock)()).await? {
+    if !end_try(shared, &claimed, &tried, began).await? {
         tracing::warn!(delivery = %id, "a try ended after its claim had");
     }
+    if tried == Tried::Withdrawn
+        && let Some(notice) = shared.store.record(claimed.notice).await?
+    {
+        // If it was raised again meanwhile, whoever announced that found it still being sent.
+        announce(shared, &notice.record).await?;
+    }
     Ok(())
+}
+
+/// Takes a delivery on, unless it was sent, somebody else is at it, or as many as may are being sent to its address.
+async fn claim(shared: &Shared, id: RecordId, now_ms: i64) -> Result<Option<Delivery>, Failure> {
+    // One after the other: two at once would each not see the other's claim.
+    let _turn = shared.claiming.lock().await;
+    if shared.store.put_back_delivery(id, now_ms, at_once(shared)).await? {
+        return Ok(None);
+    }
+    Ok(shared.store.claim_delivery(id, now_ms, now_ms + CLAIM_MS).await?)
+}
+
+/// Writes down what came of a try that began then. What was taken and is not written down is sent again: so while the
+/// database is gone this waits, almost as long as the claim counts.
+async fn end_try(
+    shared: &Shared,
+    claimed: &Delivery,
+    tried: &Tried,
+    began: Instant,
+) -> Result<bool, Failure> {
+    let until = began + Duration::from_millis(CLAIM_MS.unsigned_abs()).saturating_sub(CLAIM_REST);
+    loop {
+        let error = match shared.store.end_try(claimed, tried, (shared.clock)()).await {
+            Ok(written) => return Ok(written),
+            Err(error) => error,
+        };
+        if Instant::now() + AGAIN_PAUSE >= until {
+            return Err(error.into());
+        }
+        tracing::warn!(delivery = %claimed.id, %error, "what came of a try is not written down yet");
+        tokio::select! {
+            () = shared.stopped() => return Err(error.into()),
+            () = tokio::time::sleep(AGAIN_PAUSE) => {}
+        }
+    }
 }
 
 /// Sends it. `None`: what it would say is no longer so, or it has to go to another address by now.
@@ -328,7 +388,7 @@ async fn policies(store: &Store, area: AreaId) -> Result<Vec<Policy>, Failure> {
 fn pause_ms(claimed: &Delivery) -> i64 {
     let grown = PAUSE_FIRST_MS << (2 * claimed.attempts.saturating_sub(1)).min(20);
     let seed = claimed.id.derived(&claimed.turn.to_string()).0.as_u128() % 1_000;
-    let spread_thousandths = 500 + seed as i64;
+    let spread_thousandths = SPREAD_THOUSANDTHS_MAX - 1_000 + seed as i64;
     grown.min(PAUSE_MS_MAX) * spread_thousandths / 1_000
 }
 

@@ -4,6 +4,7 @@
 //! the first job of an area goes before the second of any other. What does not fit waits in the store's own tables,
 //! where it costs nothing.
 
+use crate::handle::pause_max;
 use crate::job::{JOB_TIMERS_MAX, JobKind, Released, merge, wake};
 use crate::queue::Load;
 use crate::reconcile::DEVICE;
@@ -95,6 +96,8 @@ async fn look_again_if_set_back(shared: &Shared, latest_ms: &mut i64) -> Result<
             "the clock was set back: everything is looked at again"
         );
         shared.store.look_at_all_again(now_ms).await?;
+        channel::bring_back(shared, now_ms).await?;
+        shared.queue.bring_back(pause_max(shared.options.retry_after)).await?;
         *latest_ms = now_ms;
     }
     *latest_ms = now_ms.max(*latest_ms);
@@ -135,7 +138,7 @@ async fn dispatch(shared: &Shared) -> Result<Moved, Error> {
     }
     if !is_paused(JobKind::Wake) && has_room {
         // One that is due already was set meanwhile.
-        let until = |at_ms: i64| u64::try_from(at_ms - now_ms).unwrap_or_default();
+        let until = |at_ms: i64| u64::try_from(at_ms.saturating_sub(now_ms)).unwrap_or_default();
         let next_ms = shared.store.next_timer_ms().await?;
         moved.next_timer = next_ms.map(|at_ms| Duration::from_millis(until(at_ms)));
     }

@@ -285,6 +285,11 @@ fn pause(first: Duration, starts: u32, id: Ulid) -> Duration {
     grown.mul_f64(0.5 + spread)
 }
 
+/// No job that failed waits longer than this.
+pub(crate) fn pause_max(first: Duration) -> Duration {
+    first.saturating_mul(4_u32.pow(STARTS_MAX)).max(OUTSIDE_PAUSE)
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
@@ -299,6 +304,7 @@ mod tests {
         let of = |id: u128, starts| pause(Duration::from_secs(2), starts, Ulid::from(id));
         assert_eq!([1, 2, 3, 4].map(|starts| of(500, starts)), [2, 8, 32, 128].map(Duration::from_secs));
         assert_eq!(of(0, 2), Duration::from_secs(4));
+        assert!(of(999, STARTS_MAX) < pause_max(Duration::from_secs(2)));
         assert!((Duration::from_secs(11)..Duration::from_secs(12)).contains(&of(999, 2)));
     }
 }

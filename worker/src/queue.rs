@@ -231,6 +231,24 @@ impl Queue {
         Ok(row.map_or_else(Mark::default, |(attempts, result)| read_mark(attempts, result)))
     }
 
+    /// Lets jobs start that wait for longer than this: the clock was ahead when that was said, and was set back.
+    pub(crate) async fn bring_back(&self, pause_max: Duration) -> Result<(), Error> {
+        execute!(
+            self,
+            sqlite: "UPDATE Jobs SET run_at = unixepoch() WHERE job_type IN ($1, $2, $3, $4)
+                     AND status IN ('Pending', 'Failed') AND run_at > unixepoch() + $5",
+            postgres: "UPDATE apalis.jobs SET run_at = now() WHERE job_type IN ($1, $2, $3, $4)
+                     AND status IN ('Pending', 'Failed') AND status <> 'Done'
+                     AND run_at > now() + make_interval(secs => $5)",
+            QUEUE,
+            parked(JobKind::Look),
+            parked(JobKind::Wake),
+            parked(JobKind::Deliver),
+            pause_max.as_secs_f64(),
+        );
+        Ok(())
+    }
+
     /// Says that a worker is alive.
     pub(crate) async fn beat(&self, worker: &str) -> Result<(), Error> {
         execute!(

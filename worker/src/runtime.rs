@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, RwLock, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -51,7 +51,8 @@ pub type Fault = Arc<dyn Fn(JobKind, &[RecordId]) -> Result<(), String> + Send +
 pub struct Options {
     /// A number that no start of any worker had before: apalis strands the jobs of a name that is used again.
     pub boot: Uuid,
-    /// Jobs that run at the same time in this process. Half of them, one at least, may be sending messages.
+    /// Jobs that run at the same time in this process. Half of them, one at least, may be sending messages,
+    /// and half of those, one at least, to the same address.
     pub concurrency: usize,
     /// How often to look for jobs that nobody told of. At least 1 ms.
     pub look_every: Duration,
@@ -120,6 +121,8 @@ pub(crate) struct Shared {
     pub(crate) slots: Semaphore,
     /// Room for those of them that send messages: an address that does not answer must not stop everything else.
     pub(crate) outside: Semaphore,
+    /// Held by who takes a message on.
+    pub(crate) claiming: Mutex<()>,
     /// Held by each job that runs, and by none but itself while one runs that may end the process.
     pub(crate) gate: RwLock<()>,
     /// Held by each job that is in a handler's hands, until its end is written.
@@ -189,6 +192,7 @@ impl Worker {
             ledger: entries,
             slots: Semaphore::new(options.concurrency),
             outside: Semaphore::new(options.outside_slots()),
+            claiming: Mutex::new(()),
             gate: RwLock::new(()),
             underway: RwLock::new(()),
             wake: Arc::new(Notify::new()),
@@ -204,7 +208,7 @@ impl Worker {
         if let Some(contacts) = &shared.options.contacts {
             shared.store.bind_contact_key(&contacts.vault).await?;
         }
-        purge(&shared).await?;
+        purge(&shared).await;
         let mut ledger = JoinSet::new();
         ledger.spawn(keeping);
         let mut tasks = JoinSet::new();
@@ -246,7 +250,7 @@ impl Worker {
         // In this order: a job leaves the one table after it is in the other.
         Ok(store.waiting_jobs(1).await?.is_empty()
             && store.due_timers(clock(), 1, 1).await?.is_empty()
-            && store.due_deliveries(clock(), 1).await?.is_empty()
+            && store.due_deliveries(clock(), u32::MAX, 1).await?.is_empty()
             && queue.unfinished().await? == 0)
     }
 
@@ -391,9 +395,7 @@ async fn keep_tidy(shared: Arc<Shared>) {
             () = shared.stopped() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = purge(&shared).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what is over could not be forgotten");
-        }
+        purge(&shared).await;
     }
 }
 
@@ -407,17 +409,28 @@ async fn take_over(shared: &Shared, dead_after: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets jobs that were done and runs that began long ago, and contact data that nobody needs any more.
-async fn purge(shared: &Shared) -> Result<(), Error> {
+/// Forgets jobs that were done and runs that began long ago, and contact data that nobody needs any more. What cannot be
+/// forgotten keeps nothing else from it, and is next time.
+async fn purge(shared: &Shared) {
+    let now_ms = (shared.clock)();
     let history_kept_ms = i64::try_from(shared.options.history_kept.as_millis()).unwrap_or(i64::MAX);
-    let runs_before_ms = (shared.clock)().saturating_sub(history_kept_ms);
-    shared.queue.purge(shared.options.done_kept, runs_before_ms).await?;
-    channel::purge(shared).await?;
-    if let Some(contacts) = &shared.options.contacts {
-        let erased = shared.store.erase_due_contacts(contacts, (shared.clock)()).await?;
-        if erased > 0 {
-            tracing::info!(erased, "contact data of requests that were closed long ago was erased");
+    let runs_before_ms = now_ms.saturating_sub(history_kept_ms);
+    let jobs = shared.queue.purge(shared.options.done_kept, runs_before_ms).await;
+    let deliveries = channel::purge(shared).await;
+    let contacts = erase_due_contacts(shared, now_ms).await;
+    for (what, done) in [("jobs", jobs), ("messages", deliveries), ("contact data", contacts)] {
+        if let Err(error) = done {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(what, error, "what is over could not be forgotten");
         }
+    }
+}
+
+async fn erase_due_contacts(shared: &Shared, now_ms: i64) -> Result<(), Error> {
+    let Some(contacts) = &shared.options.contacts else { return Ok(()) };
+    let erased = shared.store.erase_due_contacts(contacts, now_ms).await?;
+    if erased > 0 {
+        tracing::info!(erased, "contact data of requests that were closed long ago was erased");
     }
     Ok(())
 }

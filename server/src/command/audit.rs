@@ -1,6 +1,6 @@
 //! `rounds audit`: the log of who read contact data, exported, signed in, or administered.
 
-use super::print::say;
+use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, moment, open, with_causes};
 use clap::{Args, Subcommand};
 use rounds_store::{AuditAction, AuditEntry, AuditFilter, Store};
@@ -67,6 +67,9 @@ impl Act {
                 let entries = store.audit_entries(&filter).await.map_err(|error| with_causes(&error))?;
                 for entry in &entries {
                     say!("{}", if json { in_json(entry) } else { in_words(entry) });
+                }
+                if entries.is_empty() {
+                    hint!("there are none");
                 }
                 Ok(ExitCode::SUCCESS)
             }

@@ -1,6 +1,6 @@
 //! How people outside are told: the options of `rounds serve` and `rounds worker`.
 
-use super::with_causes;
+use super::{web_url, with_causes};
 use clap::{Args, ValueEnum};
 use rounds_server::Random;
 use rounds_store::Store;
@@ -17,7 +17,7 @@ const HEADING: &str = "Telling people outside";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ChannelArgs {
     /// Where people outside find this server, for links in messages: https://rounds.example.org
-    #[arg(help_heading = HEADING, long, value_name = "URL", env = "ROUNDS_PUBLIC_URL")]
+    #[arg(help_heading = HEADING, long, value_name = "URL", env = "ROUNDS_PUBLIC_URL", value_parser = web_url)]
     public_url: Option<String>,
     /// The sender of mails, such as "Rounds <rounds@example.org>". The mail server is named by the environment variable
     /// ROUNDS_SMTP_URL or by --smtp-url-file: smtps://USER:PASSWORD@HOST

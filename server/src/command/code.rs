@@ -3,7 +3,7 @@
 use super::print::{hint, say};
 use super::{DATABASE_DEFAULT, find_area, moment, open, with_causes};
 use clap::{Args, ValueEnum};
-use rounds_domain::RecordId;
+use rounds_domain::{Kind, RecordId};
 use rounds_server::secret::code_hash;
 use rounds_server::{Clock, Random};
 use rounds_store::{AuditAction, NewAudit, NewCode, Store};
@@ -51,8 +51,14 @@ impl Code {
         if self.role != Role::Admin && self.area.is_empty() {
             return Err("say which --area the device serves".to_owned());
         }
+        if self.role == Role::Admin && !self.area.is_empty() {
+            return Err("an administrator has all areas: leave out --area".to_owned());
+        }
         if self.role == Role::Partner && self.organization.is_none() {
             return Err("say which --organization the partner acts for".to_owned());
+        }
+        if self.role != Role::Partner && self.organization.is_some() {
+            return Err("--organization is for partners only".to_owned());
         }
         let store = open(&self.database).await?;
         let made = self.make(&store).await;
@@ -67,6 +73,13 @@ impl Code {
         let mut areas = Vec::new();
         for wanted in &self.area {
             areas.push(find_area(store, wanted).await?);
+        }
+        for (id, kind) in [(self.worker, Kind::Worker), (self.organization, Kind::Organization)] {
+            let Some(id) = id else { continue };
+            let found = store.record(id).await.map_err(|error| with_causes(&error))?;
+            if found.is_none_or(|found| found.record.kind != kind) {
+                return Err(format!("{id} is no {} that there is", kind.name()));
+            }
         }
         let code = Random::system().code().map_err(|error| error.to_string())?;
         let expires_ms = Clock::system().now_ms() + self.valid * SECOND_MS;

@@ -4,7 +4,7 @@ use super::device::op_id;
 use super::print::{hint, say};
 use super::{moment, with_causes};
 use clap::{Args, Subcommand};
-use rounds_device::{Device, Identity};
+use rounds_device::{CallError, Device, Identity};
 use rounds_domain::body::Term;
 use rounds_domain::language::Words;
 use rounds_domain::{AreaId, Kind, Language, Op, OpId, Record, RecordId};
@@ -230,8 +230,12 @@ pub(super) fn find_area(areas: &HashMap<AreaId, Record>, wanted: &str) -> Result
     }
 }
 
+/// What the server says; or, where it says nothing, what happened to the line.
 pub(super) fn said(status: Status) -> String {
-    status.message().to_owned()
+    match std::error::Error::source(&status) {
+        Some(_) => CallError::from(status).to_string(),
+        None => status.message().to_owned(),
+    }
 }
 
 impl Devices {
@@ -319,7 +323,11 @@ impl Quarantine {
         let line = self.sign_in.open()?;
         match self.act {
             QuarantineAct::List => {
-                for kept in quarantine(&line).await? {
+                let all = quarantine(&line).await?;
+                if all.is_empty() {
+                    hint!("there are none");
+                }
+                for kept in all {
                     if self.sign_in.json {
                         say!("{}", kept_json(&kept));
                         continue;
@@ -411,9 +419,11 @@ impl Disputes {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
         let mut page_token = String::new();
+        let mut is_any = false;
         loop {
             let message = v1::ListDisputesRequest { area: String::new(), page_size: PAGE_ROWS, page_token };
             let answer = line.history().list_disputes(line.signed(message)).await.map_err(said)?.into_inner();
+            is_any |= !answer.records.is_empty();
             for record in answer.records {
                 for dispute in record.disputes {
                     if self.sign_in.json {
@@ -438,6 +448,9 @@ impl Disputes {
                 }
             }
             if answer.next_page_token.is_empty() {
+                if !is_any {
+                    hint!("there are none");
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             page_token = answer.next_page_token;

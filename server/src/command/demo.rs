@@ -1,7 +1,7 @@
 //! `rounds demo`: a neighbourhood with a year behind it.
 
 use super::print::{announce, hint};
-use super::{DATABASE_DEFAULT, moment, open, with_causes};
+use super::{DATABASE_DEFAULT, moment, open_or_make, with_causes};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rounds_domain::{AreaId, Role};
@@ -48,7 +48,7 @@ pub(crate) struct Size {
 impl Demo {
     /// Makes the demo, and says how to look at it.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
-        let store = open(&self.database).await?;
+        let store = open_or_make(&self.database).await?;
         let made = make(&store, self.size).await;
         store.close().await;
         made?;

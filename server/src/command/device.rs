@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use rounds_device::{Device, Draft};
 use rounds_domain::body::{self, Answer};
 use rounds_domain::op::Step;
+use rounds_domain::vocabulary::REQUEST_CATEGORY;
 use rounds_domain::{Action, Body};
 use rounds_server::Clock;
 use shell::{Shell, new_id, read_contact, values};
@@ -21,7 +22,7 @@ pub(crate) use shell::op_id;
 #[derive(Args, Debug)]
 pub(crate) struct DeviceCommand {
     /// The file of the phone.
-    #[arg(long, value_name = "FILE", env = "ROUNDS_DEVICE", default_value = "device.rounds")]
+    #[arg(long, value_name = "FILE", env = "ROUNDS_DEVICE", default_value = "device.rounds", global = true)]
     store: PathBuf,
     /// Print JSON, for scripts.
     #[arg(long, global = true)]
@@ -84,13 +85,16 @@ enum Act {
         /// The follow-up that it does.
         #[arg(long, value_name = "ID")]
         follow_up: Option<String>,
+        /// Record words that the city has no terms for yet, too.
+        #[arg(long)]
+        new_word: bool,
     },
     /// Record an inspection.
     Inspect {
         /// The asset or place.
         subject: String,
-        /// pass, fail or needs_attention.
-        #[arg(long)]
+        /// What came of it.
+        #[arg(long, value_parser = ["pass", "fail", "needs_attention"])]
         result: String,
         /// What was found.
         #[arg(long, default_value = "")]
@@ -131,6 +135,9 @@ enum Act {
         /// list of processes, and in no record: see `contact`.
         #[arg(long)]
         contact: bool,
+        /// Record words that the city has no terms for yet, too.
+        #[arg(long)]
+        new_word: bool,
     },
     /// Ask the server how to reach who raised a request. It writes down who asked.
     Contact {
@@ -147,6 +154,9 @@ enum Act {
         /// What is there to see.
         #[arg(long, default_value = "")]
         description: String,
+        /// Record words that the city has no terms for yet, too.
+        #[arg(long)]
+        new_word: bool,
     },
     /// Create a record of any kind.
     Create {
@@ -243,7 +253,14 @@ impl DeviceCommand {
             }
             Act::List { what } => shell.list(&what),
             Act::Show { record } => shell.show(&record),
-            Act::Visit { subject, purpose, outcome, note, request, follow_up } => {
+            Act::Visit { subject, purpose, outcome, note, request, follow_up, new_word } => {
+                if !new_word {
+                    shell.check_word("visit_purpose", &purpose)?;
+                    shell.check_word("visit_outcome", &outcome)?;
+                    request
+                        .iter()
+                        .try_for_each(|(category, _)| shell.check_word(REQUEST_CATEGORY, category))?;
+                }
                 let subject = shell.find(&subject)?.record;
                 let visit = new_id()?;
                 let follow_up = shell.find_id(follow_up.as_deref())?;
@@ -297,7 +314,11 @@ impl DeviceCommand {
                 let group = vec![Draft::create(inspection, subject.area, Body::Inspection(body))];
                 shell.record_done(group, follow_up, inspection, &result)
             }
-            Act::Request { subject, category, channel, description, contact } => {
+            Act::Request { subject, category, channel, description, contact, new_word } => {
+                if !new_word {
+                    shell.check_word(REQUEST_CATEGORY, &category)?;
+                    shell.check_word("request_channel", &channel)?;
+                }
                 let contact = if contact { Some(read_contact()?) } else { None };
                 let subject = shell.find(&subject)?.record;
                 let body = body::Request {
@@ -318,7 +339,10 @@ impl DeviceCommand {
                 }
             }
             Act::Contact { request } => return shell.contact(&request).await,
-            Act::Violation { subject, sort, description } => {
+            Act::Violation { subject, sort, description, new_word } => {
+                if !new_word {
+                    shell.check_word("violation_sort", &sort)?;
+                }
                 let subject = shell.find(&subject)?.record;
                 let body = body::Violation {
                     subject: Some(subject.id),

@@ -1,7 +1,7 @@
 //! What is due and why, from a shell, over gRPC, with the token of an enrolled device file.
 
 use super::coordinate::{Line, SignIn, find_area, said};
-use super::print::{self, say};
+use super::print::{self, hint, say};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -50,8 +50,8 @@ struct List {
     /// Only those of the worker whom the device was enrolled for, of that worker's groups, and of what these adopted.
     #[arg(long)]
     mine: bool,
-    /// Only in this stage: open, done, missed, cancelled.
-    #[arg(long, default_value = "open")]
+    /// Only in this stage.
+    #[arg(long, default_value = "open", value_parser = ["open", "done", "missed", "cancelled"])]
     stage: String,
     /// How to print them; JSON is one object a line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -163,6 +163,9 @@ impl Shell {
                 })
         });
         found.sort_by_key(|record| (due_ms(record), record.id));
+        if found.is_empty() {
+            hint!("there are none");
+        }
         let mut lines = String::new();
         for record in found {
             let area = areas.get(&record.area);

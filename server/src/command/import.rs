@@ -2,7 +2,7 @@
 
 use super::print;
 use super::progress::Display;
-use super::{DATABASE_DEFAULT, file_beside, open, with_causes};
+use super::{DATABASE_DEFAULT, file_beside, open, open_or_make, with_causes};
 use clap::{Args, ValueEnum};
 use rounds_domain::Kind;
 use rounds_server::Clock;
@@ -74,6 +74,9 @@ pub(crate) struct Import {
     /// Where rejected rows go, with the reason for each. Mended there, it can be imported like the file itself.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Replace the report if it is there.
+    #[arg(long, requires = "report")]
+    force: bool,
     /// The database: sqlite:PATH or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL", env = "ROUNDS_DATABASE", default_value = DATABASE_DEFAULT, hide_env_values = true)]
     database: String,
@@ -98,17 +101,12 @@ impl Import {
         let in_file = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
         let file = File::open(&self.file).map_err(|error| in_file(&error))?;
         let length = file.metadata().map_or(0, |metadata| metadata.len());
-        if self.dry_run
-            && let Some(path) = self.database.strip_prefix("sqlite:")
-            && !Path::new(path).exists()
-        {
-            return Err(format!(
-                "there is no database {path}, and a dry run makes none: start the server once"
-            ));
-        }
         let (report, report_file) = self.begin_report()?;
         let clock = Clock::system();
-        let store = open(&self.database).await?;
+        let store = match self.dry_run {
+            true => open(&self.database).await?, // it changes nothing
+            false => open_or_make(&self.database).await?,
+        };
         let mut display = Display::new(Some(length));
         let result = import::import(&store, &settings, file, report, &clock, |progress| {
             let message = format!("{} rows, {} rejected", progress.rows, progress.rejected);
@@ -154,6 +152,12 @@ impl Import {
         if path.metadata().is_ok_and(|there| !there.is_file()) {
             let stream = File::options().write(true).open(path).map_err(in_report)?;
             return Ok((Box::new(BufWriter::new(stream)), None));
+        }
+        if path.exists() && !self.force {
+            let path = path.display();
+            return Err(format!(
+                "{path} is there already: name another file for the report, or say --force to replace it"
+            ));
         }
         let file = file_beside(path)?;
         let writer = file.reopen().map_err(in_report)?;
@@ -352,17 +356,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_earlier_report_is_replaced_only_when_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("benches.csv"), REGISTER).unwrap();
+        let report = folder.path().join("rejected.csv");
+        std::fs::write(&report, "earlier").unwrap();
+        let told = run(folder.path(), "rejected.csv", &[]).await.unwrap_err();
+        assert!(told.contains("rejected.csv") && told.contains("--force"), "{told}");
+        assert_eq!(std::fs::read_to_string(&report).unwrap(), "earlier");
+        assert!(!folder.path().join("rounds.db").exists(), "it was refused before anything was done");
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_makes_no_database() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("benches.csv"), REGISTER).unwrap();
+        let told = run(folder.path(), "rejected.csv", &["--dry-run"]).await.unwrap_err();
+        assert!(told.contains("there is no database"), "{told}");
+        assert!(!folder.path().join("rounds.db").exists() && !folder.path().join("rejected.csv").exists());
+    }
+
+    #[tokio::test]
     async fn an_earlier_report_stays_until_there_is_another() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("benches.csv"), REGISTER).unwrap();
         let report = folder.path().join("rejected.csv");
         std::fs::write(&report, "earlier").unwrap();
-        let told = run(folder.path(), "rejected.csv", &["--map=colour=name"]).await.unwrap_err();
+        let told = run(folder.path(), "rejected.csv", &["--force", "--map=colour=name"]).await.unwrap_err();
         assert!(told.contains("colour"), "{told}");
         assert_eq!(std::fs::read_to_string(&report).unwrap(), "earlier");
         assert!(hidden_files(folder.path()).is_empty());
 
-        run(folder.path(), "rejected.csv", &[]).await.unwrap();
+        run(folder.path(), "rejected.csv", &["--force"]).await.unwrap();
         let now = std::fs::read_to_string(&report).unwrap();
         assert!(now.starts_with("rounds_row,rounds_reason,id,name\n3,"), "{now}");
         assert!(hidden_files(folder.path()).is_empty());

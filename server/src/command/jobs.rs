@@ -197,6 +197,9 @@ impl JobsCommand {
                 Format::Text => say!("{}", job_text(job)),
             }
         }
+        if found.is_empty() {
+            hint!("there are none");
+        }
         for (kind, since_ms) in jobs.paused().await.map_err(said)? {
             hint!("{kind} is paused since {}: rounds jobs resume {kind}", moment(since_ms));
         }

@@ -1,7 +1,7 @@
 //! `rounds link`: what people outside hold of us, shown and revoked on the operator's shell.
 
 use super::print::{hint, say};
-use super::{DATABASE_DEFAULT, open, with_causes};
+use super::{DATABASE_DEFAULT, open, web_url, with_causes};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,6 +9,9 @@ use rounds_domain::{Kind, RecordId};
 use rounds_server::{Clock, Random, calendar_path};
 use rounds_store::{AuditAction, Link, NewAudit, Purpose, Store};
 use std::process::ExitCode;
+
+/// Where the server is found if nothing is said: by this machine only.
+const PUBLIC_URL_DEFAULT: &str = "http://127.0.0.1:8321";
 
 /// See links that people outside hold, and revoke them. Whoever can read and write the database can do this.
 #[derive(Args, Debug)]
@@ -24,8 +27,8 @@ enum Act {
         #[command(flatten)]
         link: Named,
         /// Where people outside find the server: https://rounds.example.org
-        #[arg(long, value_name = "URL", env = "ROUNDS_PUBLIC_URL", default_value = "http://127.0.0.1:8321")]
-        public_url: String,
+        #[arg(long, value_name = "URL", env = "ROUNDS_PUBLIC_URL", value_parser = web_url)]
+        public_url: Option<String>,
     },
     /// Make the links that were given out until now worthless; `show` prints the next.
     Revoke {
@@ -83,7 +86,13 @@ impl Act {
                         let token = store.link_token(&key, &wanted).await;
                         let token = token.map_err(|error| with_causes(&error))?;
                         let path = calendar_path(kind, link.subject, &token).unwrap_or_default(); // it was checked
-                        say!("{}{path}", public_url.trim_end_matches('/'));
+                        let server = public_url.as_deref().unwrap_or(PUBLIC_URL_DEFAULT);
+                        say!("{}{path}", server.trim_end_matches('/'));
+                        if public_url.is_none() {
+                            hint!(
+                                "It opens on this machine only: say with --public-url where others find the server."
+                            );
+                        }
                     }
                     For::WebHook => {
                         let secret = store.link_secret(&key, &wanted).await;

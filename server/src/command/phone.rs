@@ -9,10 +9,10 @@ use rounds_server::{Clock, Random};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Clocks {
     /// What the wall clock shows, instead of the truth: 1970-01-01T00:00:00Z
-    #[arg(long, global = true, value_name = "TIME")]
+    #[arg(long, global = true, hide = true, value_name = "TIME")]
     wall_clock: Option<jiff::Timestamp>,
     /// As if the device had been started anew: other ops than before with --boot of another number.
-    #[arg(long, global = true, value_name = "NUMBER")]
+    #[arg(long, global = true, hide = true, value_name = "NUMBER")]
     boot: Option<u64>,
 }
 

@@ -50,13 +50,17 @@ enum Act {
         #[command(flatten)]
         database: Database,
     },
-    /// Make a plan for each thing of a template's sorts in an area and below that has none from it yet.
+    /// Make a plan for each thing of a template's sorts in an area and below that has none from it yet, and no other of
+    /// the same sort.
     Apply {
         #[command(flatten)]
         said: Said,
         /// The area: its name or id.
         #[arg(long)]
         area: String,
+        /// Also for things that have another plan of the same sort: each time they are due twice then.
+        #[arg(long)]
+        beside_others: bool,
         /// Begin on so many different days, so that not everything is due at once.
         #[arg(long, value_name = "DAYS", default_value_t = 1)]
         spread: u32,
@@ -176,9 +180,9 @@ impl PlanCommand {
                 let through = through.unwrap_or_else(|| days_later(since, PREVIEW_DAYS));
                 show(&said.over(base, today), since, through, &zone)?;
             }
-            Act::Apply { said, area, spread, dry_run, database } => {
+            Act::Apply { said, area, beside_others, spread, dry_run, database } => {
                 let template = said.template()?.ok_or("say which --template, see `rounds plan templates`")?;
-                apply(&said, template, &area, spread, dry_run, &database.database).await?;
+                apply(&said, template, &area, beside_others, spread, dry_run, &database.database).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -246,6 +250,7 @@ async fn apply(
     said: &Said,
     template: &'static Template,
     area: &str,
+    beside_others: bool,
     spread_days: u32,
     dry_run: bool,
     database: &str,
@@ -258,7 +263,7 @@ async fn apply(
     let plan = said.over(template.plan(), local_day(clock.now_ms(), &zone));
     let areas = store.subtree(area).await.map_err(|error| with_causes(&error))?;
     let bar = indicatif::ProgressBar::new_spinner();
-    let planning = Planning { template, plan, spread_days, areas, dry_run };
+    let planning = Planning { template, plan, spread_days, areas, beside_others, dry_run };
     let done = planning::apply(&store, &clock, &planning, |planned| {
         bar.set_message(format!("{} plans", planned.made));
         bar.tick();
@@ -272,6 +277,15 @@ async fn apply(
         Kind::Place => "places",
         _ => "assets",
     };
-    say!("{} {kinds}: {} {would} a plan, {} had it already", planned.things, planned.made, planned.there);
+    let others = match planned.others {
+        0 => String::new(),
+        others => format!(", {others} have another plan for {}", planning.plan.sort),
+    };
+    say!(
+        "{} {kinds}: {} {would} a plan, {} had it already{others}",
+        planned.things,
+        planned.made,
+        planned.there
+    );
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use super::print::announce;
 use super::worker::Settings;
-use super::{DATABASE_DEFAULT, demo, open, with_causes};
+use super::{DATABASE_DEFAULT, demo, open_or_make, web_url, with_causes};
 use axum::http::HeaderValue;
 use clap::Args;
 use rounds_server::limit::CONNECTIONS_MAX;
-use rounds_server::{Clock, Config, ConnectionLimits, Random, Tls, serve};
-use rounds_store::Store;
+use rounds_server::{Clock, Config, ConnectionLimits, Random, ServeError, Tls, serve};
+use rounds_store::{DeviceFilter, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "URL", env = "ROUNDS_DATABASE", default_value = DATABASE_DEFAULT, hide_env_values = true)]
     database: String,
     /// The address to listen on. Port 0 takes any that is free.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8321")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8321", value_parser = address)]
     listen: SocketAddr,
     /// The certificate, and those that lead from it to a root, in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -39,10 +39,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     no_reflection: bool,
     /// Web pages of this origin may call, such as https://rounds.example.org. May be repeated.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     origin: Vec<HeaderValue>,
     /// Connections at a time; one address has a quarter of them at most.
-    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_MAX)]
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_MAX, value_parser = at_least_one)]
     connections: usize,
     /// So many proxies stand before this server, each of which adds to X-Forwarded-For whom it got a call from.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -67,7 +67,7 @@ impl Serve {
     /// Serves until it is told to stop.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let (clock, random) = (Clock::system(), Random::system());
-        let store = open(&self.database).await?;
+        let store = open_or_make(&self.database).await?;
         let stopping = stop_signal()?;
         let contacts = self.worker.contacts.keeping(&self.database, &random)?;
         let config = Config { contacts: contacts.clone(), ..self.config()? };
@@ -79,7 +79,7 @@ impl Serve {
         let mut working = if self.demo { None } else { worker().await? };
         let serving = serve(config, store.clone(), clock.clone(), random.clone(), stopping)
             .await
-            .map_err(|error| with_causes(&error))?;
+            .map_err(|error| self.in_words(&error))?;
         announce!("Rounds listens on {}", serving.address);
         let stopped = serving.stopped();
         tokio::pin!(stopped);
@@ -120,13 +120,44 @@ impl Serve {
         })
     }
 
+    /// Why it does not serve, with the names of the files that it may be about.
+    fn in_words(&self, error: &ServeError) -> String {
+        match (error, &self.tls_cert, &self.tls_key) {
+            (ServeError::Tls(_), Some(certificates), Some(key)) => {
+                format!("{} and {}: {error}", certificates.display(), key.display())
+            }
+            _ => with_causes(error),
+        }
+    }
+
     /// Nobody can enrol anybody yet: says how to begin.
     async fn tell_first_steps(&self, store: &Store) {
-        let devices = store.devices(None, None, 100).await; // if they cannot be read, that is told elsewhere
+        // If they cannot be read, that is told elsewhere.
+        let devices = store.devices(&DeviceFilter::default(), None, 100).await;
         if devices.is_ok_and(|all| all.iter().all(|device| device.role == rounds_domain::Role::System)) {
             announce!("Nobody is enrolled yet. For the first administrator, run:");
             announce!("  rounds code --role admin --database {}", without_password(&self.database));
         }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write it as 127.0.0.1:8321, or 0.0.0.0:8321 for other machines too".to_owned())
+}
+
+/// What browsers call where a page is from: no path, not even a slash.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let host = web_url(text)?.split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default();
+    match HeaderValue::from_str(text) {
+        Ok(origin) if !host.contains('/') => Ok(origin),
+        _ => Err("write it as https://rounds.example.org, without what comes behind".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("at least 1".to_owned()),
+        Ok(count) => Ok(count),
     }
 }
 

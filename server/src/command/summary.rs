@@ -18,8 +18,8 @@ use rounds_server::summary_file;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -69,7 +69,7 @@ struct What {
     #[arg(long, value_name = "DAY", requires = "from")]
     until: Option<String>,
     /// After how many days without meeting anybody a dwelling counts as not reached.
-    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(i32).range(1..))]
     not_reached_days: i32,
     /// en, zh-Hans or zh-Hant.
     #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = language)]
@@ -106,14 +106,21 @@ impl Summary {
             Format::Parquet => file(TableFormat::Parquet)?,
         };
         match (&self.out, std::str::from_utf8(&content)) {
-            (Some(path), _) => File::create_new(path)
-                .and_then(|mut out| out.write_all(&content))
-                .map_err(|error| format!("{}: {error}", path.display()))?,
+            (Some(path), _) => write_new(path, &content)?,
             (None, Ok(text)) => lines(format_args!("{text}")),
             (None, Err(_)) => return Err("say with --out which file to write: it is no text".to_owned()),
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, content: &[u8]) -> Result<(), String> {
+    let written = File::create_new(path).and_then(|mut out| out.write_all(content));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("{} is there already: name another file", path.display()),
+        _ => format!("{}: {error}", path.display()),
+    })
 }
 
 impl Top {
@@ -125,9 +132,13 @@ impl Top {
             .await
             .map_err(said)?
             .into_inner();
+        let begin = if std::io::stdout().is_terminal() { CLEAR } else { "" };
         loop {
             let report = asking.ask().await?;
-            lines(format_args!("{CLEAR}{}", table(&asking.name, &report, &asking.words)));
+            match self.sign_in.json {
+                true => lines(format_args!("{}\n", as_json(&report))),
+                false => lines(format_args!("{begin}{}\n", table(&asking.name, &report, &asking.words))),
+            }
             if hints.message().await.map_err(said)?.is_none() {
                 return Err("the server ended the watch: start again".to_owned());
             }

@@ -4,19 +4,19 @@ use super::frame::{Frame, Link};
 use super::reader::Reader;
 use crate::access;
 use crate::error::Error;
-use crate::page::{after_device, device_token};
+use crate::page::{after_device, device_token, next};
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::Response;
 use rounds_domain::Role;
 use rounds_proto::v1;
-use rounds_store::Device;
+use rounds_store::{Device, DeviceFilter};
 use serde::Deserialize;
 
 /// Devices of a page.
 const ROWS: u32 = 50;
 /// A phone that did not call for so long is silent, in ms: three days.
-pub(super) const SILENT_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
+const SILENT_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
 
 /// What the page is asked for.
 #[derive(Deserialize, Default)]
@@ -41,10 +41,16 @@ pub(super) async fn revoke(reader: Reader, Path(device): Path<String>) -> Respon
     }
 }
 
-/// Whether a phone should have called: it is a phone, it was not revoked, and nobody has heard of it for too long.
-pub(super) fn is_silent(device: &Device, now_ms: i64) -> bool {
+/// Devices of the reader's areas; only phones that should have called, if so.
+pub(super) fn filter(reader: &Reader, only_silent: bool) -> DeviceFilter<'_> {
+    let silent_since_ms = only_silent.then(|| reader.now_ms().saturating_sub(SILENT_MS));
+    DeviceFilter { areas: reader.areas_or_all(), silent_since_ms }
+}
+
+/// The same of a device that was read: it is a phone, it was not revoked, and nobody has heard of it for too long.
+fn is_silent(device: &Device, now_ms: i64) -> bool {
     let heard_ms = device.seen_ms.max(device.enrolled_ms);
-    device.role == Role::Field && device.revoked_ms.is_none() && now_ms - heard_ms >= SILENT_MS
+    device.role == Role::Field && device.revoked_ms.is_none() && heard_ms <= now_ms.saturating_sub(SILENT_MS)
 }
 
 #[derive(Template)]
@@ -83,18 +89,9 @@ async fn page(reader: &Reader, asked: &Asked) -> Result<DevicesPage, Error> {
     access::coordinates(caller, "list devices")?;
     let now_ms = reader.now_ms();
     let only_silent = asked.show == "silent";
-    let mut found = Vec::new();
-    let mut after = after_device(&asked.after)?;
-    let is_more = loop {
-        let page = shared.store.devices(reader.areas_or_all(), after, ROWS).await?;
-        let is_last = page.len() < ROWS as usize;
-        after = page.last().map(|last| last.id);
-        found.extend(page.into_iter().filter(|device| !only_silent || is_silent(device, now_ms)));
-        if is_last || found.len() >= ROWS as usize {
-            break !is_last;
-        }
-    };
-    let after = after.filter(|_| is_more).map(device_token).unwrap_or_default();
+    let after = after_device(&asked.after)?;
+    let found = shared.store.devices(&filter(reader, only_silent), after, ROWS).await?;
+    let after = next(&found, ROWS, |device| device_token(device.id));
     let show = if only_silent { "silent" } else { "" };
     let named = found.iter().flat_map(|device| [device.worker, device.organization]).flatten();
     let named = reader.named(named.collect()).await?;

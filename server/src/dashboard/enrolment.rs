@@ -18,6 +18,8 @@ use rounds_store::RecordFilter;
 
 /// Length of the sides of a QR code, in CSS pixels, at least.
 const QR_PIXELS: u32 = 240;
+/// After so many workers, or organizations, the list of them ends, and says so.
+const CHOICES_MAX: usize = 5_000;
 
 /// Shows the form.
 pub(super) async fn show(reader: Reader) -> Response {
@@ -75,6 +77,8 @@ struct EnrolPage {
     areas: Vec<Choice>,
     workers: Vec<Choice>,
     organizations: Vec<Choice>,
+    /// There are more of them than are listed.
+    is_cut: bool,
 }
 
 struct Choice {
@@ -111,6 +115,8 @@ async fn form(reader: &Reader, entry: &Entry, refused: String) -> Result<EnrolPa
     let chosen_role = [chosen_role.to_owned()];
     let default_area = reader.chosen.map(|area| area.to_string()).filter(|_| entry.role.is_empty());
     let chosen_areas: Vec<String> = entry.areas.iter().cloned().chain(default_area).collect();
+    let (workers, workers_cut) = records(reader, Kind::Worker, &entry.worker).await?;
+    let (organizations, organizations_cut) = records(reader, Kind::Organization, &entry.organization).await?;
     Ok(EnrolPage {
         frame: reader.frame(reader.text.enrol, "/devices"),
         action: reader.link("/devices/enrol", &[]),
@@ -124,27 +130,34 @@ async fn form(reader: &Reader, entry: &Entry, refused: String) -> Result<EnrolPa
             .iter()
             .map(|line| choice(line.area.to_string(), &line.name, line.depth, &chosen_areas))
             .collect(),
-        workers: records(reader, Kind::Worker, &entry.worker).await?,
-        organizations: records(reader, Kind::Organization, &entry.organization).await?,
+        workers,
+        organizations,
+        is_cut: workers_cut || organizations_cut,
     })
 }
 
-/// Records of a kind that a code may be for, by name.
-async fn records(reader: &Reader, kind: Kind, chosen: &str) -> Result<Vec<Choice>, Error> {
-    let areas = access::readable_areas(&reader.caller, kind);
-    let found = reader.shared.store.records(&RecordFilter::of(kind, areas, LIST_MAX)).await?;
-    let records =
-        found.iter().map(|numbered| &numbered.record).filter(|record| !record.fields.contains_key("left"));
-    let mut choices: Vec<Choice> = records
-        .map(|record| Choice {
+/// Records of a kind that a code may be for, by name, and whether there are more.
+async fn records(reader: &Reader, kind: Kind, chosen: &str) -> Result<(Vec<Choice>, bool), Error> {
+    let mut filter = RecordFilter::of(kind, access::readable_areas(&reader.caller, kind), LIST_MAX);
+    let mut choices: Vec<Choice> = Vec::new();
+    let is_cut = loop {
+        let page = reader.shared.store.records(&filter).await?;
+        let records = page.iter().map(|numbered| &numbered.record);
+        let records = records.filter(|record| !record.fields.contains_key("left"));
+        choices.extend(records.map(|record| Choice {
             value: record.id.to_string(),
             name: title(&reader.words, record),
             depth: 0,
             is_chosen: record.id.to_string() == chosen,
-        })
-        .collect();
+        }));
+        match page.last().filter(|_| page.len() == LIST_MAX as usize) {
+            Some(_) if choices.len() >= CHOICES_MAX => break true,
+            Some(last) => filter.after = Some(filter.place(last)),
+            None => break false,
+        }
+    };
     choices.sort_by(|one, other| (&one.name, &one.value).cmp(&(&other.name, &other.value)));
-    Ok(choices)
+    Ok((choices, is_cut))
 }
 
 async fn code(reader: &Reader, entry: &Entry) -> Result<CodePage, Error> {

@@ -285,7 +285,7 @@ async fn rows(reader: &Reader, found: &[Record]) -> Result<Vec<Row>, Error> {
                 sort: reader.language.work(record.text("sort")).to_owned(),
                 due: reader.moment(due_ms),
                 late: if is_overdue {
-                    crate::partner::duration(reader.language, now_ms - due_ms)
+                    crate::partner::duration(reader.language, now_ms.saturating_sub(due_ms))
                 } else {
                     String::new()
                 },

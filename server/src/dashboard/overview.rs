@@ -6,7 +6,6 @@ use super::reader::Reader;
 use super::session::remember;
 use super::{devices, jobs, referrals};
 use crate::error::Error;
-use crate::limit::LIST_MAX;
 use askama::Template;
 use axum::extract::Query;
 use axum::http::{HeaderMap, header};
@@ -103,7 +102,7 @@ async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<Overview
         let (conflicts, quarantined) = (waiting.disputed_records, waiting.quarantined_ops);
         tiles.push(tile(text.conflicts_open, conflicts.unsigned_abs(), "/conflicts", &[], true));
         tiles.push(tile(text.quarantine_open, quarantined.unsigned_abs(), "/quarantine", &[], true));
-        let silent = silent(reader).await?;
+        let silent = store.count_devices(&devices::filter(reader, true)).await?;
         let silent = tile(text.silent_devices, silent, "/devices", &[("show", "silent")], true);
         tiles.push(Tile { hint: text.days_without_contact, ..silent });
     }
@@ -118,17 +117,4 @@ async fn page(reader: &Reader, asked: &Asked, looked_ms: i64) -> Result<Overview
         tiles.push(tile(text.failing_deliveries, failing as u64, "/jobs", &[], true));
     }
     Ok(OverviewPage { frame: reader.frame(text.overview, "/"), tiles, figures })
-}
-
-/// Devices of the reader's areas that should have called.
-async fn silent(reader: &Reader) -> Result<u64, Error> {
-    let (mut count, mut after) = (0, None);
-    loop {
-        let page = reader.shared.store.devices(reader.areas_or_all(), after, LIST_MAX).await?;
-        count += page.iter().filter(|device| devices::is_silent(device, reader.now_ms())).count();
-        after = page.last().map(|last| last.id);
-        if page.len() < LIST_MAX as usize {
-            return Ok(count as u64);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use super::show::{Named, title};
 use super::value::references;
 use crate::access;
 use crate::error::{Error, unreadable};
-use crate::page::{self, after_op, op_token};
+use crate::page::{after_op, op_token};
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query};
@@ -17,9 +17,12 @@ use rounds_domain::{Action, Body, Op, OpId, Outcome, RecordId};
 use rounds_proto::{decode_op, op_to_wire, v1, verdict_from_wire};
 use rounds_store::QuarantinedOp;
 use serde::Deserialize;
+use std::fmt::Write as _;
 
 /// Ops of a page.
 const ROWS: u32 = 50;
+/// Bytes that are shown of an op that cannot be read, the first: enough to see whose it may be.
+const BYTES_SHOWN: usize = 4 * 1024;
 
 /// Where the page begins.
 #[derive(Deserialize, Default)]
@@ -96,7 +99,7 @@ struct QuarantinedPage {
     record: String,
     /// The op as JSON; empty if it cannot be read.
     op: String,
-    /// Its bytes in hexadecimal, if it cannot be read.
+    /// The first of its bytes in hexadecimal, if it cannot be read.
     bytes: String,
     /// Why what was tried did not work.
     refused: String,
@@ -105,8 +108,12 @@ struct QuarantinedPage {
 async fn list(reader: &Reader, asked: &Asked) -> Result<QuarantinePage, Error> {
     let Reader { shared, caller, text, .. } = reader;
     access::coordinates(caller, "see the quarantine")?;
-    let found = shared.store.quarantine(reader.areas_or_all(), after_op(&asked.after)?, ROWS).await?;
-    let after = page::next(&found, ROWS, |op| op_token(op.id));
+    let page = shared.store.quarantine(reader.areas_or_all(), after_op(&asked.after)?, ROWS).await?;
+    let found = page.ops;
+    let more = match found.last().filter(|_| page.more) {
+        Some(last) => reader.link("/quarantine", &[("after", &op_token(last.id))]),
+        None => String::new(),
+    };
     let ops: Vec<Option<Op>> = found.iter().map(readable).collect();
     let named = reader.named(ops.iter().flatten().flat_map(mentioned).collect()).await?;
     let labels = reader.device_labels(found.iter().map(|quarantined| quarantined.id.device)).await?;
@@ -114,11 +121,7 @@ async fn list(reader: &Reader, asked: &Asked) -> Result<QuarantinePage, Error> {
         let label = labels.get(&quarantined.id.device).cloned().unwrap_or_default();
         row(reader, &named, quarantined, op.as_ref(), label)
     });
-    Ok(QuarantinePage {
-        frame: reader.frame(text.quarantine, "/quarantine"),
-        rows: rows.collect(),
-        more: if after.is_empty() { after } else { reader.link("/quarantine", &[("after", &after)]) },
-    })
+    Ok(QuarantinePage { frame: reader.frame(text.quarantine, "/quarantine"), rows: rows.collect(), more })
 }
 
 async fn one(
@@ -141,14 +144,12 @@ async fn one(
     let label = reader.device_labels([id.device]).await?.remove(&id.device).unwrap_or_default();
     let row = row(reader, &named, &quarantined, op.as_ref(), label);
     let as_json = |op: &Op| serde_json::to_string_pretty(op).unwrap_or_default(); // texts and numbers
-    let hexadecimal =
-        || quarantined.raw.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
     let record = op.as_ref().filter(|op| named.get(op.record).is_some());
     Ok(QuarantinedPage {
         frame: reader.frame(&row.what, "/quarantine"),
         lines: op.as_ref().map(|op| lines(reader, &named, op)).unwrap_or_default(),
         record: record.map(|op| reader.record_link(op.record)).unwrap_or_default(),
-        bytes: if op.is_none() { hexadecimal() } else { String::new() },
+        bytes: if op.is_none() { hexadecimal(&quarantined.raw) } else { String::new() },
         op: mended.map_or_else(|| op.as_ref().map(as_json).unwrap_or_default(), str::to_owned),
         row,
         refused,
@@ -158,6 +159,19 @@ async fn one(
 /// The op, as far as it can be read by now.
 fn readable(quarantined: &QuarantinedOp) -> Option<Op> {
     quarantined.op.clone().or_else(|| decode_op(&quarantined.raw).ok())
+}
+
+/// The first of these bytes.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes.iter().take(BYTES_SHOWN) {
+        let space = if text.is_empty() { "" } else { " " };
+        let _ = write!(text, "{space}{byte:02x}"); // a String takes everything
+    }
+    if bytes.len() > BYTES_SHOWN {
+        text.push_str(" …");
+    }
+    text
 }
 
 fn mentioned(op: &Op) -> Vec<RecordId> {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use rounds_domain::record::{Matter, Standing};
+use rounds_domain::record::{Matter, Standing, Trace};
 use rounds_domain::{Action, Body, ContactData, DeviceId, Kind, Op, Record, RecordId, Verdict};
 use rounds_proto::{op_from_wire, v1, verdict_from_wire};
 use rounds_store::RecordFilter;
@@ -106,17 +106,16 @@ async fn page(reader: &Reader, id: &str, contact: Option<ContactData>) -> Result
     let Reader { shared, caller, language, words, text, .. } = reader;
     let id: RecordId = id.parse().map_err(|_| Error::NotFound("record"))?;
     let record = shared.readable_record(caller, id).await?.record;
-    let request = v1::ListOpsRequest { record: id.to_string() };
-    let mut entries = shared.list_ops(caller, request).await?.entries;
-    let events_left = entries.len().saturating_sub(OPS_SHOWN);
+    let (mut entries, events_left) = shared.history(caller, id, OPS_SHOWN).await?;
     let ops: Vec<Option<Op>> =
         entries.iter_mut().map(|entry| entry.op.take().and_then(|op| op_from_wire(op).ok())).collect();
 
     let named = reader.named(mentioned(&record, &ops, &entries)).await?;
-    let devices: Vec<DeviceId> = entries.iter().filter_map(|entry| entry.device.parse().ok()).collect();
+    let of_entries = entries.iter().filter_map(|entry| entry.device.parse().ok());
+    let devices: Vec<DeviceId> = of_entries.chain(traces(&record).map(|trace| trace.op.device)).collect();
     let labels = reader.device_labels(devices).await?;
     let label = |device: DeviceId| labels.get(&device).cloned().unwrap_or_default();
-    let events = entries.iter().zip(&ops).rev().take(OPS_SHOWN).map(|(entry, op)| {
+    let events = entries.iter().zip(&ops).rev().map(|(entry, op)| {
         let by = entry.device.parse().map(label).unwrap_or_default();
         event(reader, &named, record.kind, entry, op.as_ref(), by)
     });
@@ -138,7 +137,7 @@ async fn page(reader: &Reader, id: &str, contact: Option<ContactData>) -> Result
         }
     });
     let can_settle = caller.device.role.coordinates() && !record.disputes.is_empty();
-    let marked = |trace: &rounds_domain::record::Trace, what: String, lines: Vec<String>| Event {
+    let marked = |trace: &Trace, what: String, lines: Vec<String>| Event {
         what,
         lines,
         evidence: None,
@@ -234,7 +233,14 @@ fn mentioned(record: &Record, ops: &[Option<Op>], entries: &[v1::HistoryEntry]) 
         }
     }
     ids.extend(entries.iter().filter_map(|entry| entry.worker.parse::<RecordId>().ok()));
+    ids.extend(traces(record).filter_map(|trace| trace.worker));
     ids
+}
+
+/// Whence the record has what it says of its own past.
+fn traces(record: &Record) -> impl Iterator<Item = &Trace> {
+    let steps = record.steps.iter().map(|taken| &taken.trace);
+    steps.chain(record.amendments.iter().map(|amendment| &amendment.trace))
 }
 
 fn event(

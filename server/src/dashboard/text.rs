@@ -230,6 +230,7 @@ texts! {
     worker: "Worker", "工作人员", "工作人員";
     organization: "Partner", "协作单位", "協作單位";
     organization_hint: "Only for the role Partner", "仅用于协作单位角色", "僅用於協作單位角色";
+    not_all_listed: "There are too many workers or organizations to list them all. For one that is missing, make the code with the command rounds code.", "人员或单位过多，未能全部列出。如未找到，请使用命令 rounds code 生成注册码。", "人員或單位過多，未能全部列出。如未找到，請使用命令 rounds code 產生註冊碼。";
     nobody: "Nobody in particular", "不指定", "不指定";
     make_code: "Make a code", "生成注册码", "產生註冊碼";
     code_made: "The code", "注册码", "註冊碼";

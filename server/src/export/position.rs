@@ -1,7 +1,10 @@
 //! Where records are: at their own coordinates, or at those of what they are about.
+//!
+//! A record may name any id: what is neither in an area that is exported nor in one that the record was in is not
+//! followed, or a map would show where things of other areas are.
 
 use super::geojson::Point;
-use rounds_domain::{Kind, Record, RecordId};
+use rounds_domain::{AreaId, Kind, Record, RecordId};
 use rounds_store::{Error, Store};
 use std::collections::{HashMap, HashSet};
 
@@ -14,9 +17,11 @@ const STEPS_MAX: usize = 8;
 const REMEMBERED_MAX: usize = 50_000;
 
 /// Finds where records are, and remembers what it met on the way.
-#[derive(Default)]
 pub(super) struct Positions {
-    known: HashMap<RecordId, Step>,
+    /// Those that are exported.
+    areas: HashSet<AreaId>,
+    /// What was met, and in which area. `None`: there is no such record.
+    known: HashMap<RecordId, Option<(AreaId, Step)>>,
 }
 
 /// What is known of a record: where it is, or which record to ask.
@@ -28,31 +33,39 @@ enum Step {
 }
 
 impl Positions {
+    /// For an export of these areas.
+    pub(super) fn within(areas: impl IntoIterator<Item = AreaId>) -> Self {
+        Self { areas: areas.into_iter().collect(), known: HashMap::new() }
+    }
+
     /// Where each of these is; `None` if nothing on its way has coordinates.
-    pub(super) async fn of(
+    pub(super) async fn of<'r>(
         &mut self,
         store: &Store,
-        records: impl Iterator<Item = &Record>,
+        records: impl Iterator<Item = &'r Record>,
     ) -> Result<Vec<Option<Point>>, Error> {
-        let mut steps: Vec<Step> = records.map(step).collect();
+        let mut ways: Vec<(&Record, Step)> = records.map(|record| (record, step(record))).collect();
         if self.known.len() > REMEMBERED_MAX {
             self.known.clear();
         }
         for _ in 0..STEPS_MAX {
-            let asked: HashSet<RecordId> = steps
+            let asked: HashSet<RecordId> = ways
                 .iter()
-                .filter_map(|step| match step {
+                .filter_map(|(_, step)| match step {
                     Step::Ask(id) if !self.known.contains_key(id) => Some(*id),
                     _ => None,
                 })
                 .collect();
             let asked: Vec<RecordId> = asked.into_iter().collect();
-            self.known.extend(asked.iter().map(|id| (*id, Step::Nowhere))); // unless they are found
+            self.known.extend(asked.iter().map(|id| (*id, None))); // unless they are found
             let found = store.records_of(&asked).await?;
-            self.known.extend(found.iter().map(|record| (record.id, step(record))));
-            for step in &mut steps {
+            self.known.extend(found.iter().map(|record| (record.id, Some((record.area, step(record))))));
+            for (record, step) in &mut ways {
                 if let Step::Ask(id) = step {
-                    *step = self.known.get(id).copied().unwrap_or(Step::Nowhere);
+                    let met = self.known.get(id).copied().flatten();
+                    let is_near =
+                        |area: &AreaId| self.areas.contains(area) || record.former_areas.contains(area);
+                    *step = met.filter(|(area, _)| is_near(area)).map_or(Step::Nowhere, |(_, next)| next);
                 }
             }
         }
@@ -60,7 +73,7 @@ impl Positions {
             Step::At(point) => Some(point),
             Step::Ask(_) | Step::Nowhere => None,
         };
-        Ok(steps.into_iter().map(at).collect())
+        Ok(ways.into_iter().map(|(_, step)| at(step)).collect())
     }
 }
 

@@ -136,11 +136,11 @@ pub(super) struct Reading {
 /// What a row says of the place.
 pub(super) enum PlaceSaid {
     Nothing,
-    /// Which one it is; it has to be there.
+    /// Which one it is; it has to be there, or to be a row before.
     Named(RecordId),
     /// All of it.
     Described(Claim),
-    /// An earlier row said all of it.
+    /// An earlier row said all of it, as its place or as its own record.
     SaidBefore(RecordId),
 }
 

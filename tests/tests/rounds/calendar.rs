@@ -10,6 +10,7 @@ use rounds_server::calendar_path;
 use rounds_server::limit::{CALENDAR_CALL_EVERY, CALENDAR_CALLS_MAX};
 use rounds_store::{Link, Purpose};
 use rounds_tests::{Act, TestDatabase, TestServer, http, on_both_databases};
+use serde_json::Value;
 use std::time::Duration;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -124,6 +125,20 @@ on_both_databases! {
         let act = Act::on(team.worker, team.area, Kind::Worker, gone);
         team.server.admin.change(vec![act.op(&team.server.clock)]).await;
         assert_eq!(get(&team.server, &calendar, "").await.status(), StatusCode::NOT_FOUND);
+        team.server.stop().await;
+    }
+
+    async fn the_calendar_of_a_worker_who_left_is_gone_until_it_is_back(database: &TestDatabase) {
+        let team = Team::on(database).await;
+        let calendar = path(&team.server, Kind::Worker, team.worker).await;
+        let left = async |before: Value, now: Value| {
+            let act = Act::edit(team.worker, team.area, Kind::Worker, "left", before, now);
+            team.server.admin.change(vec![act.op(&team.server.clock)]).await;
+            team.server.clock.advance(Duration::from_secs(1));
+            get(&team.server, &calendar, "").await.status()
+        };
+        assert_eq!(left(Value::Null, true.into()).await, StatusCode::NOT_FOUND);
+        assert_eq!(left(true.into(), Value::Null).await, StatusCode::OK);
         team.server.stop().await;
     }
 

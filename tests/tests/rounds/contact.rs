@@ -121,6 +121,12 @@ impl Town {
 
     /// A worker starts, does what is due, and stops.
     async fn work(&self) {
+        let worker = self.worker().await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        worker.stop().await;
+    }
+
+    async fn worker(&self) -> Worker {
         let store = &self.server.store;
         let channels = Channels::new(ChannelOptions {
             link_key: store.link_key([0; 32]).await.unwrap(),
@@ -138,9 +144,7 @@ impl Town {
             ..Options::new(new_id())
         };
         let clock = self.server.clock.clone();
-        let worker = Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await.unwrap();
-        assert_eq!(worker.drained().await.unwrap(), 0);
-        worker.stop().await;
+        Worker::start(store.clone(), Arc::new(move || clock.now_ms()), options).await.unwrap()
     }
 }
 
@@ -518,6 +522,37 @@ on_both_databases! {
         town.server.clock.advance(KEPT * 2);
         town.work().await;
         assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()));
+        town.server.stop().await;
+    }
+
+    async fn a_request_that_cannot_be_read_keeps_no_contact_data_of_others(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let store = &town.server.store;
+        town.give().await;
+        let other = town.server.add(town.north, Body::Request(leak(town.dwelling))).await;
+        put(&town.server.admin, other, &contact()).await.unwrap();
+        town.step(other, "rejected").await;
+        let damaged = database.literal(town.request.0);
+        database.execute(&format!("UPDATE records SET body = '{{' WHERE id = {damaged}")).await.unwrap();
+        town.server.clock.advance(KEPT);
+        let keeping = keeping(&town.files);
+        assert_eq!(store.erase_due_contacts(&keeping, town.server.clock.now_ms()).await.unwrap(), 1);
+        assert!(!store.has_contact(other).await.unwrap());
+        assert!(store.has_contact(town.request).await.unwrap(), "nobody knows whether it is over");
+        town.server.stop().await;
+    }
+
+    async fn contact_data_goes_in_time_though_something_else_cannot_be_forgotten(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        town.steps(&["rejected"]).await;
+        town.server.clock.advance(KEPT);
+        database.execute("ALTER TABLE job_runs RENAME TO mislaid").await.unwrap();
+        let worker = town.worker().await;
+        assert!(!town.server.store.has_contact(town.request).await.unwrap());
+        database.execute("ALTER TABLE mislaid RENAME TO job_runs").await.unwrap();
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        worker.stop().await;
         town.server.stop().await;
     }
 

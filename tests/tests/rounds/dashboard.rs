@@ -7,7 +7,9 @@ use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use rounds_domain::{Action, AreaId, Body, Change, Kind, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
-use rounds_store::{AuditAction, AuditFilter, Channel, DeliveryState, Device, NewDelivery, Tried};
+use rounds_store::{
+    AuditAction, AuditFilter, Channel, DeliveryState, Device, DeviceFilter, NewDelivery, Tried,
+};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, http, new_id, on_both_databases, visit};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -85,7 +87,7 @@ impl Town {
     }
 
     async fn browsers(&self) -> Vec<Device> {
-        let devices = self.server.store.devices(None, None, 100).await.unwrap();
+        let devices = self.server.store.devices(&DeviceFilter::default(), None, 100).await.unwrap();
         devices.into_iter().filter(|device| device.label == "Browser").collect()
     }
 
@@ -888,7 +890,7 @@ async fn what_is_in_other_areas_answers_like_what_is_not_there() {
     assert!(town.server.store.device(phone.id).await.unwrap().unwrap().revoked_ms.is_none());
     let dismiss = format!("/quarantine/{}/1", phone.id);
     assert_eq!(browser.post(&dismiss, &[("act", "dismiss")]).await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(town.server.store.quarantine(None, None, 10).await.unwrap().len(), 1);
+    assert_eq!(town.server.store.quarantine(None, None, 10).await.unwrap().ops.len(), 1);
     town.server.stop().await;
 }
 
@@ -977,5 +979,30 @@ async fn a_cookie_is_sent_over_encrypted_connections_only_where_there_are_any() 
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     let answer = http(&town.server, request.body(Full::from(form)).unwrap()).await;
     assert!(answer.headers()[SET_COOKIE].to_str().unwrap().ends_with("; Secure"), "{answer:?}");
+    town.server.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_large_op_that_cannot_be_read_the_first_bytes_are_shown() {
+    let town = Town::on_sqlite().await;
+    let mut phone = town.server.enrol(Role::Field, &[town.north]).await;
+    let ops = vec![phone.seal_bytes(vec![0xab; 1024 * 1024]), phone.seal_bytes(vec![0xab, 0xcd])];
+    phone.send(ops).await.unwrap();
+    let browser = town.browser(Role::Coordinator).await;
+    let large = browser.page(&format!("/quarantine/{}/1", phone.id)).await;
+    assert!(large.contains("ab ab ab ab …<"), "{large}");
+    assert!(large.len() < 64 * 1024, "{} bytes", large.len());
+    let small = browser.page(&format!("/quarantine/{}/2", phone.id)).await;
+    assert!(small.contains(">ab cd<"), "{small}");
+    town.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_is_not_looked_for_by_what_no_record_can_say() {
+    let town = Town::on_sqlite().await;
+    let browser = town.browser(Role::Supervisor).await;
+    for path in ["/follow-ups?sort=%00", "/follow-ups?show=%00", "/behind?figure=attended/%00"] {
+        assert_eq!(browser.status(path).await, StatusCode::BAD_REQUEST, "{path}");
+    }
     town.server.stop().await;
 }

@@ -55,7 +55,7 @@ on_both_databases! {
             assert!(reached.contains(stage), "nothing was {stage}: {reached:?}");
         }
         assert!(records.iter().any(|record| !record.disputes.is_empty()), "nobody disagreed");
-        let aside = store.quarantine(None, None, 100).await.unwrap();
+        let aside = store.quarantine(None, None, 100).await.unwrap().ops;
         assert_eq!(aside.len(), 1, "one visit went astray: {aside:?}");
 
         let now_ms = TestClock::default().now_ms();

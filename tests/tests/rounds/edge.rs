@@ -1,5 +1,7 @@
 //! A hostile network: connections and calls that are made to cost something cost little, and those of others go on.
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::Request;
 use prost::bytes::Bytes;
@@ -8,19 +10,22 @@ use rounds_domain::{AreaId, DeviceId, RecordId, Role};
 use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_server::limit::{
-    ADDRESS_CALLS_MAX, ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX, FAILED_CODES_MAX,
-    READING_BYTES_MAX, REQUEST_BYTES_MAX, TOKEN_READING_BYTES_MAX,
+    ADDRESS_CALLS_MAX, ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX,
+    DEVICE_WORKING_BYTES_MAX, FAILED_CODES_MAX, PAGE_BYTES_MAX, READING_BYTES_MAX, REQUEST_BYTES_MAX,
+    TOKEN_ANSWER_BYTES_MAX, TOKEN_READING_BYTES_MAX, WORKING_BYTES_MAX,
 };
 use rounds_server::secret::token_hash;
 use rounds_server::{ConnectionLimits, Tls};
 use rounds_store::{NewCode, Pool};
 use rounds_tests::hostile::{self, answered, closed, connect_from, half_a_call};
-use rounds_tests::{Peer, TestDatabase, TestServer, http, new_id, reason, visit};
+use rounds_tests::{Peer, TestDatabase, TestServer, http, new_id, on_both_databases, reason, visit};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
+use tonic::codegen::Service as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -346,6 +351,113 @@ async fn one_token_does_not_fill_the_memory_from_many_addresses() {
     drop(held);
     until_there_is_room(&mut bad, area, dwelling).await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_and_fetches_no_answer_does_not_fill_the_memory() {
+    let server = TestServer::start_on_sqlite().await;
+    let (mut phone, area) = phone(&server).await;
+    let large = phone.seal_bytes(vec![0; PAGE_BYTES_MAX]);
+    phone.send(vec![large]).await.unwrap();
+    let coordinator = server.enrol(Role::Coordinator, &[area]).await;
+    // The connection takes next to nothing of an answer before it is read.
+    let endpoint = Endpoint::from_shared(server.url()).unwrap().initial_stream_window_size(1_000);
+    let mut channel = endpoint.connect().await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..TOKEN_ANSWER_BYTES_MAX / PAGE_BYTES_MAX {
+        held.push(unread(&mut channel, &server, &coordinator).await);
+    }
+    assert!(held.iter().all(|answer| !answer.headers().contains_key("grpc-status")));
+    let refused = unread(&mut channel, &server, &coordinator).await;
+    assert_eq!(refused.headers()["grpc-status"], "14");
+    let list = async |who: &Peer| who.history().list_quarantine(v1::ListQuarantineRequest::default()).await;
+    assert!(list(&server.admin).await.is_ok(), "another is served");
+    assert!(coordinator.get(area.into()).await.is_ok(), "and what is small");
+    drop(held);
+    while let Err(status) = list(&coordinator).await {
+        // It takes a moment until the server knows that nobody wants them any more.
+        assert_eq!(reason(&status), "BUSY");
+    }
+    server.stop().await;
+}
+
+/// Asks for what is in quarantine, and reads no more of the answer than its headers.
+async fn unread(
+    channel: &mut Channel,
+    server: &TestServer,
+    who: &Peer,
+) -> hyper::Response<tonic::body::Body> {
+    let nothing_asked = Full::new(Bytes::from_static(&[0; 5]));
+    let request = Request::post(format!("{}/rounds.v1.HistoryService/ListQuarantine", server.url()))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", who.token))
+        .body(tonic::body::Body::new(nothing_asked))
+        .unwrap();
+    poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    channel.call(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn batches_that_wait_for_the_database_have_only_so_much_room_for_each_device_and_for_all() {
+    let database = TestDatabase::postgres().await;
+    let held = database.open().await; // past the server
+    let server = TestServer::start(&database).await;
+    let area = server.area("North", None).await;
+    let mut phones = Vec::new();
+    for _ in 0..WORKING_BYTES_MAX / DEVICE_WORKING_BYTES_MAX + 2 {
+        let mut phone = server.enrol(Role::Field, &[area]).await;
+        phone.pull().await; // its token is known from now on
+        phones.push(phone);
+    }
+    let most_of_one = DEVICE_WORKING_BYTES_MAX / REQUEST_BYTES_MAX;
+    let Pool::Postgres(pool) = held.pool() else { panic!("it is PostgreSQL") };
+    // One phone with a batch too many; and many phones, none with more than it may have.
+    let (one, others) = phones.split_at_mut(1);
+    for (phones, of_each) in [(one, most_of_one + 1), (others, most_of_one)] {
+        let mut lock = pool.begin().await.unwrap();
+        sqlx::query("LOCK TABLE devices IN ACCESS EXCLUSIVE MODE").execute(&mut *lock).await.unwrap();
+        let mut calls = FuturesUnordered::new();
+        for phone in phones {
+            let op = phone.seal_bytes(vec![0; REQUEST_BYTES_MAX - 1024]); // some KiB when packed
+            let request = v1::SyncRequest { ops: vec![op], ..Default::default() };
+            for _ in 0..of_each {
+                let mut client = phone.sync().send_compressed(CompressionEncoding::Gzip);
+                let request = request.clone();
+                calls.push(async move { client.sync(request).await });
+            }
+        }
+        let first = calls.next().await.unwrap();
+        assert_eq!(reason(&first.unwrap_err()), "BUSY", "all others wait for the lock");
+        drop(calls);
+        lock.rollback().await.unwrap();
+    }
+    let (dwelling, phone) = (server.dwelling(area, "4-2-301").await, &mut phones[0]);
+    phone.seq = 0;
+    until_there_is_room(phone, area, dwelling).await;
+    held.close().await;
+    server.stop().await;
+}
+
+on_both_databases! {
+    async fn records_are_not_looked_for_by_what_none_can_say(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let base = v1::ListRecordsRequest { kind: v1::Kind::Asset.into(), ..Default::default() };
+        for request in [
+            v1::ListRecordsRequest { code: "\0".into(), ..base.clone() },
+            v1::ListRecordsRequest { external_ref: "a\0".into(), ..base.clone() },
+            v1::ListRecordsRequest { status: "\0b".into(), ..base },
+        ] {
+            let refused = server.admin.directory().list_records(request).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID"));
+        }
+        for figure in ["attended/\0", "in_time/\0/7", "follow_up/overdue/\0"] {
+            let request = v1::ListBehindRequest { figure: figure.into(), ..Default::default() };
+            let refused = server.admin.summaries().list_behind(request).await.unwrap_err();
+            assert_eq!(refused.code(), Code::NotFound, "{figure:?}");
+        }
+        server.stop().await;
+    }
 }
 
 /// Calls of which only half comes, so many bytes in all.

@@ -1,8 +1,12 @@
 //! Codes, tokens, revocation, assignment.
 
-use rounds_domain::Role;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
+use hyper::{Request, StatusCode};
+use rounds_domain::{Body, Role, body};
 use rounds_proto::v1;
-use rounds_tests::{Peer, TestServer, on_both_databases, reason, visit};
+use rounds_server::limit::LIST_MAX;
+use rounds_tests::{Act, Peer, TestServer, http, on_both_databases, reason, visit};
 use std::time::Duration;
 use tonic::Code;
 
@@ -266,4 +270,36 @@ async fn a_code_is_good_for_30_days_at_most() {
     assert_eq!(code(30 * 24 * 60 * 60).await.unwrap().seconds, now + 30 * 24 * 60 * 60);
     assert_eq!(code(30 * 24 * 60 * 60 + 1).await.unwrap_err().code(), Code::InvalidArgument);
     server.stop().await;
+}
+
+on_both_databases! {
+    async fn a_code_may_be_for_each_worker_of_a_larger_city(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let workers: Vec<Act> = (0..=LIST_MAX)
+            .map(|n| {
+                let worker = body::Worker { name: format!("Worker {n}"), ..body::Worker::default() };
+                Act::create(area, Body::Worker(worker))
+            })
+            .collect();
+        let ids: Vec<String> = workers.iter().map(|act| act.record().to_string()).collect();
+        server.admin.change(workers.into_iter().map(|act| act.op(&server.clock)).collect()).await;
+
+        let code = server.code(Role::Coordinator, &[area]).await;
+        let sign_in = Request::post("/sign-in")
+            .header("host", "localhost")
+            .header(ORIGIN, "http://localhost")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::from(format!("code={code}&label=Browser&to=%2F")));
+        let signed_in = http(&server, sign_in.unwrap()).await;
+        let cookie = signed_in.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+        let request = Request::get("/devices/enrol").header("host", "localhost").header(COOKIE, cookie);
+        let answer = http(&server, request.body(Full::default()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let page = std::str::from_utf8(answer.body()).unwrap();
+        let missing: Vec<&String> =
+            ids.iter().filter(|id| !page.contains(&format!("<option value=\"{id}\">"))).collect();
+        assert_eq!(missing, Vec::<&String>::new());
+        server.stop().await;
+    }
 }

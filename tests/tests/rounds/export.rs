@@ -308,6 +308,46 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn a_map_does_not_show_where_things_of_other_areas_are(database: &TestDatabase) {
+        let place = |n, home, parent, degrees: Option<f64>| {
+            let (latitude, longitude) = (degrees, degrees);
+            let place = Place { name: "a place".into(), parent, latitude, longitude, ..Place::default() };
+            create(record(n), area(home), NOW_MS, Body::Place(place))
+        };
+        let visit = |n, home, subject| {
+            let visit = Visit { subject: Some(record(subject)), ..Visit::default() };
+            create(record(n), area(home), NOW_MS, Body::Visit(visit))
+        };
+        let store = prepare(database, [
+            place(1, 3, None, Some(31.5)),
+            place(2, 1, Some(record(1)), None),
+            place(3, 2, None, Some(32.5)),
+            visit(20, 1, 1),
+            visit(21, 1, 2),
+            visit(22, 2, 1),
+            visit(23, 1, 3),
+            visit(24, 3, 1),
+            act(record(24), area(3), NOW_MS, Kind::Visit, Action::Move { to: area(1) }),
+        ])
+        .await;
+        let (map, written) = exported(&store, &of(Kind::Visit, Format::GeoJson)).await;
+        assert_eq!(written.rows, 5);
+        let map: Value = serde_json::from_slice(&map).unwrap();
+        let shown = |n| {
+            let id = json!(record(n));
+            let feature = map["features"].as_array().unwrap().iter().find(|feature| feature["id"] == id);
+            feature.unwrap()["geometry"]["coordinates"].clone()
+        };
+        for n in [20, 21, 22] {
+            assert_eq!(shown(n), Value::Null, "{n} leads to another area");
+        }
+        assert_eq!(shown(23), json!([32.5, 32.5]), "what is below is exported too");
+        assert_eq!(shown(24), json!([31.5, 31.5]), "it was there itself");
+        let (map, _) = exported(&store, &of(Kind::Place, Format::GeoJson)).await;
+        assert!(!String::from_utf8(map).unwrap().contains("31.5"));
+        store.close().await;
+    }
+
     async fn no_export_says_who_did_or_does_what(database: &TestDatabase) {
         let lin = record(0x777);
         let follow_up = FollowUp { worker: Some(lin), due_at_ms: Some(NOW_MS), ..FollowUp::default() };

@@ -185,6 +185,45 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    async fn the_quarantine_is_read_in_pages_of_so_many_bytes_and_none_of_it_is_left_out(database: &TestDatabase) {
+        const MIB: usize = 1024 * 1024;
+        let mut street = Street::start(database).await;
+        let south = street.server.area("South", None).await;
+        let mut beside = street.server.enrol(Role::Field, &[south]).await;
+        for _ in 0..3 {
+            for phone in [&mut street.phone, &mut beside] {
+                let ops = vec![phone.seal_bytes(vec![0; MIB]), phone.seal_bytes(vec![0; MIB])];
+                phone.send(ops).await.unwrap();
+            }
+        }
+        let mut pages = Vec::new();
+        let mut after = None;
+        loop {
+            let page = street.server.store.quarantine(Some(&[street.area]), after, 100).await.unwrap();
+            after = page.ops.last().map(|op| op.id);
+            assert!(page.ops.iter().all(|op| op.id.device == street.phone.id && op.raw.len() == MIB));
+            pages.push(page.ops.iter().map(|op| op.id.seq).collect::<Vec<_>>());
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(pages, [[1, 2, 3], [4, 5, 6]], "3 MiB each, and nothing behind the last");
+
+        let mut listed = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListQuarantineRequest { page_token, ..Default::default() };
+            let page = street.coordinator.history().list_quarantine(request).await.unwrap().into_inner();
+            listed.extend(page.ops.iter().map(|op| op.seq));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(listed, [1, 2, 3, 4, 5, 6]);
+        street.server.stop().await;
+    }
+
     async fn what_depends_on_an_op_in_quarantine_follows_it_in_and_out(database: &TestDatabase) {
         let mut street = Street::start(database).await;
         let mut raised = Act::create(street.area, Body::Request(body::Request {

@@ -595,6 +595,47 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn a_place_may_be_in_one_of_an_earlier_row_and_the_same_again_creates_nothing(database: &TestDatabase) {
+        let store = database.open().await;
+        let settings = Settings {
+            time_zone: Some("Asia/Shanghai".to_owned()),
+            reference: Some("id".to_owned()),
+            place_ref: Some("within".to_owned()),
+            place_register: Some("id".to_owned()),
+            ..Settings::new(Kind::Place, "City")
+        };
+        // More than is taken in together: some come with what they are in, some while that is on its way.
+        let mut file = "id,name,sort,within\n".to_owned();
+        for n in 0..200 {
+            file.push_str(&format!("B{n},Building {n},building,\nE{n},Entrance 1,entrance,B{n}\n"));
+            file.push_str(&format!("D{n},1-101,dwelling,E{n}\n"));
+        }
+        for n in 0..200 {
+            file.push_str(&format!("S{n},Shed,building,B{n}\n"));
+        }
+        // No name; in what was refused; in that; in nothing; in itself.
+        file.push_str("X,,building,\nX1,Entrance,entrance,X\nX2,1-101,dwelling,X1\nY1,Hut,building,Y\nZ,Hut,building,Z\n");
+
+        let dry_run = Settings { dry_run: true, ..settings.clone() };
+        let (told, _) = run_import(&store, &dry_run, file.as_bytes()).await;
+        let (summary, rejected) = run_import(&store, &settings, file.as_bytes()).await;
+        assert_eq!((summary.created, summary.rejected), (800, 5), "{rejected:?}");
+        assert_eq!((told.created, told.rejected), (800, 5));
+        let reasons: Vec<&str> = rejected.iter().map(|(_, reason, _)| reason.as_str()).collect();
+        assert!(reasons[1].contains("earlier row") && reasons[2].contains("earlier row"), "{reasons:?}");
+        assert!(reasons[3].contains("--place") && reasons[4].contains("--place"), "{reasons:?}");
+        for (key, within) in [("E199", "B199"), ("D0", "E0"), ("S199", "B199")] {
+            let parent = by_key(&store, Kind::Place, within).await.id;
+            assert_eq!(by_key(&store, Kind::Place, key).await.reference("parent"), Some(parent), "{key}");
+        }
+
+        let before = heads(&store).await;
+        let (again, _) = run_import(&store, &settings, file.as_bytes()).await;
+        assert_eq!((again.created, again.changed, again.unchanged, again.rejected), (0, 0, 800, 5));
+        assert_eq!(heads(&store).await, before);
+        store.close().await;
+    }
+
     async fn settings_that_do_not_fit_are_refused_before_anything_is_written(database: &TestDatabase) {
         let store = database.open().await;
         let fit = || Settings { time_zone: Some("Asia/Shanghai".to_owned()), ..elevators() };

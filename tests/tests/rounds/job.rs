@@ -434,6 +434,21 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn a_job_that_a_clock_that_ran_ahead_put_off_starts_when_it_is_set_back(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let begins_ms = field.clock.now_ms();
+        field.clock.advance(HOUR * 24 * 30);
+        field.removed_violation().await;
+        worker.drained().await.unwrap();
+        let far = if database.is_postgres() { "now() + interval '30 days'" } else { "unixepoch() + 30 * 86400" };
+        let put_off = format!("UPDATE {} SET status = 'Pending', done_at = NULL, run_at = {far}", jobs(database));
+        database.execute(&put_off).await.unwrap();
+        field.clock.set(begins_ms);
+        assert_eq!(worker.drained().await.unwrap(), 0); // it would wait for a month
+        field.close(worker).await;
+    }
+
     async fn no_start_of_a_worker_has_the_name_of_another(database: &TestDatabase) {
         let field = Field::on(database).await;
         for _ in 0..3 {

@@ -102,6 +102,15 @@ impl Desk {
         http(&self.server, request.body(Full::from(form)).unwrap()).await
     }
 
+    /// Neither opens the page nor takes an answer, and says so.
+    async fn sees_that_it_was_withdrawn(&self, path: &str, seen: &str) {
+        let answers = [self.get_in("en", path).await, self.post(path, "resolved", "", seen).await];
+        for (status, page) in answers.map(text) {
+            assert_eq!(status, StatusCode::NOT_FOUND);
+            assert!(page.contains("withdrawn") && !page.contains("No water"), "{page}");
+        }
+    }
+
     /// Opens the page and answers at once, a minute later.
     async fn answer(&self, path: &str, act: &str, written: &str) -> StatusCode {
         self.server.clock.advance(Duration::from_secs(60));
@@ -345,9 +354,23 @@ on_both_databases! {
         let link = desk.link_of(desk.water).await;
         assert_eq!(desk.answer(&link, "in_progress", "").await, StatusCode::SEE_OTHER);
         let device = desk.record().await.steps.last().unwrap().trace.op.device;
+        let (_, page) = desk.get(&link).await;
         desk.server.store.revoke(device, desk.server.clock.now_ms()).await.unwrap();
-        assert_eq!(desk.answer(&link, "resolved", "").await, StatusCode::NOT_FOUND);
+        desk.sees_that_it_was_withdrawn(&link, &seen(&page)).await;
         assert_eq!(desk.record().await.status, "in_progress");
+        let later = desk.link_of(desk.water).await;
+        desk.sees_that_it_was_withdrawn(&later, &seen(&page)).await;
+        desk.server.stop().await;
+    }
+
+    async fn a_partner_that_was_deleted_sees_no_page_and_answers_no_more(database: &TestDatabase) {
+        let desk = Desk::on(database).await;
+        let link = desk.link_of(desk.water).await;
+        let (_, page) = desk.get(&link).await;
+        let gone = Action::Delete { reason: "entered twice".to_owned() };
+        desk.team(Act::on(desk.water, desk.area, Kind::Organization, gone)).await;
+        desk.sees_that_it_was_withdrawn(&link, &seen(&page)).await;
+        assert_eq!(desk.record().await.status, "referred");
         desk.server.stop().await;
     }
 }

@@ -204,6 +204,27 @@ async fn the_server_does_not_start_where_it_would_be_open_or_broken() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_certificate_or_its_key_is_told() {
+    let database = TestDatabase::sqlite().await;
+    let store = database.open().await;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.pem().into_bytes();
+    let letter = b"Dear Rounds".to_vec();
+    for (certificates, key, expected) in [
+        (letter.clone(), made.signing_key.serialize_pem().into_bytes(), "there is no certificate"),
+        (certificate.clone(), letter, "there is no private key"),
+        (certificate.clone(), certificate, "there is no private key"),
+    ] {
+        let config = Config { tls: Some(Tls { certificates, key }), ..Config::local(0) };
+        let clock = TestClock::default().clock();
+        let refused = serve(config, store.clone(), clock, Random::system(), std::future::pending()).await;
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn stopping_lets_a_call_under_way_end() {
     let server = TestServer::start_on_sqlite().await;
     let area = server.area("North", None).await;

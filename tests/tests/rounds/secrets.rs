@@ -73,3 +73,18 @@ on_both_databases! {
         server.stop().await;
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_but_its_owner_can_read_a_new_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let database = TestDatabase::sqlite().await;
+    let server = TestServer::start(&database).await;
+    server.area("North", None).await; // what was written is beside the database still
+    let file = database.url().strip_prefix("sqlite:").unwrap();
+    for end in ["", "-wal", "-shm", ".lock"] {
+        let mode = std::fs::metadata(format!("{file}{end}")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}{end}");
+    }
+    server.stop().await;
+}

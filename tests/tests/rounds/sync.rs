@@ -4,6 +4,7 @@ use prost::Message as _;
 use rounds_domain::op::Step;
 use rounds_domain::{Action, AreaId, Body, Kind, Op, RecordId, Role, body};
 use rounds_proto::v1::{self, DeviceStanding, Outcome};
+use rounds_server::limit::{COPIES_MAX, REQUEST_BYTES_MAX, REVOKED_BYTES_MAX};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, reason, visit};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -311,6 +312,63 @@ on_both_databases! {
         assert!(answer.feed.is_empty() && answer.cursor.is_empty() && !answer.more);
         let waiting = street.server.admin.history().list_quarantine(v1::ListQuarantineRequest::default()).await;
         assert_eq!(waiting.unwrap().into_inner().ops.len(), 2);
+        street.server.stop().await;
+    }
+
+    async fn a_revoked_phone_does_not_fill_the_disk_and_goes_on_once_somebody_looked_at_it(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let mut phone = street.phone().await;
+        let revoke = v1::RevokeRequest { device: phone.id.to_string() };
+        street.server.admin.devices().revoke(revoke).await.unwrap();
+        let large = vec![0; REQUEST_BYTES_MAX - 1024];
+        let first = phone.seal_bytes(large.clone());
+        let mut op = first.clone();
+        let mut sent = 0;
+        let refused = loop {
+            match phone.send(vec![op.clone()]).await {
+                Ok(answer) => assert_eq!(outcomes(&answer.verdicts), [(Outcome::Quarantined, "INVALID")]),
+                Err(status) => break status,
+            }
+            sent += large.len() as u64;
+            op = phone.seal_bytes(large.clone());
+        };
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "DEVICE_REVOKED"));
+        let most = REVOKED_BYTES_MAX + REQUEST_BYTES_MAX as u64;
+        assert!((REVOKED_BYTES_MAX - REQUEST_BYTES_MAX as u64..most).contains(&sent), "{sent} bytes");
+        let again = phone.send(vec![first]).await.unwrap();
+        assert_eq!(outcomes(&again.verdicts), [(Outcome::Quarantined, "INVALID")], "what was taken in has its verdict");
+        let device = phone.id.to_string();
+        let dismiss = v1::ReleaseRequest { device, seq: 1, mended: None, dismiss: true };
+        street.server.admin.history().release(dismiss).await.unwrap();
+        let answer = phone.send(vec![op]).await.unwrap();
+        assert_eq!(outcomes(&answer.verdicts), [(Outcome::Quarantined, "INVALID")], "it still had it");
+        street.server.stop().await;
+    }
+
+    async fn there_is_an_end_to_the_names_of_copies_and_of_their_copies(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let mut phone = street.phone().await;
+        let mut copy = phone.clone();
+        phone.act(vec![street.visit()]).await;
+        let sealed = copy.seal(street.visit());
+        copy.send(vec![sealed.clone()]).await.unwrap();
+        let known = v1::ForkRequest { forked_at_seq: 1, op: sealed.op.to_vec() };
+        let name = copy.devices().fork(known.clone()).await.unwrap().into_inner();
+        (copy.id, copy.token, copy.seq) = (name.device.parse().unwrap(), name.token.clone(), 0);
+        let mut copys_copy = copy.clone();
+        copy.act(vec![street.visit()]).await;
+        copys_copy.act(vec![street.visit()]).await;
+        let fork = v1::ForkRequest { forked_at_seq: 1, ..v1::ForkRequest::default() };
+        for n in 1..COPIES_MAX {
+            let of = if n % 2 == 0 { &phone } else { &copy };
+            of.devices().fork(fork.clone()).await.unwrap();
+        }
+        for of in [&phone, &copy] {
+            let refused = of.devices().fork(fork.clone()).await.unwrap_err();
+            let said = (refused.code(), reason(&refused));
+            assert_eq!((said.0, said.1.as_str()), (Code::FailedPrecondition, "TOO_MANY_COPIES"));
+        }
+        assert_eq!(phone.devices().fork(known).await.unwrap().into_inner(), name, "who has a name gets it again");
         street.server.stop().await;
     }
 

@@ -143,14 +143,12 @@ async fn missed(store: &Store, areas: &[AreaId], since_ms: i64, at_ms: i64) -> R
         from_ms: since_ms - MISSED_LOOK_BACK_MS,
         before_ms: at_ms,
     };
-    let mut section = Section::default();
-    for record in store.due(&filter, MISSED_MAX).await? {
-        if last_step_ms(&record).is_some_and(|ms| since_ms < ms && ms <= at_ms) {
-            section.count += 1;
-            if section.named.len() < NAMED_MAX as usize {
-                section.named.push(line(store, &record, "due_at_ms").await?);
-            }
-        }
+    // What was due of late is what came to be missed of late.
+    let mut found = store.last_due(&filter, MISSED_MAX).await?;
+    found.retain(|record| last_step_ms(record).is_some_and(|ms| since_ms < ms && ms <= at_ms));
+    let mut section = Section { count: found.len() as u64, named: Vec::new() };
+    for record in found.iter().rev().take(NAMED_MAX as usize) {
+        section.named.push(line(store, record, "due_at_ms").await?);
     }
     Ok(section)
 }

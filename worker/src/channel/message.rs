@@ -138,7 +138,7 @@ impl Message {
             && request.reference("referred_to") == Some(organization)
         {
             if let Some(url) = &channels.public_url {
-                let until_ms = due_ms.unwrap_or(at_ms).max(at_ms) + LINK_DAYS * DAY_MS;
+                let until_ms = due_ms.unwrap_or(at_ms).max(at_ms).saturating_add(LINK_DAYS * DAY_MS);
                 let link = Link::referral(request.id, organization, until_ms);
                 let token = store.link_token(&channels.link_key, &link).await?;
                 message.link = Some(format!("{url}{}", link.path(&token)));

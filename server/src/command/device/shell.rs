@@ -7,6 +7,7 @@ use rounds_device::{Client, Device, Draft, Next, View, enrol};
 use rounds_domain::body::Fields;
 use rounds_domain::op::Step;
 use rounds_domain::record::{Matter, Standing};
+use rounds_domain::vocabulary::BUILT_IN;
 use rounds_domain::{Action, AreaId, Body, ContactData, DeviceId, Kind, OpId, Record, RecordId};
 use rounds_server::{Clock, Random};
 use serde_json::Value;
@@ -255,6 +256,21 @@ impl Shell {
             let mark = if view.unsent_ops > 0 { "*" } else { " " };
             say!("{mark} {}\t{}\t{}\t{}", record.id, record.kind.name(), record.status, title(record));
         }
+    }
+
+    /// Refuses a word that is neither built in nor one of the city's terms on this phone: it may be mistyped.
+    pub(super) fn check_word(&self, vocabulary: &str, word: &str) -> Result<(), String> {
+        let terms = self.device.list(Kind::Term).map_err(|error| with_causes(&error))?;
+        let built_in = BUILT_IN.iter().filter(|(name, _)| *name == vocabulary);
+        let mut known: Vec<&str> =
+            built_in.flat_map(|(_, words)| words.iter().map(|[word, ..]| *word)).collect();
+        let of_vocabulary = terms.iter().filter(|view| view.record.text("vocabulary") == vocabulary);
+        known.extend(of_vocabulary.map(|view| view.record.text("word")));
+        if known.contains(&word) {
+            return Ok(());
+        }
+        let (what, known) = (vocabulary.replace('_', " "), known.join(", "));
+        Err(format!("no {what} is called {word}; there are: {known}; say --new-word if it is meant so"))
     }
 
     /// The record with this id, beginning of an id, or printed code.

@@ -2,8 +2,9 @@
 
 use super::sample::*;
 use rounds_domain::{AreaId, DeviceId, OpId, Outcome, Role};
-use rounds_store::{Access, Caller, Contact, Device, NewCode, Store};
-use rounds_tests::on_both_databases;
+use rounds_store::{Access, Caller, Contact, Device, DeviceFilter, NewCode, Pool, Store};
+use rounds_tests::{TestDatabase, on_both_databases};
+use sqlx::{Connection as _, PgConnection};
 use std::collections::BTreeMap;
 
 const CODE: [u8; 32] = [1; 32];
@@ -93,7 +94,7 @@ on_both_databases! {
             let late = stores[0].enrol(hash, device(900), "another", [255; 32], START_MS).await.unwrap();
             assert_eq!(late, None);
         }
-        assert_eq!(stores[0].devices(None, None, 100).await.unwrap().len(), 10);
+        assert_eq!(stores[0].devices(&DeviceFilter::default(), None, 100).await.unwrap().len(), 10);
     }
 
     async fn a_code_works_until_its_time(database: &TestDatabase) {
@@ -394,21 +395,66 @@ on_both_databases! {
         };
         for areas in [None, Some(&[1_u128][..]), Some(&[2]), Some(&[2, 3]), Some(&[4]), Some(&[])] {
             let ids: Option<Vec<AreaId>> = areas.map(|areas| areas.iter().map(|n| area(*n)).collect());
+            let filter = DeviceFilter { areas: ids.as_deref(), ..DeviceFilter::default() };
             for limit in [1, 2, 4, 100] {
                 let mut found: Vec<DeviceId> = Vec::new();
                 loop {
-                    let page = store.devices(ids.as_deref(), found.last().copied(), limit).await.unwrap();
+                    let page = store.devices(&filter, found.last().copied(), limit).await.unwrap();
                     if page.is_empty() {
                         break;
                     }
                     assert!(page.len() <= limit as usize);
                     found.extend(page.iter().map(|device| device.id));
                 }
+                assert_eq!(store.count_devices(&filter).await.unwrap(), found.len() as u64);
                 // Planting made one more, without areas.
                 found.retain(|id| *id != device(0xffff));
                 assert_eq!(found, expected(areas));
             }
         }
+    }
+
+    async fn a_device_in_a_list_has_all_of_its_roots_whichever_of_them_are_asked_for(database: &TestDatabase) {
+        let store = database.open().await;
+        plant_city(&store).await;
+        enrol(&store, 1, Role::Field, &[area(5), area(2), area(3)]).await;
+        enrol(&store, 2, Role::Field, &[area(4)]).await;
+        enrol(&store, 3, Role::Admin, &[]).await;
+        store.assign(device(1), &[area(5), area(3)]).await.unwrap();
+        for areas in [Some(&[area(5)][..]), None] {
+            let filter = DeviceFilter { areas, ..DeviceFilter::default() };
+            for listed in store.devices(&filter, None, 100).await.unwrap() {
+                assert_eq!(Some(&listed), store.device(listed.id).await.unwrap().as_ref());
+            }
+        }
+        let left = [area(2)];
+        let filter = DeviceFilter { areas: Some(&left), ..DeviceFilter::default() };
+        assert_eq!(store.devices(&filter, None, 100).await.unwrap(), []);
+    }
+
+    async fn phones_that_nobody_has_heard_of_are_counted_as_they_are_listed(database: &TestDatabase) {
+        let store = database.open().await;
+        plant_city(&store).await;
+        for n in [1, 2, 3, 5] {
+            enrol(&store, n, Role::Field, &[area(2)]).await;
+        }
+        enrol(&store, 4, Role::Coordinator, &[area(2)]).await;
+        enrol(&store, 6, Role::Field, &[area(3)]).await;
+        store.revoke(device(3), START_MS).await.unwrap();
+        store.note_contact(Contact { device: device(2), seen_ms: START_MS + 500, unsent_ops: 0 });
+        store.close().await; // waits for what is under way
+        let store = database.open().await;
+        let silent = async |areas: Option<&[AreaId]>, since_ms| {
+            let filter = DeviceFilter { areas, silent_since_ms: Some(since_ms) };
+            let listed = store.devices(&filter, None, 100).await.unwrap();
+            assert_eq!(store.count_devices(&filter).await.unwrap(), listed.len() as u64);
+            listed.into_iter().map(|device| device.id).collect::<Vec<_>>()
+        };
+        assert_eq!(silent(None, START_MS - 1).await, [], "they were enrolled later");
+        assert_eq!(silent(None, START_MS).await, [1, 5, 6].map(device), "2 called later");
+        assert_eq!(silent(None, START_MS + 500).await, [1, 2, 5, 6].map(device));
+        assert_eq!(silent(Some(&[area(2), area(4)]), START_MS).await, [1, 5].map(device));
+        assert_eq!(silent(Some(&[]), START_MS).await, []);
     }
 
     async fn a_contact_is_noted(database: &TestDatabase) {
@@ -429,4 +475,60 @@ on_both_databases! {
         assert_eq!(seen(2).await, (START_MS + 600, 0));
         assert_eq!(seen(3).await, (0, 0));
     }
+
+    async fn a_contact_by_a_clock_that_was_ahead_gives_way_to_the_next(database: &TestDatabase) {
+        let store = database.open().await;
+        enrol(&store, 1, Role::Field, &[]).await;
+        store.close().await;
+        let (day_ms, minute_ms) = (24 * 60 * MINUTE_MS, MINUTE_MS);
+        // The clocks of servers differ by less than a minute.
+        for (seen_ms, counts_ms) in [(day_ms, day_ms), (0, 0), (minute_ms - 1, minute_ms - 1), (0, minute_ms - 1)] {
+            let store = database.open().await;
+            store.note_contact(Contact { device: device(1), seen_ms: START_MS + seen_ms, unsent_ops: 0 });
+            store.close().await; // waits for what is under way
+            let store = database.open().await;
+            let device = store.device(device(1)).await.unwrap().unwrap();
+            assert_eq!(device.seen_ms, START_MS + counts_ms, "after a contact at {seen_ms}");
+            store.close().await;
+        }
+    }
+}
+
+/// A commit holds the device with the lower id, and then wants the other: were they locked in another order, each would
+/// wait for the other, and the database would give up one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_is_revoked_with_its_copies_beside_a_commit_of_them() {
+    let database = TestDatabase::postgres().await;
+    let store = database.open().await;
+    let other = database.open().await;
+    enrol(&store, 9, Role::Field, &[area(1)]).await;
+    store.fork(OpId { device: device(9), seq: 1 }, device(2), TOKEN, START_MS).await.unwrap().unwrap();
+    let Pool::Postgres(pool) = other.pool() else { panic!("it is PostgreSQL") };
+    let mut commit = pool.begin().await.unwrap();
+    let lock = |id: DeviceId| sqlx::query("SELECT id FROM devices WHERE id = $1 FOR UPDATE").bind(id.0);
+    lock(device(2)).execute(&mut *commit).await.unwrap();
+    let revoking = {
+        let store = store.clone();
+        tokio::spawn(async move { store.revoke(device(9), START_MS + 5).await })
+    };
+    let mut onlooker = PgConnection::connect(database.url()).await.unwrap();
+    let mut looks = 0;
+    while waiting_for_locks(&mut onlooker).await == 0 {
+        looks += 1;
+        assert!(looks < 10_000, "it does not wait for the copy");
+    }
+    lock(device(9)).execute(&mut *commit).await.unwrap();
+    commit.commit().await.unwrap();
+    assert!(revoking.await.unwrap().unwrap());
+    for n in [2, 9] {
+        assert_eq!(store.device(device(n)).await.unwrap().unwrap().revoked_ms, Some(START_MS + 5));
+    }
+    onlooker.close().await.unwrap();
+    other.close().await;
+    store.close().await;
+}
+
+async fn waiting_for_locks(onlooker: &mut PgConnection) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    sqlx::query_scalar(sql).fetch_one(onlooker).await.unwrap()
 }

@@ -1,8 +1,8 @@
 //! What fails fails alone, acknowledges nothing, and works again once it is mended.
 
 use super::sample::*;
-use rounds_domain::{DeviceId, Kind, Outcome, PlacedOp, fold};
-use rounds_store::{Batch, Error, Receipt, Store};
+use rounds_domain::{ContactData, DeviceId, Kind, Outcome, PlacedOp, fold};
+use rounds_store::{Batch, Error, Receipt, Store, Vault};
 use rounds_tests::room::{Refused, refuse_each_write};
 use rounds_tests::{TestDatabase, assert_sound, new_id, on_both_databases};
 use sqlx::{Connection as _, PgConnection};
@@ -285,6 +285,23 @@ async fn a_call_that_is_given_up_leaves_no_transaction_behind() {
         }
     }
     onlooker.close().await.unwrap();
+    store.close().await;
+}
+
+/// Whoever asked hangs up after each number of steps that it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_is_given_up_leaves_the_writer_of_sqlite_as_it_was() {
+    let database = TestDatabase::sqlite().await;
+    let store = database.open().await;
+    let files = tempfile::tempdir().unwrap();
+    let vault = Vault::open(files.path().join("key"), [1; 32]).unwrap();
+    let contact = ContactData { name: "Zhao".to_owned(), phone: String::new() };
+    for steps in 1..60 {
+        store.put_contact(&vault, record(1), &contact, [steps as u8; 32], START_MS).await.unwrap();
+        give_up_after(steps, store.erase_contacts(&vault, &[record(1)], None, START_MS)).await;
+        let patience_ms = database.number(&store, "PRAGMA busy_timeout").await.unwrap();
+        assert_eq!(patience_ms, 10_000, "given up after {steps}");
+    }
     store.close().await;
 }
 

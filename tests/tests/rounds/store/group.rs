@@ -61,7 +61,7 @@ on_both_databases! {
             assert_eq!(store.ops_of(record(n)).await.unwrap(), []);
         }
         assert_eq!(read(&store, record(100)).await.text("name"), "a place");
-        assert_eq!(store.quarantine(None, None, 100).await.unwrap().len(), 12);
+        assert_eq!(store.quarantine(None, None, 100).await.unwrap().ops.len(), 12);
     }
 
     async fn a_refused_group_stops_no_other(database: &TestDatabase) {

@@ -4,7 +4,8 @@ use super::sample::*;
 use rounds_domain::body::Policy;
 use rounds_domain::{Body, Kind, Op, RecordId};
 use rounds_store::{Arrival, Batch, Content, Job, Look, Settled, Store, content_hash};
-use rounds_tests::on_both_databases;
+use rounds_tests::{TestDatabase, on_both_databases};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::collections::BTreeSet;
 
 /// A look at the first record, which reads what these are and what is about them, and comes to one op.
@@ -216,4 +217,31 @@ on_both_databases! {
         assert_eq!(areas, [area(1), area(2), area(1)]);
         store.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_a_look_waits_for_whoever_changes_its_area_though_it_acts_in_another() {
+    let database = TestDatabase::postgres().await;
+    let store = database.open().await;
+    plant(&store, [(area(1), None), (area(2), None)]).await;
+    let mut phone = Phone::enrol(&store, 1).await;
+    phone.send(&store, [at(1, create_violation(record(1), area(1)))]).await;
+    let worker = Phone::enrol(&store, 2).await;
+    let look = look_at(&store, &[record(1)]).await;
+    let mut changing = PgConnection::connect(database.url()).await.unwrap();
+    let lock = format!("BEGIN; SELECT 1 FROM areas WHERE id = {} FOR UPDATE", database.literal(area(1).0));
+    changing.execute(AssertSqlSafe(lock)).await.unwrap();
+    let acting = {
+        let store = store.clone();
+        let made = create_place(record(2), area(2), "a place");
+        tokio::spawn(async move { act(&store, &worker, made, look).await })
+    };
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while !acting.is_finished() && database.number(&store, waiting).await.unwrap() == 0 {}
+    assert!(!acting.is_finished(), "what changes in the area of the look may overtake it");
+    changing.execute("ROLLBACK").await.unwrap();
+    assert_eq!(acting.await.unwrap(), []);
+    changing.close().await.unwrap();
+    store.close().await;
 }

@@ -61,7 +61,7 @@ on_both_databases! {
         let store = database.open().await;
         assert_eq!(store.record(record(1)).await.unwrap().unwrap(), place);
         assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 4);
-        assert_eq!(store.quarantine(None, None, 10).await.unwrap().len(), 2);
+        assert_eq!(store.quarantine(None, None, 10).await.unwrap().ops.len(), 2);
         assert_eq!(store.device(phone.id).await.unwrap().unwrap().acknowledged_through, 7);
         assert_eq!(phone.submit(&store, arrivals).await, receipt);
     }
@@ -95,7 +95,7 @@ on_both_databases! {
         let first = phone.submit(&store, vec![arrival.clone()]).await;
         let again = phone.submit(&store, vec![refused(arrival)]).await;
         assert_eq!(again, first);
-        assert_eq!(store.quarantine(None, None, 10).await.unwrap(), []);
+        assert_eq!(store.quarantine(None, None, 10).await.unwrap().ops, []);
     }
 
     async fn duplicates_in_flight_at_the_same_time_get_the_same_verdict(database: &TestDatabase) {

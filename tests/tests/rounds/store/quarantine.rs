@@ -9,7 +9,7 @@ use rounds_store::{Arrival, Content, QuarantinedOp, Store};
 use rounds_tests::{assert_sound, on_both_databases};
 
 async fn in_quarantine(store: &Store) -> Vec<OpId> {
-    store.quarantine(None, None, 1_000).await.unwrap().iter().map(|op| op.id).collect()
+    store.quarantine(None, None, 1_000).await.unwrap().ops.iter().map(|op| op.id).collect()
 }
 
 fn op_of(arrival: &Arrival) -> Op {
@@ -64,7 +64,7 @@ on_both_databases! {
         let by_the_store = phone.one(at(3, create_visit(record(3), area(99), "met")));
         phone.submit(&store, vec![by_the_edge.clone(), unreadable.clone(), by_the_store.clone()]).await;
 
-        let found = store.quarantine(None, None, 10).await.unwrap();
+        let found = store.quarantine(None, None, 10).await.unwrap().ops;
         assert_eq!(found.len(), 3);
         for (n, (kept, arrival)) in found.iter().zip([&by_the_edge, &unreadable]).enumerate() {
             let Content::Refused { refusal, raw, op } = &arrival.content else { panic!("{arrival:?}") };
@@ -488,16 +488,16 @@ on_both_databases! {
                 loop {
                     let page =
                         store.quarantine(Some(&[area(n as u128 + 1)]), found.last().copied(), limit).await.unwrap();
-                    if page.is_empty() {
+                    assert!(page.ops.len() <= limit as usize);
+                    found.extend(page.ops.iter().map(|op| op.id));
+                    if !page.more {
                         break;
                     }
-                    assert!(page.len() <= limit as usize);
-                    found.extend(page.iter().map(|op| op.id));
                 }
                 assert_eq!(found, *expected);
             }
         }
-        assert_eq!(store.quarantine(Some(&[]), None, 100).await.unwrap(), []);
+        assert_eq!(store.quarantine(Some(&[]), None, 100).await.unwrap().ops, []);
         assert_eq!(in_quarantine(&store).await.len(), 24);
     }
 }

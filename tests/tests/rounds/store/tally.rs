@@ -8,7 +8,8 @@ use rounds_domain::limit::GROUP_OPS_MAX;
 use rounds_domain::tally::{Unit, bucket};
 use rounds_domain::{Body, Kind};
 use rounds_store::{Fault, Store, SumFilter};
-use rounds_tests::{assert_sound, on_both_databases};
+use rounds_tests::{TestDatabase, assert_sound, on_both_databases};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use std::collections::BTreeMap;
 
 /// The counters of an area by day and measure, without the stock that follows from who was met.
@@ -235,4 +236,19 @@ on_both_databases! {
         assert_eq!(store.late_arrivals(&[area(1)], days, since).await.unwrap(), []);
         assert_eq!(store.late_arrivals(&[area(2)], days, 0).await.unwrap(), []);
     }
+}
+
+#[tokio::test]
+async fn whoever_verifies_a_sqlite_file_waits_for_nobody_who_writes_and_keeps_nobody_from_it() {
+    let database = TestDatabase::sqlite().await;
+    let store = database.open().await;
+    plant(&store, [(area(1), None)]).await;
+    let mut phone = Phone::enrol(&store, 1).await;
+    phone.send(&store, [at(1, create_visit(record(1), area(1), "met"))]).await;
+    let mut writing = SqliteConnection::connect(database.url()).await.unwrap();
+    writing.execute("BEGIN IMMEDIATE").await.unwrap();
+    assert_sound(&store).await;
+    writing.execute("ROLLBACK").await.unwrap();
+    writing.close().await.unwrap();
+    store.close().await;
 }

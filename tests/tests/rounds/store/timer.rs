@@ -1,7 +1,7 @@
 //! Timers wait until they are due, area by area.
 
 use super::sample::*;
-use rounds_domain::body::{Adoption, Contract, Plan, Policy};
+use rounds_domain::body::{Adoption, Contract, Notice, Plan, Policy};
 use rounds_domain::{Body, Kind};
 use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
@@ -168,6 +168,25 @@ on_both_databases! {
         }
         store.look_at_all_again(400).await.unwrap();
         assert_eq!(found().await, expected(&[1, 2, 3], 400));
+        store.close().await;
+    }
+
+    async fn a_notice_that_was_to_be_told_of_later_is_due_when_all_is_looked_at_again(database: &TestDatabase) {
+        let store = database.open().await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        plant(&store, [(area(1), None)]).await;
+        let notice = Notice {
+            subject: Some(record(99)),
+            sort: "reminder".into(),
+            at_ms: Some(START_MS),
+            ..Notice::default()
+        };
+        let notices = [1, 2].map(|n| create(record(n), area(1), Body::Notice(notice.clone())));
+        phone.send(&store, notices).await;
+        phone.send(&store, [create_place(record(3), area(1), "a place")]).await;
+        set(database, &[timer(1, 1, 10), timer(2, 1, 1_000), timer(3, 1, 1_000)]).await;
+        store.look_at_all_again(400).await.unwrap();
+        assert_eq!(due(&store, i64::MAX).await, [timer(1, 1, 10), timer(2, 1, 400), timer(3, 1, 1_000)]);
         store.close().await;
     }
 }
