@@ -5,26 +5,16 @@
 use rounds_domain::RecordId;
 use rounds_store::{AuditFilter, Store};
 use rounds_tests::kill::removed_violations;
-use rounds_tests::{TestClock, TestDatabase, new_id, on_both_databases};
+use rounds_tests::{Said, TestClock, TestDatabase, new_id, on_both_databases};
 use rounds_worker::{Options, Worker};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// What a command said.
-#[derive(Debug)]
-struct Said {
-    ok: bool,
-    out: String,
-    beside: String,
-}
-
 async fn rounds(database: &TestDatabase, args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rounds"));
-    let output = command.arg("jobs").args(args).args(["--database", database.url()]).output().await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { ok: output.status.success(), out: text(output.stdout), beside: text(output.stderr) }
+    Said::by(command.arg("jobs").args(args).args(["--database", database.url()])).await
 }
 
 /// What it printed; it must have gone well.

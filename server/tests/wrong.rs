@@ -4,34 +4,17 @@
 
 use rounds_device::{Device, enrol};
 use rounds_domain::{Body, Role, body};
-use rounds_tests::{TestServer, new_id, on_both_databases};
+use rounds_tests::{Said, TestServer, new_id, on_both_databases};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::process::Command;
-
-/// What a command said.
-#[derive(Debug)]
-struct Said {
-    ok: bool,
-    out: String,
-    beside: String,
-}
 
 async fn rounds(folder: &Path, args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rounds"));
     for variable in ["ROUNDS_DATABASE", "ROUNDS_DEVICE", "ROUNDS_PUBLIC_URL", "ROUNDS_CONTACT_KEY"] {
         command.env_remove(variable);
     }
-    let output = command
-        .args(args)
-        .current_dir(folder)
-        .env("RUST_LOG", "off")
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { ok: output.status.success(), out: text(output.stdout), beside: text(output.stderr) }
+    Said::by(command.args(args).current_dir(folder).env("RUST_LOG", "off")).await
 }
 
 /// Why it did not do it; it must have printed nothing.

@@ -28,7 +28,7 @@ pub use database::{EPOCH, POSTGRES_URL_VARIABLE, TestDatabase, assert_sound};
 pub use http::http;
 pub use mail::{MailServer, foreign_python};
 pub use peer::{Peer, reason};
-pub use program::{Program, rounds, rounds_must};
+pub use program::{Program, Said, rounds, rounds_must};
 pub use server::{TestClock, TestServer};
 pub use whole::{HARD_TEXT, MOMENT_MS, whole_body};
 

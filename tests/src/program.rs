@@ -81,3 +81,26 @@ pub async fn rounds_must(program: &Path, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// It did what it was told.
+    pub ok: bool,
+    /// What it printed.
+    pub out: String,
+    /// What it said beside that.
+    pub beside: String,
+}
+
+impl Said {
+    /// Waits until a command has ended.
+    ///
+    /// # Panics
+    /// When it does not start, or prints what is no text.
+    pub async fn by(command: &mut Command) -> Self {
+        let output = command.kill_on_drop(true).output().await.expect("the program");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self { ok: output.status.success(), out: text(output.stdout), beside: text(output.stderr) }
+    }
+}

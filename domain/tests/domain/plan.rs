@@ -614,15 +614,10 @@ struct Life {
     looks: Vec<i64>,
 }
 
-fn lives() -> impl Strategy<Value = Life> {
-    let rules = prop::sample::select(vec![
-        "FREQ=DAILY",
-        "FREQ=DAILY;INTERVAL=15",
-        "FREQ=WEEKLY;BYDAY=MO,TH",
-        "FREQ=MONTHLY;BYMONTHDAY=-1",
-        "FREQ=DAILY;BYHOUR=7,19",
-    ]);
-    let plan = (rules, any::<bool>(), prop::option::of(0..4_u32), 0..3_u32, any::<bool>()).prop_map(
+/// Plans from 20 March 2026 by one of these rules: the clocks of Europe change on the 29th.
+pub(super) fn plans(rules: Vec<&'static str>) -> impl Strategy<Value = Plan> {
+    let rules = prop::sample::select(rules);
+    (rules, any::<bool>(), prop::option::of(0..4_u32), 0..3_u32, any::<bool>()).prop_map(
         |(rule, after_completion, expires_days, opens_days, gap)| Plan {
             rule: rule.to_owned(),
             after_completion: after_completion && !rule.contains("BYHOUR"),
@@ -630,10 +625,20 @@ fn lives() -> impl Strategy<Value = Life> {
             opens_days: Some(opens_days),
             gap_days_max: gap.then_some(15),
             catch_up: "all".to_owned(),
-            from: "2026-03-20".to_owned(), // the clocks change on the 29th
+            from: "2026-03-20".to_owned(),
             ..maintenance()
         },
-    );
+    )
+}
+
+fn lives() -> impl Strategy<Value = Life> {
+    let plan = plans(vec![
+        "FREQ=DAILY",
+        "FREQ=DAILY;INTERVAL=15",
+        "FREQ=WEEKLY;BYDAY=MO,TH",
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+        "FREQ=DAILY;BYHOUR=7,19",
+    ]);
     let work = prop::collection::vec((0..24 * 40_i64, prop::sample::select(vec![0, 1, 30, 200])), 0..14);
     let looks = prop::collection::vec(0..24 * 40_i64, 0..10);
     (plan, work, looks).prop_map(|(plan, work, looks)| Life { plan, work, looks })

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use super::sample::record_id;
-use super::world::{HOUR_MS, World, maintenance};
+use super::world::{HOUR_MS, World};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -54,23 +54,7 @@ fn events() -> impl Strategy<Value = Vec<(i64, Event)>> {
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
-    let rules = prop::sample::select(vec![
-        "FREQ=DAILY;INTERVAL=15",
-        "FREQ=DAILY;INTERVAL=3",
-        "FREQ=WEEKLY;BYDAY=MO,TH",
-    ]);
-    (rules, any::<bool>(), prop::option::of(0..4_u32), 0..3_u32, any::<bool>()).prop_map(
-        |(rule, after_completion, expires_days, opens_days, gap)| Plan {
-            rule: rule.to_owned(),
-            after_completion,
-            expires_days,
-            opens_days: Some(opens_days),
-            gap_days_max: gap.then_some(15),
-            catch_up: "all".to_owned(),
-            from: "2026-03-20".to_owned(), // the clocks change on the 29th
-            ..maintenance()
-        },
-    )
+    super::plan::plans(vec!["FREQ=DAILY;INTERVAL=15", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,TH"])
 }
 
 /// Lives it, looking when something happened, when a moment has come, and at these hours.
