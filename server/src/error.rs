@@ -52,7 +52,7 @@ pub enum Error {
     /// Too many ops in one call.
     #[error("{0} ops in one call: split them into calls of at most {BATCH_OPS_MAX}")]
     BatchTooLarge(usize),
-    /// A fork for a device that is no copy, or another op than the one that the server told.
+    /// A fork of a device that is no copy, or from an op before the one that the server told.
     #[error("the server does not know this device as a copy from that op on: sync first")]
     NotForked,
     /// As many copies of one phone have names of their own as there may be.

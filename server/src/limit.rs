@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Largest request message, in bytes after decompression.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Largest answer message, in bytes. Pages are cut well before; only a group that cannot be split comes near.
+/// Largest answer message, in bytes. Pages are cut well before. A group that cannot be split comes near, and does not fit
+/// if it is of several records that each carry all that a record can.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records of a page are encoded into no more than this, in bytes, so that the answer stays below the 4 MiB that
 /// gRPC clients take by default.

@@ -158,17 +158,17 @@ pub(crate) async fn announce(shared: &Shared, notice: &Record) -> Result<(), Fai
     let new = deliveries(&shared.store, notice).await?;
     if !new.is_empty() {
         shared.store.add_deliveries(&new, (shared.clock)()).await?;
-        release_due(shared).await?;
+        release_due(shared, (shared.clock)()).await?;
     }
     Ok(())
 }
 
 /// Releases jobs for the deliveries that are due, the addresses in turn, as far as there is room for them. True: there
 /// may be more.
-pub(crate) async fn release_due(shared: &Shared) -> Result<bool, Error> {
+pub(crate) async fn release_due(shared: &Shared, now_ms: i64) -> Result<bool, Error> {
     let jobs_max = JOBS_PER_SLOT * shared.options.outside_slots();
     let limit = u32::try_from(jobs_max).unwrap_or(u32::MAX);
-    let mut due = shared.store.due_deliveries((shared.clock)(), at_once(shared), limit).await?;
+    let mut due = shared.store.due_deliveries(now_ms, at_once(shared), limit).await?;
     if due.is_empty() {
         return Ok(false);
     }

@@ -36,8 +36,8 @@ const DISPATCH_GAP: Duration = Duration::from_millis(50);
 /// What a move came to.
 #[derive(Debug, Default)]
 struct Moved {
-    /// Something was moved, so there may be more.
-    some: bool,
+    /// All that was found was moved, so there may be more.
+    more: bool,
     /// Something stayed behind because there was no room.
     held_back: bool,
     /// How long until the next timer is due, if there is one.
@@ -53,10 +53,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut hinting = true;
     let mut latest_ms = i64::MIN;
     loop {
-        let began = Instant::now();
-        let looked = look_again_if_set_back(&shared, &mut latest_ms).await;
+        // One reading for both: whatever is called for by it is put right once the clock is set back behind it.
+        let (began, now_ms) = (Instant::now(), (shared.clock)());
+        let looked = look_again_if_set_back(&shared, now_ms, &mut latest_ms).await;
         let moved = match looked {
-            Ok(()) => dispatch(&shared).await,
+            Ok(()) => dispatch(&shared, now_ms).await,
             Err(error) => Err(error),
         };
         let moved = moved.unwrap_or_else(|error| {
@@ -65,10 +66,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Moved::default()
         });
         shared.note_progress(); // also if nothing was moved: other processes may have done something
-        let timer = moved.next_timer.unwrap_or(Duration::MAX);
+        let timer = moved.next_timer.unwrap_or(Duration::MAX).saturating_sub(began.elapsed());
         tokio::select! {
             () = shared.stopped() => return,
-            () = std::future::ready(()), if moved.some && !moved.held_back => {}
+            () = std::future::ready(()), if moved.more => {}
             _ = tick.tick() => {}
             () = sleep(timer), if moved.next_timer.is_some() => {}
             () = shared.room.notified(), if moved.held_back => {}
@@ -84,8 +85,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 /// Has everything looked at again if the clock had been ahead and was set back: what was called for then is not called
 /// for now, and nobody would look before that time comes.
-async fn look_again_if_set_back(shared: &Shared, latest_ms: &mut i64) -> Result<(), Error> {
-    let now_ms = (shared.clock)();
+async fn look_again_if_set_back(shared: &Shared, now_ms: i64, latest_ms: &mut i64) -> Result<(), Error> {
     if *latest_ms == i64::MIN {
         // How far the workers before this one were, with all that they did.
         *latest_ms = shared.store.last_act_ms(DEVICE).await?.unwrap_or(now_ms);
@@ -106,14 +106,13 @@ async fn look_again_if_set_back(shared: &Shared, latest_ms: &mut i64) -> Result<
 
 /// Moves what waits and what is due, if there is room. If this process ends between the steps, the same is moved again
 /// under the same names.
-async fn dispatch(shared: &Shared) -> Result<Moved, Error> {
+async fn dispatch(shared: &Shared, now_ms: i64) -> Result<Moved, Error> {
     let paused = shared.queue.paused().await?;
     let is_paused = |kind| paused.iter().any(|(paused, _)| *paused == kind);
     let mut moved = Moved::default();
     if shared.options.channels.is_some() && !is_paused(JobKind::Deliver) {
-        moved.held_back = channel::release_due(shared).await?;
+        moved.held_back = channel::release_due(shared, now_ms).await?;
     }
-    let now_ms = (shared.clock)();
     let waiting = match is_paused(JobKind::Look) {
         true => Vec::new(),
         false => merge(&shared.store.waiting_jobs(WAITING_MAX).await?),
@@ -133,7 +132,7 @@ async fn dispatch(shared: &Shared) -> Result<Moved, Error> {
         let chosen = choose(&shared.queue.load().await?, looks.chain(wakes));
         has_room = chosen.len() == found;
         moved.held_back |= !has_room;
-        moved.some = !chosen.is_empty();
+        moved.more = has_room && !chosen.is_empty();
         hand_over(shared, chosen).await?;
     }
     if !is_paused(JobKind::Wake) && has_room {
