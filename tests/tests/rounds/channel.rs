@@ -1,5 +1,8 @@
 //! What is promised to people outside: web hooks that can be checked, mail, each message once, none lost.
 
+mod delivery;
+mod digest;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
@@ -7,8 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use rounds_domain::op::Step;
 use rounds_domain::{AreaId, Body, ClockReading, DeviceId, Kind, Language, Outcome, RecordId, Role, body};
 use rounds_store::{
-    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, NewDelivery, Purpose, Settled,
-    Store, Timer, Tried, content_hash,
+    Arrival, Batch, Channel, Content, Delivery, DeliveryState, Link, LinkKey, Purpose, Settled, Store, Timer,
+    content_hash,
 };
 use rounds_tests::{Act, MailServer, TestClock, TestDatabase, foreign_python, new_id, on_both_databases};
 use rounds_worker::{ANSWER_TIME_MAX, ChannelOptions, Channels, MailOptions, Options, Worker};
@@ -218,63 +221,6 @@ impl Site {
         .await
     }
 
-    /// Another partner, with this web hook.
-    async fn partner(&self, web_hook: &str) -> RecordId {
-        let partner = body::Organization {
-            name: "Heating Company".to_owned(),
-            web_hook: web_hook.to_owned(),
-            ..body::Organization::default()
-        };
-        self.add(self.district, Body::Organization(partner)).await
-    }
-
-    /// Tells a partner of something.
-    async fn tell(&self, organization: RecordId) -> RecordId {
-        self.raise(body::Notice {
-            subject: Some(RecordId(new_id())),
-            sort: "referral".to_owned(),
-            organization: Some(organization),
-            ..body::Notice::default()
-        })
-        .await
-    }
-
-    /// A follow-up in an area that was due an hour ago, and comes to be missed now.
-    async fn missed(&self, area: AreaId) -> RecordId {
-        let follow_up = body::FollowUp {
-            source: Some(RecordId(new_id())),
-            sort: "maintenance".to_owned(),
-            due_at_ms: Some(self.clock.now_ms() - HOUR.as_millis() as i64),
-            ..body::FollowUp::default()
-        };
-        let follow_up = self.add(area, Body::FollowUp(follow_up)).await;
-        let missed = Step { to: "missed".to_owned(), ..Step::default() };
-        let act = Act::step(follow_up, area, Kind::FollowUp, missed);
-        self.act_with(vec![act], Some(Vec::new())).await;
-        follow_up
-    }
-
-    /// The digest of an area is called for now, as it is this often. Answers the text of the mail.
-    async fn digest(&self, area: AreaId, how_often: &str, worker: &Worker, mail: &mut MailServer) -> String {
-        let policy = body::Policy {
-            digest: how_often.to_owned(),
-            supervisor_email: "head@example.org".to_owned(),
-            ..body::Policy::default()
-        };
-        let notice = body::Notice {
-            subject: Some(self.add(area, Body::Policy(policy)).await),
-            sort: "digest".to_owned(),
-            at_ms: Some(self.clock.now_ms()),
-            role: "supervisor".to_owned(),
-            ..body::Notice::default()
-        };
-        let act = Act::create(area, Body::Notice(notice));
-        let timer = Timer { area, ..self.timer(act.record()) };
-        self.act_with(vec![act], Some(vec![timer])).await;
-        worker.drained().await.unwrap();
-        mail.next().await["text"].as_str().unwrap().to_owned()
-    }
-
     pub(super) async fn worker(&self, mail: Option<&MailServer>) -> Worker {
         self.worker_with(mail, ANSWER_TIME_MAX, Language::English).await
     }
@@ -342,46 +288,6 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
         |byte: u8| (0..64).map(|at| key.get(at).copied().unwrap_or_default() ^ byte).collect::<Vec<u8>>();
     let inner = Sha256::digest([pad(0x36), message.to_vec()].concat());
     Sha256::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
-}
-
-/// A mail to be sent.
-async fn add_mail(store: &Store, address: &str, now_ms: i64) -> RecordId {
-    let mail = NewDelivery {
-        notice: RecordId(new_id()),
-        area: AreaId(new_id()),
-        channel: Channel::Email,
-        address: address.to_owned(),
-    };
-    store.add_deliveries(std::slice::from_ref(&mail), now_ms).await.unwrap();
-    mail.id()
-}
-
-/// What is due, in its turn.
-async fn due(store: &Store, now_ms: i64, at_once: u32, limit: u32) -> Vec<RecordId> {
-    let due = store.due_deliveries(now_ms, at_once, limit).await.unwrap();
-    due.into_iter().map(|delivery| delivery.id).collect()
-}
-
-/// Has the database do something, SQLite this and PostgreSQL that, before it writes that a delivery is in this state.
-async fn before(database: &TestDatabase, state: &str, [sqlite, postgres]: [&str; 2]) {
-    let sql = match database.is_postgres() {
-        true => format!(
-            "CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN {postgres}; RETURN NEW; END $$;
-             CREATE TRIGGER meanwhile BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (NEW.state = '{state}')
-                 EXECUTE FUNCTION meanwhile();"
-        ),
-        false => format!(
-            "CREATE TRIGGER meanwhile BEFORE UPDATE ON deliveries WHEN NEW.state = '{state}'
-                 BEGIN {sqlite}; END;"
-        ),
-    };
-    database.execute(&sql).await.unwrap();
-}
-
-/// Whether a line of a text is this.
-fn says(text: &str, line: &str) -> bool {
-    text.lines().any(|it| it.trim_end() == line)
 }
 
 /// A partner that was told of a referral by a hook that failed.
@@ -586,205 +492,6 @@ on_both_databases! {
         site.store.close().await;
     }
 
-    async fn a_sender_that_crashed_is_followed_by_another_only_after_its_claim(database: &TestDatabase) {
-        let (mut hook, site, worker) = failing(database).await;
-        hook.answer(200);
-        hook.posted();
-
-        // Somebody else takes it on and ends before it can write down what came of it.
-        site.clock.advance(MINUTE);
-        worker.stop().await;
-        let failing = site.only_delivery().await;
-        let now_ms = site.clock.now_ms();
-        let claimed = site.store.claim_delivery(failing.id, now_ms, now_ms + 90_000).await.unwrap().unwrap();
-        assert_eq!(site.store.claim_delivery(failing.id, now_ms, now_ms + 90_000).await.unwrap(), None);
-        let worker = site.worker(None).await;
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 0, "somebody may still be at it");
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sending);
-
-        site.clock.advance(MINUTE * 2);
-        worker.drained().await.unwrap();
-        let posted = hook.posted();
-        assert_eq!(posted.len(), 1);
-        assert_eq!(posted[0].header("webhook-id"), failing.id.to_string());
-        // The first, if it lives after all, may not write any more.
-        let late = Tried::Failed("too late".to_owned());
-        assert!(!site.store.end_try(&claimed, &late, site.clock.now_ms()).await.unwrap());
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
-        site.close(worker).await;
-    }
-
-    async fn a_delivery_that_was_claimed_before_its_release_was_noted_is_due_again(database: &TestDatabase) {
-        let store = database.open().await;
-        let now_ms = TestClock::default().now_ms();
-        add_mail(&store, "desk@water.example.org", now_ms).await;
-        let due = store.due_deliveries(now_ms, 1, 10).await.unwrap();
-        assert!(store.claim_delivery(due[0].id, now_ms, now_ms + 90_000).await.unwrap().is_some());
-        store.deliveries_released(&due).await.unwrap();
-        assert_eq!(store.due_deliveries(now_ms + 90_000, 1, 10).await.unwrap().len(), 1, "should its sender crash");
-        store.close().await;
-    }
-
-    async fn addresses_take_turns_and_none_is_sent_more_at_once_than_may_be(database: &TestDatabase) {
-        let store = database.open().await;
-        let now_ms = TestClock::default().now_ms();
-        let mut busy = Vec::new();
-        for n in 0..5 {
-            busy.push(add_mail(&store, "busy@example.org", n).await);
-        }
-        let late = add_mail(&store, "late@example.org", 50).await;
-        let early = add_mail(&store, "early@example.org", 40).await;
-        assert_eq!(due(&store, now_ms, 10, 4).await, [busy[0], early, late, busy[1]]);
-        assert_eq!(due(&store, now_ms, 2, 10).await, [busy[0], early, late, busy[1]]);
-
-        let until_ms = now_ms + 90_000;
-        let claim = async |id| store.claim_delivery(id, now_ms, until_ms).await.unwrap().unwrap();
-        claim(busy[0]).await;
-        assert_eq!(due(&store, now_ms, 2, 10).await, [early, late, busy[1]]);
-        assert!(!store.put_back_delivery(busy[1], now_ms, 2).await.unwrap(), "there is room for it");
-        let second = claim(busy[1]).await;
-        assert_eq!(due(&store, now_ms, 2, 10).await, [early, late]);
-        assert!(!store.put_back_delivery(early, now_ms, 2).await.unwrap(), "it goes elsewhere");
-
-        // A job for one of the others, that was released before.
-        let released = store.due_deliveries(now_ms, 10, 10).await.unwrap();
-        let released: Vec<_> = released.into_iter().filter(|it| it.address == "busy@example.org").collect();
-        store.deliveries_released(&released).await.unwrap();
-        assert!(store.put_back_delivery(busy[2], now_ms, 2).await.unwrap());
-        assert_eq!(due(&store, now_ms, 2, 10).await, [early, late]);
-        assert!(store.end_try(&second, &Tried::Sent, now_ms).await.unwrap());
-        assert_eq!(due(&store, now_ms, 2, 10).await, [early, late, busy[2]]);
-        assert_eq!(due(&store, until_ms, 2, 10).await, [early, late, busy[2], busy[0]], "should its sender crash");
-        store.close().await;
-    }
-
-    async fn an_address_that_does_not_answer_keeps_no_message_from_another(database: &TestDatabase) {
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it takes connections, and no more
-        let url = format!("http://{}/hook", silent.local_addr().unwrap());
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &url, "").await;
-        let other = site.partner(&hook.url).await;
-        for _ in 0..50 {
-            site.tell(site.organization).await;
-        }
-        let worker = site.worker(None).await;
-        let _under_way = [silent.accept().await.unwrap(), silent.accept().await.unwrap()];
-        site.tell(other).await;
-        hook.posted.recv().await.unwrap();
-        let to_silent: Vec<_> = site.deliveries().await.into_iter().filter(|it| it.address == url).collect();
-        let are = |state| to_silent.iter().filter(|it| it.state == state).count();
-        assert_eq!(are(DeliveryState::Sending), 2, "half of all that may be under way");
-        assert_eq!(are(DeliveryState::Waiting), to_silent.len() - 2, "the other waited for none of them");
-        drop(worker);
-        site.store.close().await;
-    }
-
-    async fn a_message_that_was_taken_is_sent_once_though_that_could_not_be_written_down_at_first(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
-        let worker = site.worker(None).await;
-        before(database, "sent", ["SELECT RAISE(ABORT, 'not now')", "RAISE EXCEPTION 'not now'"]).await;
-        site.tell(site.organization).await;
-        hook.posted.recv().await.unwrap();
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sending);
-        let on = if database.is_postgres() { "ON deliveries" } else { "" };
-        database.execute(&format!("DROP TRIGGER meanwhile {on}")).await.unwrap();
-        worker.drained().await.unwrap();
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
-        site.clock.advance(MINUTE * 2); // its claim would be over
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 0);
-        site.close(worker).await;
-    }
-
-    async fn a_notice_that_is_raised_again_while_its_message_is_withdrawn_is_sent(database: &TestDatabase) {
-        let (mut hook, site, worker) = failing(database).await;
-        let notice = site.only_delivery().await.notice;
-        hook.answer(200);
-        hook.posted();
-        site.step_notice(notice, "withdrawn").await;
-        worker.drained().await.unwrap();
-        let raise = "UPDATE records SET status = 'raised',
-                         body = replace(body, '\"status\":\"withdrawn\"', '\"status\":\"raised\"')
-                     WHERE id = NEW.notice";
-        before(database, "withdrawn", [raise; 2]).await;
-        site.clock.advance(HOUR);
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 1);
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
-        site.close(worker).await;
-    }
-
-    async fn what_a_clock_that_ran_ahead_put_off_is_sent_when_it_is_set_back(database: &TestDatabase) {
-        let mut hook = Receiver::start().await;
-        let site = Site::on(database, &hook.url, "").await;
-        let worker = site.worker(None).await;
-        let begins_ms = site.clock.now_ms();
-        hook.answer(500);
-        site.clock.advance(HOUR * 24 * 30);
-        site.tell(site.organization).await;
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 1);
-        hook.answer(200);
-        site.clock.set(begins_ms + HOUR.as_millis() as i64);
-        hook.posted.recv().await.unwrap();
-        worker.drained().await.unwrap();
-        assert_eq!(site.only_delivery().await.state, DeliveryState::Sent);
-        site.close(worker).await;
-    }
-
-    async fn no_delivery_waits_longer_than_any_pause_once_the_clock_was_set_back(database: &TestDatabase) {
-        let store = database.open().await;
-        let now_ms = TestClock::default().now_ms();
-        let ahead_ms = now_ms + 30 * DAY_MS;
-        let (claim_ms, pause_ms) = (90_000, HOUR.as_millis() as i64);
-        let claim = async |id, at_ms| store.claim_delivery(id, at_ms, at_ms + claim_ms).await.unwrap().unwrap();
-        let fail = async |id, at_ms, until_ms| {
-            let tried = Tried::Again(until_ms, "500".to_owned());
-            assert!(store.end_try(&claim(id, at_ms).await, &tried, at_ms).await.unwrap());
-        };
-        let waiting = add_mail(&store, "a@example.org", ahead_ms).await;
-        let failing = add_mail(&store, "b@example.org", ahead_ms).await;
-        fail(failing, ahead_ms, ahead_ms + 1).await;
-        let claimed = add_mail(&store, "c@example.org", ahead_ms).await;
-        claim(claimed, ahead_ms).await;
-        let pausing = add_mail(&store, "d@example.org", now_ms).await;
-        fail(pausing, now_ms, now_ms + pause_ms).await;
-
-        store.bring_deliveries_back(now_ms, now_ms + claim_ms, now_ms + pause_ms).await.unwrap();
-        let due_at = async |at_ms| {
-            let mut found = due(&store, at_ms, 1, 10).await;
-            found.sort();
-            found
-        };
-        let sorted = |mut ids: Vec<RecordId>| {
-            ids.sort();
-            ids
-        };
-        assert_eq!(due_at(now_ms).await, sorted(vec![waiting, failing]));
-        assert_eq!(due_at(now_ms + claim_ms - 1).await, sorted(vec![waiting, failing]), "its sender may be at it");
-        assert_eq!(due_at(now_ms + claim_ms).await, sorted(vec![waiting, failing, claimed]));
-        assert_eq!(due_at(now_ms + pause_ms - 1).await, sorted(vec![waiting, failing, claimed]), "it failed just now");
-        assert_eq!(due_at(now_ms + pause_ms).await, sorted(vec![waiting, failing, claimed, pausing]));
-        store.close().await;
-    }
-
-    async fn a_delivery_whose_job_was_dropped_can_be_tried_again(database: &TestDatabase) {
-        let store = database.open().await;
-        let now_ms = TestClock::default().now_ms();
-        let id = add_mail(&store, "desk@water.example.org", now_ms).await;
-        assert!(!store.retry_delivery(id, now_ms).await.unwrap(), "it is due anyway");
-        let released = store.due_deliveries(now_ms, 1, 10).await.unwrap();
-        store.deliveries_released(&released).await.unwrap();
-        assert_eq!(due(&store, now_ms, 1, 10).await, []);
-        assert!(store.retry_delivery(id, now_ms).await.unwrap());
-        let [again] = &store.due_deliveries(now_ms, 1, 10).await.unwrap()[..] else { panic!("it is due") };
-        assert_eq!((again.id, again.state), (id, DeliveryState::Waiting));
-        assert!(again.turn > released[0].turn, "the name of its job is a new one");
-        store.close().await;
-    }
-
     async fn a_referral_that_is_due_at_the_end_of_time_has_a_link_that_is_good(database: &TestDatabase) {
         let mut hook = Receiver::start().await;
         let site = Site::on(database, &hook.url, "").await;
@@ -805,43 +512,6 @@ on_both_databases! {
         assert!(expires_ms > site.clock.now_ms(), "it expired at {expires_ms}");
         let link = Link::referral(request, site.organization, expires_ms);
         assert!(site.store.is_link_token(&site.key, &link, parts[0]).await.unwrap());
-        site.close(worker).await;
-    }
-
-    async fn a_message_that_ends_whoever_sends_it_is_given_up_after_five_of_them(database: &TestDatabase) {
-        let (mut hook, site, worker) = failing(database).await;
-        hook.posted();
-        worker.stop().await;
-        let id = site.only_delivery().await.id;
-        let claim = async || {
-            site.clock.advance(MINUTE * 2);
-            let now_ms = site.clock.now_ms();
-            site.store.claim_delivery(id, now_ms, now_ms + 90_000).await.unwrap().unwrap()
-        };
-
-        // Four that end, and one that does not: it begins anew.
-        for unended in 0..4 {
-            assert_eq!(claim().await.unended, unended);
-        }
-        let later = Tried::Again(site.clock.now_ms(), "500".to_owned());
-        assert!(site.store.end_try(&claim().await, &later, site.clock.now_ms()).await.unwrap());
-        for unended in 0..5 {
-            assert_eq!(claim().await.unended, unended);
-        }
-
-        hook.answer(200);
-        site.clock.advance(MINUTE * 2);
-        let worker = site.worker(None).await;
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 0, "a sixth is not tried");
-        let given_up = site.only_delivery().await;
-        assert_eq!(given_up.state, DeliveryState::Failed);
-        assert!(given_up.last_error.contains("5 times in a row"), "{}", given_up.last_error);
-
-        // Somebody mended what was wrong.
-        assert!(site.store.retry_delivery(id, site.clock.now_ms()).await.unwrap());
-        worker.drained().await.unwrap();
-        assert_eq!(hook.posted().len(), 1);
         site.close(worker).await;
     }
 
@@ -936,29 +606,6 @@ on_both_databases! {
         site.close(worker).await;
     }
 
-    async fn messages_to_a_server_that_does_not_answer_keep_no_other_work_from_being_done(database: &TestDatabase) {
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap(); // it takes connections, and no more
-        let url = format!("http://{}/hook", silent.local_addr().unwrap());
-        let site = Site::on(database, &url, "").await;
-        let worker = site.worker(None).await;
-        let request = site.referred_request().await;
-        for _ in 0..50 {
-            site.refer(request).await;
-        }
-        let violation = body::Violation { sort: "dumping".to_owned(), ..body::Violation::default() };
-        let violation = site.add(site.community, Body::Violation(violation)).await;
-        let mut hints = site.store.watch();
-        let removed = Step { to: "removed".to_owned(), ..Step::default() };
-        site.act(vec![Act::step(violation, site.community, Kind::Violation, removed)]).await;
-        while site.store.about(&[violation], 0).await.unwrap().is_empty() {
-            hints.recv().await.unwrap();
-        }
-        let is_under_way = |it: &Delivery| matches!(it.state, DeliveryState::Waiting | DeliveryState::Sending);
-        assert!(site.deliveries().await.iter().all(is_under_way), "it waited for messages");
-        drop(worker);
-        site.store.close().await;
-    }
-
     async fn mail_is_written_in_the_language_that_was_chosen(database: &TestDatabase) {
         let mut mail = MailServer::start().await;
         let site = Site::on(database, "", "desk@water.example.org").await;
@@ -1043,138 +690,6 @@ on_both_databases! {
         site.close(worker).await;
     }
 
-    async fn a_digest_counts_what_is_due_overdue_and_missed_in_the_area_and_below(database: &TestDatabase) {
-        let mut mail = MailServer::start().await;
-        let site = Site::on(database, "", "").await;
-        let worker = site.worker(Some(&mail)).await;
-        let elevator = body::Asset { name: "Elevator 2".to_owned(), sort: "elevator".to_owned(), ..Default::default() };
-        let elevator = site.add(site.community, Body::Asset(elevator)).await;
-        let follow_up = async |hours: i64, area| {
-            let follow_up = body::FollowUp {
-                subject: Some(elevator),
-                source: Some(RecordId(new_id())),
-                sort: "maintenance".to_owned(),
-                due_at_ms: Some(site.clock.now_ms() + hours * 3_600_000),
-                ..body::FollowUp::default()
-            };
-            site.add(area, Body::FollowUp(follow_up)).await
-        };
-        for _ in 0..23 {
-            follow_up(-30, site.community).await;
-        }
-        follow_up(3, site.community).await; // it is 16:00 there
-        follow_up(30, site.district).await;
-        follow_up(24 * 8, site.district).await;
-        let missed = follow_up(-100, site.community).await;
-        let act = Act::step(missed, site.community, Kind::FollowUp, Step { to: "missed".to_owned(), ..Step::default() });
-        site.act_with(vec![act], Some(Vec::new())).await;
-        let plan = body::Plan {
-            subject: Some(elevator),
-            sort: "maintenance".to_owned(),
-            rule: "FREQ=DAILY;INTERVAL=14".to_owned(),
-            ..body::Plan::default()
-        };
-        let plan = site.add(site.community, Body::Plan(plan)).await;
-        for role in ["coordinator", "supervisor"] {
-            let gap = body::Notice {
-                subject: Some(plan),
-                sort: "gap".to_owned(),
-                at_ms: Some(site.clock.now_ms()),
-                role: role.to_owned(),
-                ..body::Notice::default()
-            };
-            site.add(site.community, Body::Notice(gap)).await;
-        }
-        site.clock.advance(Duration::from_secs(1));
-        let policy = body::Policy {
-            supervisor_email: "head@example.org".to_owned(),
-            ..body::Policy::default()
-        };
-        let policy = site.add(site.district, Body::Policy(policy)).await;
-        let notice = body::Notice {
-            subject: Some(policy),
-            sort: "digest".to_owned(),
-            at_ms: Some(site.clock.now_ms()),
-            role: "supervisor".to_owned(),
-            ..body::Notice::default()
-        };
-        let act = Act::create(site.district, Body::Notice(notice));
-        let timer = Timer { area: site.district, ..site.timer(act.record()) };
-        site.act_with(vec![act], Some(vec![timer])).await;
-        worker.drained().await.unwrap();
-        let sent = mail.next().await;
-        assert_eq!(sent["to"], serde_json::json!(["head@example.org"]));
-        let text = sent["text"].as_str().unwrap();
-        for line in ["Overdue: 23", "Due today: 1", "Due within a week: 1", "Missed since the last digest: 1", "Longer without than the law allows: 1"] {
-            assert!(text.contains(line), "{line} is not in {text}");
-        }
-        assert_eq!(text.matches("Maintenance  Elevator 2").count(), 20 + 4, "{text}");
-        assert!(text.contains("2026-11-22 19:00  Maintenance"), "{text}");
-        site.close(worker).await;
-    }
-
-    async fn a_weekly_digest_tells_what_was_missed_in_seven_days_and_a_daily_one_in_one(database: &TestDatabase) {
-        let mut mail = MailServer::start().await;
-        let site = Site::on(database, "", "").await;
-        let worker = site.worker(Some(&mail)).await;
-        for days in [2, 6] {
-            site.missed(site.community).await; // eight days before, and six days before
-            site.clock.advance(HOUR * 24 * days);
-        }
-        for (how_often, count) in [("weekly", "1"), ("daily", "none")] {
-            let text = site.digest(site.district, how_often, &worker, &mut mail).await;
-            assert!(says(&text, &format!("Missed since the last digest: {count}")), "{how_often}: {text}");
-        }
-        site.close(worker).await;
-    }
-
-    async fn a_digest_goes_on_where_the_last_one_ended_though_the_clocks_went_forward(database: &TestDatabase) {
-        let mut mail = MailServer::start().await;
-        let site = Site::on(database, "", "").await;
-        let worker = site.worker(Some(&mail)).await;
-        let berlin = AreaId(new_id());
-        let area = body::Area {
-            name: "Riverside in Berlin".to_owned(),
-            time_zone: "Europe/Berlin".to_owned(),
-            ..body::Area::default()
-        };
-        site.act(vec![Act::create_with_id(berlin.into(), berlin, Body::Area(area))]).await;
-        let set = |time: &str| site.clock.set(time.parse::<jiff::Timestamp>().unwrap().as_millisecond());
-        // The last one was called for at 08:00 in winter time.
-        for missed in ["2027-03-27T06:30:00Z", "2027-03-27T07:30:00Z"] {
-            set(missed);
-            site.missed(berlin).await;
-        }
-        set("2027-03-28T06:00:00Z"); // 08:00 in summer time
-        let text = site.digest(berlin, "daily", &worker, &mut mail).await;
-        assert!(says(&text, "Missed since the last digest: 1"), "{text}");
-        site.close(worker).await;
-    }
-
-    async fn a_digest_tells_what_was_missed_of_late_however_much_was_before(database: &TestDatabase) {
-        let mut mail = MailServer::start().await;
-        let site = Site::on(database, "", "").await;
-        let worker = site.worker(Some(&mail)).await;
-        let before = site.missed(site.community).await;
-        let other_id = if database.is_postgres() { "gen_random_uuid()" } else { "randomblob(16)" };
-        let columns = "area, number, kind, status, subject, code, external_ref, disputed, deleted, assignee, day, body";
-        database
-            .execute(&format!(
-                "WITH RECURSIVE others (earlier_ms) AS (
-                     SELECT 1 UNION ALL SELECT earlier_ms + 1 FROM others WHERE earlier_ms < 10000
-                 )
-                 INSERT INTO records (id, due_ms, {columns})
-                 SELECT {other_id}, due_ms - earlier_ms, {columns} FROM records, others WHERE id = {}",
-                database.literal(before.0)
-            ))
-            .await
-            .unwrap();
-        site.clock.advance(HOUR * 24 * 2);
-        site.missed(site.community).await;
-        let text = site.digest(site.district, "daily", &worker, &mut mail).await;
-        assert!(says(&text, "Missed since the last digest: 1"), "{text}");
-        site.close(worker).await;
-    }
 }
 
 #[tokio::test]
