@@ -16,7 +16,7 @@ use crate::record::{Record, Standing};
 use crate::recurrence::{Occurrence, Rule, TIMES_MAX, day_end_ms, day_start_ms, days_later, local_day};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Follow-ups exist so many days before they are due; the next one always.
 pub const HORIZON_DAYS: i64 = 14;
@@ -75,16 +75,17 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     // What fell due under an earlier version of the plan stays as that said.
     let since_ms = plan.changed.at_ms.max(look_back_ms(around));
     let made = past::made(around);
-    called.follow_ups = past::follow_ups(&made, &said, &mut completions, since_ms, around);
+    let chain = said.after_completion.then(|| calendar.chain(&said, &completions, &made, around.now_ms));
+    let given: BTreeMap<RecordId, Done> =
+        chain.iter().flat_map(|(links, _)| links).filter_map(|it| Some((it.id, it.done?))).collect();
+    called.follow_ups = past::follow_ups(&made, &said, &calendar, &given, &mut completions, since_ms, around);
 
     if !said.resting {
         let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
-        let (candidates, moments) = if said.after_completion {
-            calendar.chain(&said, &completions, &made, around.now_ms)
-        } else {
+        let (candidates, moments) = chain.unwrap_or_else(|| {
             let known = Known::of(&completions, since_ms, &called.follow_ups, around.zone);
             calendar.times(&said, &known, &made, around.now_ms)
-        };
+        });
         called.moments.extend(moments);
         let last_expired = candidates
             .iter()
@@ -102,6 +103,10 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
             |it: &Candidate| it.due_ms >= since_ms || current == Some(it.id) || waiting.contains(&it.id);
         for candidate in candidates.into_iter().filter(is_ours) {
             let id = candidate.id;
+            let does_another = |it: &Wanted| it.id != id && it.done.is_some() && it.done == candidate.done;
+            if said.after_completion && called.follow_ups.iter().any(does_another) {
+                continue; // the work did one that was due before the plan was as it is
+            }
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);
             let is_late = is_expired && candidate.done.is_none() && !is_made.contains(&id);
             if is_late && !catches_up(&said.catch_up, Some(candidate.due_ms) == last_expired) {
@@ -325,13 +330,17 @@ impl<'a> Calendar<'a> {
         self.window(said, occurrence.name(), due_ms, rule)
     }
 
+    fn id(&self, name: &str) -> RecordId {
+        self.plan.derived(&format!("due/{name}"))
+    }
+
     fn window(&self, said: &Plan, name: String, due_ms: i64, rule: &str) -> Candidate {
         let day = local_day(due_ms, self.zone);
         let opens = days_later(day, -i64::from(said.opens_days.unwrap_or(0)));
         let expires_ms =
             said.expires_days.map(|days| day_end_ms(days_later(day, i64::from(days)), self.zone));
         Candidate {
-            id: self.plan.derived(&format!("due/{name}")),
+            id: self.id(&name),
             name,
             due_ms,
             opens_ms: day_start_ms(opens, self.zone),
@@ -627,10 +636,9 @@ fn gaps(
         let id = || plan.id.derived(&format!("gap/{day}"));
         let (next, latest) = (days.get(at + 1), days_later(*day, gap_days));
         // One that passed or was told while the plan was on did happen.
-        let is_known = || latest < calendar.ends || stands(id(), around);
+        let is_known = || (!said.resting && latest < calendar.ends) || stands(id(), around);
         let is_too_long = match next {
             Some(next) => *next > latest && is_known(),
-            None if said.resting => around.now_ms > latest_ms && stands(id(), around),
             None => around.now_ms > latest_ms && is_known(),
         };
         if !is_too_long && (next.is_some() || is_ended) {

@@ -121,7 +121,8 @@ fn give(world: &mut World, at_ms: i64, n: usize, field: &str, days: i64) {
     let Some(asked) = world.open().get(n).copied() else { return };
     let (id, base) = (asked.id, asked.fields.get(field).cloned().unwrap_or(Value::Null));
     let own = local_day(asked.fields["due_at_ms"].as_i64().unwrap(), &world.zone);
-    let value = json!(day_end_ms(days_later(own, days), &world.zone));
+    let day = days_later(own, days).max(local_day(at_ms, &world.zone));
+    let value = json!(day_end_ms(day, &world.zone));
     if base != value {
         let changes = vec![Change { field: field.to_owned(), base, value }];
         let edit = Action::Edit { changes, reason: "nobody is there before".to_owned() };

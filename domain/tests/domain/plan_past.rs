@@ -306,3 +306,60 @@ fn after_completion_work_that_was_not_there_leaves_its_follow_up_to_what_came_ne
     assert_eq!(world.follow_ups()[&date(2026, 1, 16)], "done", "by the work of the tenth");
     assert_eq!(open_days(&world), [date(2026, 1, 25)]);
 }
+
+#[test]
+fn after_completion_work_does_one_when_that_of_before_was_not_there() {
+    let mut world = World::of(endless(), shanghai());
+    let first = world.done(world.at(date(2026, 1, 1), 9));
+    world.done(world.at(date(2026, 1, 2), 9)); // does what is due on the 16th
+    world.look(world.at(date(2026, 1, 2), 10));
+    world.edit_plan(world.at(date(2026, 1, 17), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 17), 10));
+    let deleted = Action::Delete { reason: "at another place".to_owned() };
+    world.act(world.at(date(2026, 1, 20), 9), first, Kind::Inspection, deleted);
+    world.look(world.at(date(2026, 1, 20), 10));
+    let stages = [(date(2026, 1, 1), "done".to_owned()), (date(2026, 1, 17), "open".to_owned())];
+    assert_eq!(world.follow_ups(), stages.into());
+}
+
+#[test]
+fn after_completion_early_work_that_is_known_late_leaves_all_done_when_another_worker_comes() {
+    let mut world = World::of(endless(), shanghai());
+    world.done(world.at(date(2026, 1, 1), 9));
+    world.done(world.at(date(2026, 1, 17), 9)); // does what is due on the 16th
+    world.look(world.at(date(2026, 1, 17), 10));
+    world.done(world.at(date(2026, 1, 9), 9)); // that did it; the later one does what is due on the 24th
+    world.look(world.at(date(2026, 1, 18), 9));
+    world.edit_plan(world.at(date(2026, 1, 18), 10), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 18), 11));
+    let done = [1, 16, 24].map(|day| (date(2026, 1, day), "done".to_owned()));
+    assert_eq!(world.follow_ups().into_iter().take(3).collect::<Vec<_>>(), done);
+    assert_eq!(open_days(&world), [date(2026, 2, 1)]);
+}
+
+#[test]
+fn what_was_done_ahead_of_its_day_stays_done_when_its_plan_is_switched_off() {
+    for (field, value) in [("resting", json!(true)), ("until", json!("2026-01-13"))] {
+        let mut world = World::of(Plan { gap_days_max: None, ..maintenance() }, shanghai());
+        world.done(world.at(date(2026, 1, 12), 9)); // does what is due on the 16th
+        world.look(world.at(date(2026, 1, 12), 10));
+        world.edit_plan(world.at(date(2026, 1, 13), 9), field, value);
+        world.look(world.at(date(2026, 1, 13), 10));
+        assert_eq!(world.follow_ups()[&date(2026, 1, 16)], "done", "{field}");
+        assert_eq!(open_days(&world), [], "{field}");
+    }
+}
+
+#[test]
+fn work_on_a_day_that_the_new_rule_does_not_name_does_what_was_due_before() {
+    let rule = "FREQ=DAILY;INTERVAL=3".to_owned();
+    let plan = Plan { rule, opens_days: None, expires_days: None, gap_days_max: None, ..maintenance() };
+    let mut world = World::of(plan, shanghai());
+    world.done(world.at(date(2026, 1, 10), 9));
+    world.look(world.at(date(2026, 1, 10), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 10)], "done");
+    world.edit_plan(world.at(date(2026, 1, 10), 11), "rule", json!("FREQ=DAILY;INTERVAL=5"));
+    world.look(world.at(date(2026, 1, 10), 12));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 7)], "done");
+    assert_eq!(open_days(&world)[0], date(2026, 1, 11));
+}

@@ -1,15 +1,14 @@
 //! What fell due before a plan was as it is now: it keeps the window that it had, and work in it does no other.
 
-use super::{Completion, DAY_MS, look_back_ms};
+use super::{Calendar, Completion, DAY_MS, look_back_ms};
 use crate::body::{Body, FollowUp, Plan};
 use crate::follow_up::mend::given_by_others;
 use crate::follow_up::{Around, Done, Wanted, last_step};
 use crate::id::RecordId;
 use crate::record::{Record, StepTaken};
 use crate::recurrence::{day_start_ms, local_day};
-use jiff::civil::Date;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A follow-up that was made for a plan.
 pub(super) struct Made<'a> {
@@ -40,37 +39,53 @@ pub(super) fn made<'a>(around: &Around<'a>) -> Vec<Made<'a>> {
     made
 }
 
-/// Those that fell due before `since_ms`.
+/// Those that fell due before `since_ms`, and those that were done and that the plan as it is leaves no time for.
+/// `given` says what does which of them if the plan was always as it is.
 pub(super) fn follow_ups(
     made: &[Made],
     said: &Plan,
+    calendar: &Calendar,
+    given: &BTreeMap<RecordId, Done>,
     completions: &mut [Completion],
     since_ms: i64,
     around: &Around,
 ) -> Vec<Wanted> {
-    let (named, shown) = (named_work(completions), shown_work(made, completions));
-    let shown_at: BTreeSet<usize> = shown.values().copied().collect();
+    let begins_ms = |it: &Made| if it.is_postponed { it.opens_ms() } else { it.due_ms };
+    let is_off = |it: &Made| said.resting || local_day(begins_ms(it), around.zone) > calendar.ends;
+    let stays = |it: &Made| it.due_ms < since_ms || (it.record.status == "done" && is_off(it));
+    // What the worker cancelled comes back only if the plan as it is calls for it.
+    let past: Vec<&Made> = made.iter().filter(|it| stays(it) && !it.is_cancelled_by_us).collect();
+    let (named, shown) = (named_work(completions), shown_work(&past, completions));
+    let given = given_work(given, completions);
+    let mut kept: BTreeMap<usize, usize> = BTreeMap::new(); // for how many of those that come
+    shown.values().chain(given.values()).for_each(|at| *kept.entry(*at).or_default() += 1);
     let mut wanted = Vec::new();
     let mut used: BTreeMap<usize, RecordId> = BTreeMap::new();
-    for (at, it) in made.iter().enumerate() {
+    for (at, it) in past.iter().enumerate() {
         let id = it.record.id;
-        // What the worker cancelled comes back only if the plan as it is calls for it.
-        if it.due_ms >= since_ms || it.is_cancelled_by_us {
-            continue;
+        for at in [shown.get(&id), given.get(&id)].into_iter().flatten() {
+            kept.entry(*at).and_modify(|count| *count -= 1);
         }
-        let following = made.iter().skip(at + 1).filter(|_| !said.after_completion);
-        let next_day_ms = it.next_day_ms(following, around);
-        let does_another = |at: usize, work: &Completion| {
-            let shows = || it.record.status != "done" && shown_at.contains(&at);
-            work.names.is_some() || used.contains_key(&at) || shows()
+        let next_day_ms = match said.after_completion {
+            true => i64::MAX,
+            false => it.next_day_ms(&past[at + 1..], made, calendar, since_ms),
         };
-        let fitting = || it.fitting(completions, next_day_ms, does_another, said.after_completion, around);
-        let shown = shown.get(&id).copied();
+        let ends_ms = it.says.expires_at_ms.unwrap_or(i64::MAX);
+        let is_free = |at: &usize| !used.contains_key(at);
+        let in_time = |at: &usize| completions.get(*at).is_some_and(|work| work.done.at_ms <= ends_ms);
+        let given = given.get(&id).copied().filter(in_time).filter(is_free);
         // Work that did it before its window opened still does.
-        let first = || [fitting(), shown.filter(|at| !used.contains_key(at))].into_iter().flatten().min();
-        let found = named.get(&id).copied().or_else(first).or(shown);
+        let shown = shown.get(&id).copied().filter(is_free);
+        let does_another = |at: usize, work: &Completion| {
+            work.names.is_some() || !is_free(&at) || kept.get(&at).is_some_and(|count| *count > 0)
+        };
+        let ends_ms = ends_ms.min(next_day_ms.saturating_sub(1));
+        let fitting = || it.fitting(completions, ends_ms, does_another, said.after_completion, around);
+        let found = named.get(&id).copied().or(given).or_else(|| fitting().into_iter().chain(shown).min());
         let work = found.and_then(|at| completions.get(at)).map(|work| work.done);
-        wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
+        if it.due_ms < since_ms || work.is_some() {
+            wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
+        }
         if let Some(at) = found {
             used.entry(at).or_insert(id);
         }
@@ -89,19 +104,29 @@ fn named_work(completions: &[Completion]) -> BTreeMap<RecordId, usize> {
     completions.iter().enumerate().rev().filter_map(|(at, work)| Some((work.names?, at))).collect()
 }
 
+/// Where the work is that is given to each.
+fn given_work(given: &BTreeMap<RecordId, Done>, completions: &[Completion]) -> BTreeMap<RecordId, usize> {
+    let at = |done: &Done| completions.iter().position(|work| work.done == *done);
+    given.iter().filter_map(|(id, done)| Some((*id, at(done)?))).collect()
+}
+
 /// Where the work is that shows each of those that are done, if it still counts.
-fn shown_work(made: &[Made], completions: &[Completion]) -> BTreeMap<RecordId, usize> {
+fn shown_work(past: &[&Made], completions: &[Completion]) -> BTreeMap<RecordId, usize> {
     let shown = |(at, work): (usize, &Completion)| Some((work.done.evidence?, (at, work.names)));
     let shown: BTreeMap<RecordId, _> = completions.iter().enumerate().filter_map(shown).collect();
-    let shows = |it: &Made| {
+    let shows = |it: &&Made| {
         let evidence = last_step(it.record).filter(|taken| taken.step.to == "done")?.step.evidence?;
         let (at, names) = shown.get(&evidence)?;
         names.is_none_or(|named| named == it.record.id).then_some((it.record.id, *at))
     };
-    made.iter().filter_map(shows).collect()
+    past.iter().filter_map(shows).collect()
 }
 
 impl Made<'_> {
+    fn opens_ms(&self) -> i64 {
+        self.says.opens_at_ms.unwrap_or(self.due_ms)
+    }
+
     /// Whether somebody else gave it another day or end, and did not cancel it.
     pub(super) fn is_put_off(&self) -> bool {
         let is_cancelled = self.record.status == "cancelled" && !self.is_cancelled_by_us;
@@ -119,11 +144,11 @@ impl Made<'_> {
         self.is_long_ago(around).then_some(Done { at_ms, evidence: taken.step.evidence })
     }
 
-    /// Where the first work is that fits and does no other.
+    /// Where the first work in its window is that does no other.
     fn fitting(
         &self,
         completions: &[Completion],
-        next_day_ms: i64,
+        ends_ms: i64,
         does_another: impl Fn(usize, &Completion) -> bool,
         after_completion: bool,
         around: &Around,
@@ -141,18 +166,24 @@ impl Made<'_> {
             let mut others = completions.iter().enumerate();
             after_completion && others.any(|(at, other)| is_same_day(other) && does_another(at, other))
         };
-        let opens_ms = self.says.opens_at_ms.unwrap_or(self.due_ms);
-        let ends_ms = self.says.expires_at_ms.unwrap_or(i64::MAX).min(next_day_ms.saturating_sub(1));
-        let first = completions.partition_point(|work| work.done.at_ms < opens_ms);
+        let first = completions.partition_point(|work| work.done.at_ms < self.opens_ms());
         let in_window = completions.iter().enumerate().skip(first);
         let mut in_window = in_window.take_while(|(_, work)| work.done.at_ms <= ends_ms);
         in_window.find(|(at, work)| !does_another(*at, work) && !is_more(work)).map(|(at, _)| at)
     }
 
-    /// When the day begins on which the next one is due: work from then on is that one's.
-    fn next_day_ms<'m>(&self, mut following: impl Iterator<Item = &'m Made<'m>>, around: &Around) -> i64 {
-        let due_on = |it: &Made| -> Date { local_day(it.due_ms, around.zone) };
-        let is_next = |it: &&Made| !it.is_postponed && !it.is_cancelled_by_us && due_on(it) > due_on(self);
-        following.find(is_next).map_or(i64::MAX, |next| day_start_ms(due_on(next), around.zone))
+    /// When the day begins on which the next one is due: work from then on is that one's. From `since_ms` on, the next
+    /// one is what the plan as it is says.
+    fn next_day_ms(&self, following: &[&Made], made: &[Made], calendar: &Calendar, since_ms: i64) -> i64 {
+        let due_on = |it: &Made| local_day(it.due_ms, calendar.zone);
+        let is_next = |it: &Made| !it.is_postponed && due_on(it) > due_on(self);
+        let to_come = || {
+            let (next, _) = calendar.next(local_day(since_ms, calendar.zone))?;
+            let id = calendar.id(&next.name());
+            let is_made = made.iter().find(|it| it.record.id == id && is_next(it));
+            Some(is_made.map_or(next.day(), due_on))
+        };
+        let day = following.iter().find(|it| is_next(it)).map(|it| due_on(it)).or_else(to_come);
+        day.map_or(i64::MAX, |day| day_start_ms(day, calendar.zone))
     }
 }
