@@ -9,6 +9,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use rounds_domain::body::Plan;
+use rounds_domain::follow_up::LOOK_BACK_DAYS;
 use rounds_domain::op::Step;
 use rounds_domain::recurrence::{day_end_ms, days_later, local_day};
 use rounds_domain::{Action, Change, Kind, RecordId};
@@ -154,6 +155,36 @@ proptest! {
         let (often, seldom) = (live(&plan, &events, &looks), live(&plan, &events, &BTreeSet::new()));
         prop_assert_eq!(standing(&often), standing(&seldom));
         prop_assert_eq!(often.notices(), seldom.notices());
+    }
+
+    /// What is long ago stays what it became: that time passes changes nothing but at the moments that were told.
+    #[test]
+    fn looking_again_much_later_changes_nothing(
+        plan in plans(),
+        work in prop::collection::vec((0..24 * 150_i64, prop::sample::select(vec![0, 1, 30, 200])), 0..20),
+        looks in prop::collection::btree_set(24 * 100..24 * 250_i64, 1..6),
+    ) {
+        let mut world = World::of(plan, TimeZone::get("Europe/Berlin").unwrap());
+        world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+        let start_ms = world.at(date(2026, 3, 20), 0);
+        let mut events: Vec<(i64, Option<i64>)> = looks.iter().map(|hour| (*hour, None)).collect();
+        events.extend(work.iter().map(|(hour, known_after)| (hour + known_after, Some(*hour))));
+        events.sort();
+        let mut now_ms = start_ms;
+        world.look(now_ms);
+        for (hour, worked) in events {
+            let then_ms = start_ms + hour * HOUR_MS + MINUTE_MS;
+            world.live_by_timers_between(now_ms, then_ms);
+            now_ms = then_ms.max(now_ms);
+            match worked {
+                Some(worked) => {
+                    world.done(start_ms + worked * HOUR_MS);
+                    now_ms += MINUTE_MS;
+                    world.look(now_ms);
+                }
+                None => prop_assert_eq!(world.look(now_ms), []),
+            }
+        }
     }
 
     /// Work does one follow-up.

@@ -363,3 +363,39 @@ fn work_on_a_day_that_the_new_rule_does_not_name_does_what_was_due_before() {
     assert_eq!(world.follow_ups()[&date(2026, 1, 7)], "done");
     assert_eq!(open_days(&world)[0], date(2026, 1, 11));
 }
+
+#[test]
+fn an_overdue_one_that_the_law_asked_for_is_done_late_when_the_plan_got_another_worker() {
+    let mut world = World::of(maintenance(), shanghai());
+    for day in [1, 12] {
+        world.done(world.at(date(2026, 1, day), 9));
+        world.look(world.at(date(2026, 1, day), 10));
+    }
+    world.live_until(world.at(date(2026, 1, 12), 11), world.at(date(2026, 1, 29), 8));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 27)], "open", "15 days after the 12th, and not on the 31st");
+    world.edit_plan(world.at(date(2026, 1, 29), 9), "worker", json!(record_id(71)));
+    world.look(world.at(date(2026, 1, 29), 10));
+    world.done(world.at(date(2026, 2, 3), 9));
+    world.look(world.at(date(2026, 2, 3), 10));
+    assert_eq!(world.follow_ups()[&date(2026, 1, 27)], "done");
+}
+
+#[test]
+fn after_completion_early_work_of_before_that_is_known_late_counts_though_its_follow_up_was_due_long_ago() {
+    let mut world = World::of(endless(), shanghai());
+    world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
+    world.look(world.at(date(2026, 1, 1), 9));
+    for day in [20, 12] {
+        world.done(world.at(date(2026, 7, day), 9)); // the second is known late
+        world.look(world.at(date(2026, 7, 20), 30 - i64::from(day)));
+    }
+    assert_eq!(open_days(&world), [date(2026, 8, 4)]);
+    assert_eq!(
+        world.follow_ups()[&date(2026, 7, 27)],
+        "done",
+        "15 days after the 12th, by the work of the 20th"
+    );
+    world.done(world.at(date(2026, 8, 4), 9));
+    world.look(world.at(date(2026, 8, 4), 10));
+    assert_eq!(world.look(world.at(date(2026, 8, 10), 10)), []);
+}

@@ -6,7 +6,7 @@ use crate::follow_up::mend::given_by_others;
 use crate::follow_up::{Around, Done, Wanted, last_step};
 use crate::id::RecordId;
 use crate::record::{Record, StepTaken};
-use crate::recurrence::{day_start_ms, local_day};
+use crate::recurrence::{day_start_ms, days_later, local_day};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ pub(super) fn follow_ups(
         let found = named.get(&id).copied().or(given).or_else(|| fitting().into_iter().chain(shown).min());
         let work = found.and_then(|at| completions.get(at)).map(|work| work.done);
         if it.due_ms < since_ms || work.is_some() {
-            wanted.push(Wanted { id, follow_up: it.says.clone(), done: it.done_long_ago(around).or(work) });
+            wanted.push(Wanted { id, follow_up: it.says.clone(), done: work.or(it.done_long_ago(around)) });
         }
         if let Some(at) = found {
             used.entry(at).or_insert(id);
@@ -178,10 +178,18 @@ impl Made<'_> {
         let due_on = |it: &Made| local_day(it.due_ms, calendar.zone);
         let is_next = |it: &Made| !it.is_postponed && due_on(it) > due_on(self);
         let to_come = || {
-            let (next, _) = calendar.next(local_day(since_ms, calendar.zone))?;
-            let id = calendar.id(&next.name());
-            let is_made = made.iter().find(|it| it.record.id == id && is_next(it));
-            Some(is_made.map_or(next.day(), due_on))
+            let mut from = local_day(since_ms, calendar.zone);
+            loop {
+                let (next, _) = calendar.next(from)?;
+                let id = calendar.id(&next.name());
+                // The law may have asked for it earlier than the calendar does.
+                let is_it = |it: &&Made| it.record.id == id && !it.is_postponed;
+                let day = made.iter().find(is_it).map_or(next.day(), due_on);
+                if day > due_on(self) {
+                    return Some(day);
+                }
+                from = days_later(next.day(), 1);
+            }
         };
         let day = following.iter().find(|it| is_next(it)).map(|it| due_on(it)).or_else(to_come);
         day.map_or(i64::MAX, |day| day_start_ms(day, calendar.zone))
