@@ -25,6 +25,7 @@ pub(crate) mod verify;
 pub(crate) mod worker;
 
 use axum::http::Uri;
+use rounds_device::Device;
 use rounds_domain::{AreaId, Kind};
 use rounds_server::{Clock, Random};
 use rounds_store::{RecordFilter, Store};
@@ -51,6 +52,17 @@ pub(crate) async fn open(url: &str) -> Result<Store, String> {
 /// Opens the database, or makes it if it is not there yet.
 pub(crate) async fn open_or_make(url: &str) -> Result<Store, String> {
     Store::open(url, new_epoch()?).await.map_err(|error| with_causes(&error))
+}
+
+/// Opens a device's file, which has to be there.
+pub(crate) fn open_device(path: &Path) -> Result<Device, String> {
+    if !path.exists() {
+        return Err(format!(
+            "there is no file {} of a device: say which with --store, or make it with `rounds device enrol`",
+            path.display()
+        ));
+    }
+    Device::open(path).map_err(|error| with_causes(&error))
 }
 
 /// The identity of a database that is new, or was restored.

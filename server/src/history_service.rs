@@ -59,8 +59,21 @@ impl Shared {
         request: v1::ListOpsRequest,
     ) -> Result<v1::ListOpsResponse, Error> {
         let id = id_from_wire("record", &request.record)?;
-        let (entries, _) = self.history(caller, id, usize::MAX).await?;
-        Ok(v1::ListOpsResponse { entries })
+        let after = page::after_op(&request.page_token)?;
+        let (mut entries, _) = self.history(caller, id, usize::MAX).await?;
+        if let Some(after) = after {
+            let last = entries.iter().position(|entry| op_of(entry) == Some(after));
+            entries.drain(..=last.ok_or_else(page::unknown)?);
+        }
+        let mut bytes = 0;
+        let fits = |entry: &&v1::HistoryEntry| {
+            bytes += entry.encoded_len();
+            bytes <= PAGE_BYTES_MAX
+        };
+        let fitting = entries.iter().take_while(fits).count().max(1);
+        let rest = entries.split_off(fitting.min(entries.len()));
+        let last = entries.last().filter(|_| !rest.is_empty()).and_then(op_of);
+        Ok(v1::ListOpsResponse { entries, next_page_token: last.map(page::op_token).unwrap_or_default() })
     }
 
     /// The newest ops behind a record, at most so many, in their order; and how many there are before them. What each
@@ -201,6 +214,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// The op that an entry is about.
+fn op_of(entry: &v1::HistoryEntry) -> Option<OpId> {
+    Some(OpId { device: entry.device.parse().ok()?, seq: entry.seq })
 }
 
 /// One op of a history. What a deleted record said is told to nobody any more.

@@ -108,7 +108,8 @@ pub(crate) fn after_id(token: &str) -> Result<Option<RecordId>, Error> {
     if token.is_empty() { Ok(None) } else { token.parse().map(Some).map_err(|_| unknown()) }
 }
 
-fn unknown() -> Error {
+/// The refusal of a token that this server did not give out.
+pub(crate) fn unknown() -> Error {
     Error::invalid("page_token", "is not one that this server gave out: begin without one")
 }
 

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
 use rounds_device::{Device, enrol};
-use rounds_domain::{Body, Role, body};
+use rounds_domain::{Body, RecordId, Role, body};
+use rounds_store::{Channel, NewDelivery, Tried};
 use rounds_tests::{Said, TestServer, new_id, on_both_databases};
 use std::path::Path;
 use tempfile::TempDir;
@@ -74,7 +75,14 @@ async fn a_mistyped_database_is_told_and_not_made() {
 async fn wrong_values_are_refused_with_what_to_write_instead() {
     let folder = tempfile::tempdir().unwrap();
     let id = new_id().to_string();
-    let cases: [(&[&str], &str); 13] = [
+    let backwards = ["--since", "2026-05-02", "--through", "2026-05-01", "--time-zone", "Asia/Shanghai"];
+    let preview = [&["plan", "preview", "--template", "elevator-maintenance"], &backwards[..]].concat();
+    let cases: [(&[&str], &str); 18] = [
+        (&preview, "2026-05-01 is before 2026-05-02"),
+        (&["device", "status"], "there is no file device.rounds of a device"),
+        (&["device", "--store", "fone", "sync"], "there is no file fone of a device"),
+        (&["device", "today"], "`rounds device enrol`"),
+        (&["disputes"], "`rounds device enrol`"),
         (&["serve", "--connections", "0"], "at least 1"),
         (&["serve", "--connections", "many"], "at least 1"),
         (&["serve", "--listen", "localhost:8397"], "write it as 127.0.0.1:8321"),
@@ -209,6 +217,33 @@ on_both_databases! {
             let said = rounds(folder.path(), &[args, &place].concat()).await;
             assert!(said.ok && said.out.is_empty() && said.beside.contains("there are none"), "{args:?}: {said:?}");
         }
+        server.stop().await;
+    }
+
+    async fn each_message_that_is_tried_again_is_told_and_each_that_is_not(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let now_ms = server.clock.now_ms();
+        let messages = ["a@example.org", "b@example.org"].map(|address| NewDelivery {
+            notice: RecordId(new_id()),
+            area,
+            channel: Channel::Email,
+            address: address.to_owned(),
+        });
+        server.store.add_deliveries(&messages, now_ms).await.unwrap();
+        for message in &messages {
+            let claimed = server.store.claim_delivery(message.id(), now_ms, now_ms + 1).await.unwrap().unwrap();
+            let tried = Tried::Failed("no such mailbox".to_owned());
+            assert!(server.store.end_try(&claimed, &tried, now_ms).await.unwrap());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = messages.each_ref().map(|message| message.id().to_string());
+        let unknown = new_id().to_string();
+        let retry = ["deliveries", "retry", &first, &unknown, &second, "--database", database.url()];
+        let said = rounds(folder.path(), &retry).await;
+        assert_eq!(said.out, format!("{first}\tis tried again\n{second}\tis tried again\n"));
+        assert!(!said.ok && said.beside.contains(&unknown) && said.beside.contains("deliveries list"), "{said:?}");
+        assert!(!said.beside.contains(&first), "{said:?}");
         server.stop().await;
     }
 

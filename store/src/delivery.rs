@@ -144,6 +144,8 @@ pub enum Tried {
 
 /// Deliveries that are due of which it is looked at once whose turn it is.
 const DUE_READ_MAX: u32 = 1_000;
+/// Who takes a message: one server takes all mail.
+const SERVER: &str = "CASE channel WHEN 'email' THEN 'mail' ELSE address END";
 const COLUMNS: &str = "id, notice, area, channel, address, state, turn, attempts, unended, last_error, created_ms, next_ms, \
      ended_ms";
 
@@ -213,8 +215,9 @@ impl Store {
     }
 
     /// Deliveries that a job should be released for by now: the oldest of each address, then the second oldest of each,
-    /// and so on; of one address so many that with those that are being sent there are `at_once` at most, and `limit` in
-    /// all. Of very many the oldest to addresses with room are looked at, so each has its turn sooner or later.
+    /// and so on; for one server so many that with those that are being sent there are `at_once` at most, and `limit` in
+    /// all. One server takes all mail; every web hook is one. Of very many the oldest to servers with room are looked at,
+    /// so each has its turn sooner or later.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -225,19 +228,25 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Delivery>, Error> {
         let sql = format!(
-            "WITH under_way AS (
+            "WITH to_address AS (
                  SELECT channel, address, count(*) AS count FROM deliveries
                  WHERE state = 'sending' AND next_ms > $1 GROUP BY channel, address
+             ), to_server AS (
+                 SELECT {SERVER} AS server, sum(count) AS count FROM to_address GROUP BY {SERVER}
              ), due AS (
-                 SELECT deliveries.*, coalesce(under_way.count, 0) AS ahead
-                 FROM deliveries LEFT JOIN under_way USING (channel, address)
-                 WHERE next_ms <= $1 AND coalesce(under_way.count, 0) < $2
+                 SELECT deliveries.*, coalesce(to_address.count, 0) AS ahead, coalesce(to_server.count, 0) AS taken
+                 FROM deliveries LEFT JOIN to_address USING (channel, address)
+                 LEFT JOIN to_server ON server = {SERVER}
+                 WHERE next_ms <= $1 AND coalesce(to_server.count, 0) < $2
                  ORDER BY next_ms LIMIT {DUE_READ_MAX}
              ), placed AS (
                  SELECT *, ahead + row_number() OVER (PARTITION BY channel, address ORDER BY next_ms, id) AS place
                  FROM due
+             ), counted AS (
+                 SELECT *, taken + row_number() OVER (PARTITION BY {SERVER} ORDER BY place, next_ms, id) AS room
+                 FROM placed
              )
-             SELECT {COLUMNS} FROM placed WHERE place <= $2 ORDER BY place, next_ms, id LIMIT $3"
+             SELECT {COLUMNS} FROM counted WHERE room <= $2 ORDER BY place, next_ms, id LIMIT $3"
         );
         let rows: Vec<Row> = read_on!(&self.shared.database, pool => {
             query_as(AssertSqlSafe(sql))
@@ -268,7 +277,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a delivery back while `at_once` others are being sent to its address, so that it is due when one of them has
+    /// Puts a delivery back while `at_once` others are being sent to its server, so that it is due when one of them has
     /// ended. False: there is room for it.
     ///
     /// # Errors
@@ -280,7 +289,8 @@ impl Store {
                  WHERE id = $1 AND state IN ('waiting', 'sending', 'failing') AND (next_ms IS NULL OR next_ms <= $2)
                      AND $3 <= (SELECT count(*) FROM deliveries AS others
                          WHERE others.state = 'sending' AND others.next_ms > $2
-                             AND others.channel = deliveries.channel AND others.address = deliveries.address)",
+                             AND others.channel = deliveries.channel
+                             AND (others.channel = 'email' OR others.address = deliveries.address))",
             )
             .bind(id.0)
             .bind(now_ms)

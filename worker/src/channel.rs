@@ -48,9 +48,9 @@ const ATTEMPTS_MAX: u32 = 16;
 /// Jobs of deliveries that are in the runner's table, for each that may be sent at the same time: so few do not keep
 /// others from it.
 const JOBS_PER_SLOT: usize = 4;
-/// An address may be sent to by so many jobs at the same time as one part in this of all that may send: one that does not
-/// answer must not keep the others waiting.
-const SLOTS_PER_ADDRESS: usize = 2;
+/// A web hook, or the server that takes all mail, may be sent to by so many jobs at the same time as one part in this of
+/// all that may send: one that does not answer must not keep the others waiting.
+const SLOTS_PER_SERVER: usize = 2;
 /// How long before a claim ends nobody tries any more to write down what came of it,
 const CLAIM_REST: Duration = Duration::from_secs(5);
 /// and how long to wait before the next try when the database did not take it.
@@ -180,12 +180,12 @@ pub(crate) async fn release_due(shared: &Shared, now_ms: i64) -> Result<bool, Er
     shared.queue.release(&jobs).await?;
     shared.store.deliveries_released(&due).await?;
     shared.wake.notify_one();
-    Ok(true) // of an address only a few were asked for
+    Ok(true) // of a server only a few were asked for
 }
 
-/// How many messages are sent to one address at the same time.
+/// How many messages are sent to one server at the same time.
 fn at_once(shared: &Shared) -> u32 {
-    u32::try_from((shared.options.outside_slots() / SLOTS_PER_ADDRESS).max(1)).unwrap_or(u32::MAX)
+    u32::try_from((shared.options.outside_slots() / SLOTS_PER_SERVER).max(1)).unwrap_or(u32::MAX)
 }
 
 /// Brings back in time what a clock called for that was ahead and was set back.
@@ -245,7 +245,7 @@ pub(crate) async fn deliver(shared: &Shared, id: RecordId) -> Result<(), Failure
     Ok(())
 }
 
-/// Takes a delivery on, unless it was sent, somebody else is at it, or as many as may are being sent to its address.
+/// Takes a delivery on, unless it was sent, somebody else is at it, or as many as may are being sent to its server.
 async fn claim(shared: &Shared, id: RecordId, now_ms: i64) -> Result<Option<Delivery>, Failure> {
     // One after the other: two at once would each not see the other's claim.
     let _turn = shared.claiming.lock().await;

@@ -2,9 +2,9 @@
 
 use super::device::op_id;
 use super::print::{hint, say};
-use super::{moment, with_causes};
+use super::{moment, open_device, with_causes};
 use clap::{Args, Subcommand};
-use rounds_device::{CallError, Device, Identity};
+use rounds_device::{CallError, Identity};
 use rounds_domain::body::Term;
 use rounds_domain::language::Words;
 use rounds_domain::{AreaId, Kind, Language, Op, OpId, Record, RecordId};
@@ -119,8 +119,7 @@ pub(super) struct Line {
 
 impl SignIn {
     fn identity(&self) -> Result<Identity, String> {
-        let device = Device::open(&self.store).map_err(|error| with_causes(&error))?;
-        device.identity().map_err(|error| with_causes(&error))
+        open_device(&self.store)?.identity().map_err(|error| with_causes(&error))
     }
 
     /// The worker whom the device was enrolled for.
@@ -182,6 +181,21 @@ impl Line {
             }
             if page.next_page_token.is_empty() {
                 return Ok(records);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// All pages of the ops behind a record.
+    pub(super) async fn ops(&self, record: RecordId) -> Result<Vec<v1::HistoryEntry>, String> {
+        let mut request = v1::ListOpsRequest { record: record.to_string(), ..Default::default() };
+        let mut entries = Vec::new();
+        loop {
+            let page = self.history().list_ops(self.signed(request.clone())).await.map_err(said)?;
+            let page = page.into_inner();
+            entries.extend(page.entries);
+            if page.next_page_token.is_empty() {
+                return Ok(entries);
             }
             request.page_token = page.next_page_token;
         }
@@ -477,10 +491,8 @@ fn dispute_json(record: &str, dispute: &v1::Dispute) -> Value {
 impl History {
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
         let line = self.sign_in.open()?;
-        id_from_wire::<RecordId>("record", &self.record).map_err(|refusal| refusal.detail)?;
-        let request = line.signed(v1::ListOpsRequest { record: self.record });
-        let answer = line.history().list_ops(request).await.map_err(said)?.into_inner();
-        for entry in answer.entries {
+        let record = id_from_wire("record", &self.record).map_err(|refusal| refusal.detail)?;
+        for entry in line.ops(record).await? {
             if self.sign_in.json {
                 say!("{}", entry_json(entry));
                 continue;

@@ -82,14 +82,22 @@ impl Act {
                 }
             }
             Self::Retry { deliveries, .. } => {
+                let mut missing = Vec::new();
                 for id in deliveries {
                     let now_ms = Clock::system().now_ms();
                     let entry = NewAudit::of_operator(now_ms, AuditAction::DeliveryRetried, id);
                     store.audit(entry).await.map_err(|error| with_causes(&error))?;
                     let put_back = store.retry_delivery(*id, now_ms).await;
-                    if !put_back.map_err(|error| with_causes(&error))? {
-                        return Err(format!("there is no delivery {id} that is failing or was given up"));
+                    match put_back.map_err(|error| with_causes(&error))? {
+                        true => say!("{id}\tis tried again"),
+                        false => missing.push(id.to_string()),
                     }
+                }
+                if !missing.is_empty() {
+                    return Err(format!(
+                        "not failing, given up or held back: {}; `rounds deliveries list` says how far each is",
+                        missing.join(", ")
+                    ));
                 }
             }
         }

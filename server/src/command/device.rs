@@ -4,7 +4,7 @@ mod shell;
 
 use super::phone::Clocks;
 use super::print;
-use super::with_causes;
+use super::{open_device, with_causes};
 use clap::{Args, Subcommand};
 use rounds_device::{Device, Draft};
 use rounds_domain::body::{self, Answer};
@@ -239,7 +239,10 @@ enum Act {
 impl DeviceCommand {
     /// Does it.
     pub(crate) async fn run(self) -> Result<ExitCode, String> {
-        let device = Device::open(&self.store).map_err(|error| with_causes(&error))?;
+        let device = match &self.act {
+            Act::Enrol { .. } => Device::open(&self.store).map_err(|error| with_causes(&error))?,
+            _ => open_device(&self.store)?,
+        };
         let mut shell = Shell { device, clocks: self.clocks, json: self.json };
         match self.act {
             Act::Enrol { code, server, label, ca } => shell.enrol(&code, &server, &label, ca).await,

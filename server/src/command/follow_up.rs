@@ -259,8 +259,6 @@ impl Shell {
 
     /// The ops of a record that changed what it says, in their order: its versions.
     async fn versions(&self, record: RecordId) -> Result<Vec<Version>, String> {
-        let request = self.line.signed(v1::ListOpsRequest { record: record.to_string() });
-        let answer = self.line.history().list_ops(request).await.map_err(said)?.into_inner();
         let took_effect = |entry: &v1::HistoryEntry| {
             let today = entry.today.as_ref().map(v1::Verdict::outcome);
             matches!(today, Some(v1::Outcome::Applied | v1::Outcome::ConflictRecorded))
@@ -274,7 +272,7 @@ impl Shell {
                 .and_then(|op| op_from_wire(op).ok())
                 .map_or_else(String::new, |op| in_words(&op.action)),
         };
-        Ok(answer.entries.into_iter().filter(took_effect).map(of_entry).collect())
+        Ok(self.line.ops(record).await?.into_iter().filter(took_effect).map(of_entry).collect())
     }
 
     /// The worker, the groups that it belongs to, and what these adopted.

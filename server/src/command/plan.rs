@@ -227,6 +227,9 @@ async fn base(
 fn show(plan: &Plan, since: Date, through: Date, zone: &TimeZone) -> Result<(), String> {
     let checked = Plan { subject: plan.subject.or(Some(RecordId(uuid::Uuid::nil()))), ..plan.clone() };
     Body::Plan(checked).check().map_err(|refusal| refusal.to_string())?;
+    if through < since {
+        return Err(format!("{through} is before {since}: give --through a later day"));
+    }
     let day = |ms: i64| local_day(ms, zone).to_string();
     say!("due          may be done from  missed after  rule");
     let shown = preview(plan, since, through, zone);

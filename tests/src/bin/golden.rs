@@ -300,7 +300,7 @@ fn requests(writer: &Writer, area: AreaId, record: RecordId) -> String {
     add!("DirectoryService/GetRecord", v1::GetRecordRequest { id: record.clone() });
     add!("DirectoryService/Change", v1::ChangeRequest { ops: vec![op.clone()], atomic: true });
     add!("DirectoryService/ListTerms", v1::ListTermsRequest::default());
-    add!("HistoryService/ListOps", v1::ListOpsRequest { record: record.clone() });
+    add!("HistoryService/ListOps", v1::ListOpsRequest { record: record.clone(), ..Default::default() });
     let disputes = v1::ListDisputesRequest { area: area.clone(), page_size: 10, page_token: String::new() };
     add!("HistoryService/ListDisputes", disputes);
     let quarantine =

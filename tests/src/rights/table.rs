@@ -264,9 +264,11 @@ pub(super) async fn call(
             let request = v1::ReadContactRequest { request: place.referred.to_string() };
             done(peer.contacts().read_contact(request).await?)
         }
-        "HistoryService/ListOps of a visit" => {
-            told(peer.history().list_ops(v1::ListOpsRequest { record: place.visit.to_string() }).await?)
-        }
+        "HistoryService/ListOps of a visit" => told(
+            peer.history()
+                .list_ops(v1::ListOpsRequest { record: place.visit.to_string(), ..Default::default() })
+                .await?,
+        ),
         "HistoryService/ListDisputes there" => {
             let request = v1::ListDisputesRequest { area: place.area.to_string(), ..Default::default() };
             told(peer.history().list_disputes(request).await?)

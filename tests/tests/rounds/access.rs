@@ -78,9 +78,11 @@ async fn each_role_may_make_the_calls_of_its_row_and_no_other() {
                 "get_visit" => code(peer.get(visited).await),
                 "change" => code(peer.try_change(vec![visit(area, dwelling).op(&server.clock)], false).await),
                 "list_terms" => code(peer.directory().list_terms(v1::ListTermsRequest::default()).await),
-                "list_ops" => {
-                    code(peer.history().list_ops(v1::ListOpsRequest { record: visited.to_string() }).await)
-                }
+                "list_ops" => code(
+                    peer.history()
+                        .list_ops(v1::ListOpsRequest { record: visited.to_string(), ..Default::default() })
+                        .await,
+                ),
                 "list_disputes" => {
                     code(peer.history().list_disputes(v1::ListDisputesRequest::default()).await)
                 }

@@ -1,9 +1,10 @@
 //! How things came about, and what waits for a coordinator.
 
 use prost::Message as _;
-use rounds_domain::{Action, AreaId, Body, Kind, OpId, RecordId, Role, body};
+use rounds_domain::{Action, AreaId, Body, Change, Kind, OpId, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
 use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, visit};
+use serde_json::json;
 use std::time::Duration;
 use tonic::Code;
 
@@ -37,7 +38,7 @@ impl Street {
     }
 
     async fn entries(&self) -> Vec<v1::HistoryEntry> {
-        let request = v1::ListOpsRequest { record: self.dwelling.to_string() };
+        let request = v1::ListOpsRequest { record: self.dwelling.to_string(), ..Default::default() };
         self.coordinator.history().list_ops(request).await.unwrap().into_inner().entries
     }
 
@@ -221,6 +222,38 @@ on_both_databases! {
             }
         }
         assert_eq!(listed, [1, 2, 3, 4, 5, 6]);
+        street.server.stop().await;
+    }
+
+    async fn a_long_history_is_read_in_pages_and_none_of_it_is_left_out(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        for round in 0..3 {
+            let edits = (round * 100..).take(100).map(|n: usize| {
+                let name = |n: usize| if n == 0 { json!("4-2-301") } else { json!(format!("door {n}")) };
+                let changes = vec![Change { field: "name".to_owned(), base: name(n), value: name(n + 1) }];
+                let edit = Action::Edit { changes, reason: "\u{1f333}".repeat(4_000) };
+                street.phone.seal(Act::on(street.dwelling, street.area, Kind::Place, edit))
+            });
+            let edits = edits.collect();
+            street.phone.send(edits).await.unwrap();
+        }
+        let mut request = v1::ListOpsRequest { record: street.dwelling.to_string(), ..Default::default() };
+        let mut pages = Vec::new();
+        loop {
+            let page = street.coordinator.history().list_ops(request.clone()).await.unwrap().into_inner();
+            assert!(page.encoded_len() < 4 * 1024 * 1024, "what clients take by default");
+            pages.push(page.entries);
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(pages.len(), 2);
+        let seqs: Vec<u64> = pages.concat().into_iter().skip(1).map(|entry| entry.seq).collect();
+        assert_eq!(seqs, (1..=300).collect::<Vec<_>>(), "behind its creation, in their order");
+        request.page_token = format!("{}.301", street.phone.id.0.simple());
+        let refused = street.coordinator.history().list_ops(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
         street.server.stop().await;
     }
 

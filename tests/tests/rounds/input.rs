@@ -293,7 +293,14 @@ async fn wrong_ids_and_tokens_are_refused_with_the_field() {
             "page_token",
         ),
         (admin.directory().get_record(v1::GetRecordRequest { id: "7".into() }).await.unwrap_err(), "id"),
-        (admin.history().list_ops(v1::ListOpsRequest { record: "7".into() }).await.unwrap_err(), "record"),
+        (
+            admin
+                .history()
+                .list_ops(v1::ListOpsRequest { record: "7".into(), ..Default::default() })
+                .await
+                .unwrap_err(),
+            "record",
+        ),
         (admin.history().release(v1::ReleaseRequest::default()).await.unwrap_err(), "device"),
         (admin.devices().revoke(v1::RevokeRequest { device: "7".into() }).await.unwrap_err(), "device"),
     ];

@@ -459,7 +459,7 @@ on_both_databases! {
         street.server.stop().await;
     }
 
-    /// 10
+    /// 4
     async fn after_something_left_an_area_the_others_are_read_before_the_pull_ends(database: &TestDatabase) {
         let street = Street::start(database).await;
         let south = street.server.area("South", None).await;
@@ -474,6 +474,7 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    /// 10
     async fn a_phone_at_1970_is_taken_as_it_is(database: &TestDatabase) {
         let street = Street::start(database).await;
         let mut phone = street.phone().await;
@@ -489,7 +490,7 @@ on_both_databases! {
         let answer = phone.sync().sync(request).await.unwrap().into_inner();
         assert_eq!(outcomes(&answer.verdicts), [(Outcome::Applied, ""), (Outcome::Applied, "")]);
         let history = async |op: &Op| {
-            let list = v1::ListOpsRequest { record: op.record.to_string() };
+            let list = v1::ListOpsRequest { record: op.record.to_string(), ..Default::default() };
             street.server.admin.history().list_ops(list).await.unwrap().into_inner().entries.remove(0)
         };
         let known = history(&recorded).await;

@@ -30,16 +30,13 @@ impl Site {
     }
 }
 
-/// A mail to be sent.
-async fn add_mail(store: &Store, address: &str, now_ms: i64) -> RecordId {
-    let mail = NewDelivery {
-        notice: RecordId(new_id()),
-        area: AreaId(new_id()),
-        channel: Channel::Email,
-        address: address.to_owned(),
-    };
-    store.add_deliveries(std::slice::from_ref(&mail), now_ms).await.unwrap();
-    mail.id()
+/// A message to be sent, to a mailbox or a web hook.
+async fn add(store: &Store, address: &str, now_ms: i64) -> RecordId {
+    let channel = if address.starts_with("https:") { Channel::WebHook } else { Channel::Email };
+    let (notice, area) = (RecordId(new_id()), AreaId(new_id()));
+    let message = NewDelivery { notice, area, channel, address: address.to_owned() };
+    store.add_deliveries(std::slice::from_ref(&message), now_ms).await.unwrap();
+    message.id()
 }
 
 /// What is due, in its turn.
@@ -98,7 +95,7 @@ on_both_databases! {
     async fn a_delivery_that_was_claimed_before_its_release_was_noted_is_due_again(database: &TestDatabase) {
         let store = database.open().await;
         let now_ms = TestClock::default().now_ms();
-        add_mail(&store, "desk@water.example.org", now_ms).await;
+        add(&store, "desk@water.example.org", now_ms).await;
         let due = store.due_deliveries(now_ms, 1, 10).await.unwrap();
         assert!(store.claim_delivery(due[0].id, now_ms, now_ms + 90_000).await.unwrap().is_some());
         store.deliveries_released(&due).await.unwrap();
@@ -111,10 +108,10 @@ on_both_databases! {
         let now_ms = TestClock::default().now_ms();
         let mut busy = Vec::new();
         for n in 0..5 {
-            busy.push(add_mail(&store, "busy@example.org", n).await);
+            busy.push(add(&store, "https://busy.example.org", n).await);
         }
-        let late = add_mail(&store, "late@example.org", 50).await;
-        let early = add_mail(&store, "early@example.org", 40).await;
+        let late = add(&store, "https://late.example.org", 50).await;
+        let early = add(&store, "https://early.example.org", 40).await;
         assert_eq!(due(&store, now_ms, 10, 4).await, [busy[0], early, late, busy[1]]);
         assert_eq!(due(&store, now_ms, 2, 10).await, [busy[0], early, late, busy[1]]);
 
@@ -129,13 +126,33 @@ on_both_databases! {
 
         // A job for one of the others, that was released before.
         let released = store.due_deliveries(now_ms, 10, 10).await.unwrap();
-        let released: Vec<_> = released.into_iter().filter(|it| it.address == "busy@example.org").collect();
+        let released: Vec<_> = released.into_iter().filter(|it| it.address == "https://busy.example.org").collect();
         store.deliveries_released(&released).await.unwrap();
         assert!(store.put_back_delivery(busy[2], now_ms, 2).await.unwrap());
         assert_eq!(due(&store, now_ms, 2, 10).await, [early, late]);
         assert!(store.end_try(&second, &Tried::Sent, now_ms).await.unwrap());
         assert_eq!(due(&store, now_ms, 2, 10).await, [early, late, busy[2]]);
         assert_eq!(due(&store, until_ms, 2, 10).await, [early, late, busy[2], busy[0]], "should its sender crash");
+        store.close().await;
+    }
+
+    async fn mailboxes_take_turns_and_share_the_room_of_the_server_that_takes_mail(database: &TestDatabase) {
+        let store = database.open().await;
+        let now_ms = TestClock::default().now_ms();
+        let mut busy = Vec::new();
+        for n in 0..3 {
+            busy.push(add(&store, "busy@example.org", n).await);
+        }
+        let late = add(&store, "late@example.org", 50).await;
+        let hook = add(&store, "https://example.org", 60).await;
+        assert_eq!(due(&store, now_ms, 2, 10).await, [busy[0], late, hook]);
+        let claim = async |id| store.claim_delivery(id, now_ms, now_ms + 90_000).await.unwrap().unwrap();
+        claim(busy[0]).await;
+        assert_eq!(due(&store, now_ms, 2, 10).await, [late, hook]);
+        claim(late).await;
+        assert_eq!(due(&store, now_ms, 2, 10).await, [hook]);
+        assert!(!store.put_back_delivery(hook, now_ms, 2).await.unwrap(), "it goes elsewhere");
+        assert!(store.put_back_delivery(busy[1], now_ms, 2).await.unwrap());
         store.close().await;
     }
 
@@ -224,12 +241,12 @@ on_both_databases! {
             let tried = Tried::Again(until_ms, "500".to_owned());
             assert!(store.end_try(&claim(id, at_ms).await, &tried, at_ms).await.unwrap());
         };
-        let waiting = add_mail(&store, "a@example.org", ahead_ms).await;
-        let failing = add_mail(&store, "b@example.org", ahead_ms).await;
+        let waiting = add(&store, "https://a.example.org", ahead_ms).await;
+        let failing = add(&store, "https://b.example.org", ahead_ms).await;
         fail(failing, ahead_ms, ahead_ms + 1).await;
-        let claimed = add_mail(&store, "c@example.org", ahead_ms).await;
+        let claimed = add(&store, "https://c.example.org", ahead_ms).await;
         claim(claimed, ahead_ms).await;
-        let pausing = add_mail(&store, "d@example.org", now_ms).await;
+        let pausing = add(&store, "https://d.example.org", now_ms).await;
         fail(pausing, now_ms, now_ms + pause_ms).await;
 
         store.bring_deliveries_back(now_ms, now_ms + claim_ms, now_ms + pause_ms).await.unwrap();
@@ -253,7 +270,7 @@ on_both_databases! {
     async fn a_delivery_whose_job_was_dropped_can_be_tried_again(database: &TestDatabase) {
         let store = database.open().await;
         let now_ms = TestClock::default().now_ms();
-        let id = add_mail(&store, "desk@water.example.org", now_ms).await;
+        let id = add(&store, "desk@water.example.org", now_ms).await;
         assert!(!store.retry_delivery(id, now_ms).await.unwrap(), "it is due anyway");
         let released = store.due_deliveries(now_ms, 1, 10).await.unwrap();
         store.deliveries_released(&released).await.unwrap();
