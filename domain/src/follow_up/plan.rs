@@ -81,6 +81,7 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
     called.follow_ups = past::follow_ups(&made, &said, &calendar, &given, &mut completions, since_ms, around);
 
     if !said.resting {
+        let named: Vec<Done> = completions.iter().filter(|it| it.names.is_some()).map(|it| it.done).collect();
         let is_made: BTreeSet<RecordId> = made.iter().map(|it| it.record.id).collect();
         let (candidates, moments) = chain.unwrap_or_else(|| {
             let known = Known::of(&completions, since_ms, &called.follow_ups, around.zone);
@@ -104,7 +105,8 @@ pub(super) fn called_for(plan: &Record, around: &Around) -> CalledFor {
         for candidate in candidates.into_iter().filter(is_ours) {
             let id = candidate.id;
             let does_another = |it: &Wanted| it.id != id && it.done.is_some() && it.done == candidate.done;
-            if said.after_completion && called.follow_ups.iter().any(does_another) {
+            let is_named = candidate.done.is_some_and(|done| named.contains(&done));
+            if said.after_completion && !is_named && called.follow_ups.iter().any(does_another) {
                 continue; // the work did one that was due before the plan was as it is
             }
             let is_expired = candidate.expires_ms.is_some_and(|expires_ms| expires_ms < around.now_ms);

@@ -399,3 +399,18 @@ fn after_completion_early_work_of_before_that_is_known_late_counts_though_its_fo
     world.look(world.at(date(2026, 8, 4), 10));
     assert_eq!(world.look(world.at(date(2026, 8, 10), 10)), []);
 }
+
+#[test]
+fn after_completion_work_that_names_one_that_was_missed_does_what_comes_next_as_well() {
+    let mut world = World::of(watering(), shanghai());
+    world.live_until(world.at(date(2026, 6, 1), 0), world.at(date(2026, 6, 4), 8));
+    let missed = world.follow_up_on(date(2026, 6, 1));
+    assert_eq!(missed.status, "missed");
+    world.inspected(world.at(date(2026, 6, 5), 9), "", Some(missed.id));
+    world.look(world.at(date(2026, 6, 5), 10));
+    let done = [1, 4].map(|day| (date(2026, 6, day), "done".to_owned()));
+    assert_eq!(world.follow_ups().into_iter().take(2).collect::<Vec<_>>(), done);
+    assert_eq!(open_days(&world), [date(2026, 6, 8)]);
+    world.live_until(world.at(date(2026, 6, 5), 11), world.at(date(2026, 12, 31), 0));
+    assert_eq!(world.follow_ups()[&date(2026, 6, 4)], "done", "also when the missed one is long ago");
+}

@@ -71,7 +71,9 @@ pub(super) fn follow_ups(
             false => it.next_day_ms(&past[at + 1..], made, calendar, since_ms),
         };
         let ends_ms = it.says.expires_at_ms.unwrap_or(i64::MAX);
-        let is_free = |at: &usize| !used.contains_key(at);
+        // Work that names one may do what comes next as well.
+        let is_named = |at: &usize| completions.get(*at).is_some_and(|work| work.names.is_some());
+        let is_free = |at: &usize| !used.contains_key(at) || is_named(at);
         let in_time = |at: &usize| completions.get(*at).is_some_and(|work| work.done.at_ms <= ends_ms);
         let given = given.get(&id).copied().filter(in_time).filter(is_free);
         // Work that did it before its window opened still does.
