@@ -184,10 +184,10 @@ impl Made<'_> {
             loop {
                 let (next, _) = calendar.next(from)?;
                 let id = calendar.id(&next.name());
+                let it = made.iter().find(|it| it.record.id == id);
                 // The law may have asked for it earlier than the calendar does.
-                let is_it = |it: &&Made| it.record.id == id && !it.is_postponed;
-                let day = made.iter().find(is_it).map_or(next.day(), due_on);
-                if day > due_on(self) {
+                let day = it.map_or(next.day(), due_on);
+                if day > due_on(self) && !it.is_some_and(|it| it.is_postponed) {
                     return Some(day);
                 }
                 from = days_later(next.day(), 1);
