@@ -14,6 +14,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A full batch over a bad link takes a while.
@@ -359,11 +360,12 @@ impl Line {
     pub(crate) async fn put_contact(
         &self,
         request: RecordId,
-        contact: &ContactData,
+        key: Uuid,
+        ContactData { name, phone }: ContactData,
     ) -> Result<v1::PutContactResponse, Status> {
-        let ContactData { name, phone } = contact.clone();
         let contact = Some(v1::Contact { name, phone });
-        let mut request = self.signed(v1::PutContactRequest { request: request.to_string(), contact });
+        let (request, idempotency_key) = (request.to_string(), key.to_string());
+        let mut request = self.signed(v1::PutContactRequest { request, contact, idempotency_key });
         request.set_timeout(CALL_TIMEOUT);
         Ok(ContactServiceClient::new(self.channel.clone()).put_contact(request).await?.into_inner())
     }

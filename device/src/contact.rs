@@ -34,7 +34,7 @@ impl Device {
                 return Err(Error::Revoked);
             }
             tx.execute(
-                "INSERT OR REPLACE INTO contact (request, name, phone) VALUES (?1, ?2, ?3)",
+                "INSERT OR REPLACE INTO contact (request, name, phone, key) VALUES (?1, ?2, ?3, randomblob(16))",
                 params![request.0, contact.name, contact.phone],
             )?;
             Ok(())
@@ -49,17 +49,17 @@ impl Device {
         self.store.read(|tx| Ok(tx.query_row("SELECT COUNT(*) FROM contact", [], |row| row.get(0))?))
     }
 
-    /// What can be handed over: the server has the request, as far as this device knows.
-    fn contacts_ready(&self) -> Result<Vec<(RecordId, ContactData)>, Error> {
+    /// What can be handed over, and the key of each: the server has the request, as far as this device knows.
+    fn contacts_ready(&self) -> Result<Vec<(RecordId, Uuid, ContactData)>, Error> {
         self.store.read(|tx| {
             let mut statement = tx.prepare_cached(
-                "SELECT request, name, phone FROM contact WHERE NOT EXISTS
+                "SELECT request, key, name, phone FROM contact WHERE NOT EXISTS
                      (SELECT 1 FROM outbox WHERE outbox.record = contact.request AND outcome IS NULL)
                  ORDER BY request",
             )?;
             let rows = statement.query_map([], |row| {
-                let contact = ContactData { name: row.get(1)?, phone: row.get(2)? };
-                Ok((RecordId(row.get::<_, Uuid>(0)?), contact))
+                let contact = ContactData { name: row.get(2)?, phone: row.get(3)? };
+                Ok((RecordId(row.get(0)?), row.get(1)?, contact))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -72,12 +72,9 @@ impl Device {
     }
 
     /// Leaves nothing of it, unless something else was given meanwhile.
-    fn forget_contact(&mut self, request: RecordId, contact: &ContactData) -> Result<(), Error> {
+    fn forget_contact(&mut self, request: RecordId, key: Uuid) -> Result<(), Error> {
         self.store.write(|tx| {
-            tx.execute(
-                "DELETE FROM contact WHERE request = ?1 AND name = ?2 AND phone = ?3",
-                params![request.0, contact.name, contact.phone],
-            )?;
+            tx.execute("DELETE FROM contact WHERE request = ?1 AND key = ?2", params![request.0, key])?;
             Ok(())
         })?;
         self.store.empty_log()
@@ -104,12 +101,12 @@ impl Client {
     /// Hands over what can be handed over. What is left stays for the next sync: the request may be in quarantine, or the
     /// server may keep no contact data. False: the server cannot be reached now.
     pub(crate) async fn hand_over_contacts(&mut self) -> Result<bool, CallError> {
-        for (request, contact) in self.device().contacts_ready()? {
+        for (request, key, contact) in self.device().contacts_ready()? {
             let view = self.device().view(request)?;
             // Nobody here can raise it any more, or see that it is over.
             let is_gone = view.is_none() && !self.device().has_ops_of(request)?;
             let is_over = view.is_some_and(|view| over_since_ms(&view.record).is_some());
-            let taken = match self.line().put_contact(request, &contact).await.map_err(CallError::from) {
+            let taken = match self.line().put_contact(request, key, contact).await.map_err(CallError::from) {
                 Ok(_) => true,
                 Err(CallError::Refused { reason, .. }) if reason == CLOSED => true, // nobody needs it any more
                 Err(CallError::Refused { reason, .. }) => is_over || (is_gone && reason == NOT_FOUND),
@@ -117,7 +114,7 @@ impl Client {
                 Err(error) => return Err(error),
             };
             if taken {
-                self.device_mut().forget_contact(request, &contact)?;
+                self.device_mut().forget_contact(request, key)?;
             }
         }
         Ok(true)

@@ -72,6 +72,10 @@ const MIGRATIONS: &[&str] = &["
         name    TEXT NOT NULL,
         phone   TEXT NOT NULL
     ) STRICT;
+", "
+    -- New each time that something is given, so that the server knows what is sent again.
+    ALTER TABLE contact ADD COLUMN key BLOB NOT NULL DEFAULT x'';
+    UPDATE contact SET key = randomblob(16);
 "];
 
 /// The file, opened.
@@ -113,7 +117,9 @@ impl Store {
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
         )?;
         migrate(&mut connection)?;
-        Ok(Self { connection })
+        let store = Self { connection };
+        store.empty_log()?; // nobody did who was stopped in between
+        Ok(store)
     }
 
     /// Reads one state of the file.

@@ -11,10 +11,11 @@ use rounds_device::{BATCH_BYTES_MAX, Device, Draft, Error, Next, Size, State};
 use rounds_domain::limit::{BATCH_OPS_MAX, GROUP_OPS_MAX};
 use rounds_domain::op::Step;
 use rounds_domain::verdict::Reason;
-use rounds_domain::{Action, Body, Kind, OpId, Role};
+use rounds_domain::{Action, Body, ContactData, Kind, OpId, Role};
 use rounds_proto::v1;
 use serde_json::{Value, json};
 use std::fs;
+use tempfile::TempDir;
 
 fn new_place(n: u128) -> Draft {
     Draft::create(id(n), area(1), place(&format!("Building {n}")))
@@ -24,20 +25,44 @@ fn seqs(request: &v1::SyncRequest) -> Vec<(u64, u32)> {
     request.ops.iter().map(|sealed| (sealed.seq, sealed.followed_by)).collect()
 }
 
+/// The file and its log as they are now, without any good-bye: what a dead phone has.
+fn killed(dir: &TempDir) -> TempDir {
+    let dead = tempfile::tempdir().unwrap();
+    for name in ["device.db", "device.db-wal"] {
+        fs::copy(dir.path().join(name), dead.path().join(name)).unwrap();
+    }
+    dead
+}
+
 #[test]
 fn what_is_recorded_survives_a_loss_of_power_at_any_moment() {
     let (dir, mut device) = enrolled(1);
     for n in 1..=20 {
         device.record(clock(n), vec![new_place(n as u128)]).unwrap();
-        // The file and its log as they are now, without any good-bye, are what a dead phone has.
-        let dead = tempfile::tempdir().unwrap();
-        for name in ["device.db", "device.db-wal"] {
-            fs::copy(dir.path().join(name), dead.path().join(name)).unwrap();
-        }
+        let dead = killed(&dir);
         let reopened = Device::open(path(&dead)).unwrap();
         assert_eq!(reopened.pending().unwrap().len(), n as usize);
         assert_eq!(reopened.list(Kind::Place).unwrap().len(), n as usize);
     }
+}
+
+#[test]
+fn a_phone_that_died_keeps_no_contact_data_that_it_had_deleted() {
+    let (dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![Draft::create(id(1), area(1), request("water"))]).unwrap();
+    for name in ["Zhao Qinglan", "Somebody else"] {
+        device.give_contact(id(1), &ContactData { name: name.to_owned(), ..Default::default() }).unwrap();
+    }
+    let dead = killed(&dir);
+    let holds = |name: &str| {
+        let files =
+            ["device.db", "device.db-wal"].map(|file| fs::read(dead.path().join(file)).unwrap_or_default());
+        files.iter().any(|bytes| bytes.windows(name.len()).any(|window| window == name.as_bytes()))
+    };
+    assert!(holds("Zhao Qinglan"), "the log has it");
+    let reopened = Device::open(path(&dead)).unwrap();
+    assert!(holds("Somebody else") && !holds("Zhao Qinglan"));
+    drop(reopened);
 }
 
 #[test]

@@ -46,6 +46,10 @@ impl Shared {
         request: v1::PutContactRequest,
     ) -> Result<v1::PutContactResponse, Error> {
         let id: RecordId = id_from_wire("request", &request.request)?;
+        let key = match request.idempotency_key.as_str() {
+            "" => self.random.id(self.clock.now_ms())?,
+            key => id_from_wire("idempotency_key", key)?,
+        };
         let v1::Contact { name, phone } = request.contact.unwrap_or_default();
         let contact = ContactData { name: name.trim().to_owned(), phone: phone.trim().to_owned() };
         contact.check()?;
@@ -62,17 +66,21 @@ impl Shared {
         }
         let vault = self.vault()?;
         let now_ms = self.clock.now_ms();
+        if self.store.has_contact_put(id, key).await? {
+            return Ok(v1::PutContactResponse {});
+        }
         if contact.is_empty() {
             if self.store.has_contact(id).await? {
                 self.store.erase_contacts(vault, &[id], Some(&caller.device), now_ms).await?;
             }
+            self.store.note_contact_taken_back(id, key, now_ms).await?;
             return Ok(v1::PutContactResponse {});
         }
         if over_since_ms(&record).is_some() {
             return Err(Error::RequestClosed);
         }
         self.note(caller, AuditAction::ContactPut, id, "").await?;
-        self.store.put_contact(vault, id, &contact, self.random.key()?, now_ms).await?;
+        self.store.put_contact(vault, id, key, &contact, self.random.key()?, now_ms).await?;
         Ok(v1::PutContactResponse {})
     }
 

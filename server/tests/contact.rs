@@ -130,7 +130,7 @@ on_both_databases! {
         let vault = Vault::open(&key_file, [7; 32]).unwrap();
         store.bind_contact_key(&vault).await.unwrap();
         let contact = ContactData { name: NAME.into(), phone: PHONE.into() };
-        store.put_contact(&vault, request, &contact, [9; 32], 1).await.unwrap();
+        store.put_contact(&vault, request, request.0, &contact, [9; 32], 1).await.unwrap();
         let reset = async |more: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_rounds"));
             command.args(["contacts", "reset", "--database", database.url()]).args(more);

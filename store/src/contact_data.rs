@@ -14,6 +14,13 @@ use uuid::Uuid;
 const PAGE_ROWS: i64 = 500;
 /// Where the database says which key file it belongs to.
 const CHECK: &str = "contact_key_check";
+/// Writes down that contact data came with a key, and answers when: later than all before, whatever the clock says, so
+/// that what was given after an erasure is told from what was erased. Answers nothing if it is known.
+const NOTE_PUT: &str = "
+    INSERT INTO contact_puts (request, key, put_ms)
+    VALUES ($1, $2, (SELECT CASE WHEN max(put_ms) >= $3 THEN max(put_ms) + 1 ELSE $3 END
+                     FROM contact_puts WHERE request = $1))
+    ON CONFLICT DO NOTHING RETURNING put_ms";
 
 /// Runs statements as `write_on!` does, and SQLite overwrites what they free. PostgreSQL does so in its own time.
 macro_rules! overwrite_on {
@@ -103,7 +110,8 @@ impl Store {
         .await
     }
 
-    /// Keeps how to reach who raised a request, in the place of what was there. `half` is random, and never used before.
+    /// Keeps how to reach who raised a request, in the place of what was there, unless it [came](Store::has_contact_put)
+    /// before. `half` is random, and never used before.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -111,6 +119,7 @@ impl Store {
         &self,
         vault: &Vault,
         request: RecordId,
+        key: Uuid,
         contact: &ContactData,
         half: [u8; KEY_BYTES],
         now_ms: i64,
@@ -119,21 +128,57 @@ impl Store {
         let store = self.clone();
         to_its_end(async move {
             overwrite_on!(&store.shared.database, tx => {
-                query(
-                    "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
-                         put_ms = excluded.put_ms",
-                )
-                .bind(request.0)
-                .bind(&half[..])
-                .bind(&sealed)
-                .bind(now_ms)
-                .execute(&mut *tx)
-                .await?;
+                let put_ms: Option<i64> = query_scalar(NOTE_PUT)
+                    .bind(request.0)
+                    .bind(key)
+                    .bind(now_ms)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                if let Some(put_ms) = put_ms {
+                    query(
+                        "INSERT INTO contacts (request, half, sealed, put_ms) VALUES ($1, $2, $3, $4)
+                         ON CONFLICT (request) DO UPDATE SET half = excluded.half, sealed = excluded.sealed,
+                             put_ms = excluded.put_ms",
+                    )
+                    .bind(request.0)
+                    .bind(&half[..])
+                    .bind(&sealed)
+                    .bind(put_ms)
+                    .execute(&mut *tx)
+                    .await?;
+                }
             });
             Ok(())
         })
         .await
+    }
+
+    /// Whether contact data of a request was given or taken back with this key.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_contact_put(&self, request: RecordId, key: Uuid) -> Result<bool, Error> {
+        let sql = "SELECT count(*) FROM contact_puts WHERE request = $1 AND key = $2";
+        let count: i64 = read_on!(&self.shared.database, pool => {
+            query_scalar(sql).bind(request.0).bind(key).fetch_one(pool).await?
+        });
+        Ok(count > 0)
+    }
+
+    /// Writes down with which key contact data was taken back.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn note_contact_taken_back(
+        &self,
+        request: RecordId,
+        key: Uuid,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        write_on!(&self.shared.database, tx => {
+            query(NOTE_PUT).bind(request.0).bind(key).bind(now_ms).execute(&mut *tx).await?;
+        });
+        Ok(())
     }
 
     /// Whether there is contact data of a request.
@@ -181,9 +226,9 @@ impl Store {
         if requests.is_empty() {
             return Ok(());
         }
-        let until_ms = self.last_put_ms(requests).await?.max(now_ms);
+        let last_puts = self.last_puts(requests).await?;
         // First where a restore finds it: what is written down and not erased yet is erased by the next look.
-        vault.note_erased(requests, until_ms)?;
+        vault.note_erased(&last_puts)?;
         let named: Vec<String> = requests.iter().map(RecordId::to_string).collect();
         let (action, named) = (AuditAction::ContactErased, named.join(" "));
         let entry = match by {
@@ -191,13 +236,13 @@ impl Store {
             None => NewAudit::of_system(now_ms, action, named),
         };
         self.audit(entry).await?;
-        let (store, requests) = (self.clone(), requests.to_vec());
+        let store = self.clone();
         to_its_end(async move {
             overwrite_on!(&store.shared.database, tx => {
-                for request in &requests {
+                for (request, put_ms) in &last_puts {
                     query("DELETE FROM contacts WHERE request = $1 AND put_ms <= $2")
                         .bind(request.0)
-                        .bind(until_ms)
+                        .bind(put_ms)
                         .execute(&mut *tx)
                         .await?;
                 }
@@ -207,19 +252,19 @@ impl Store {
         .await
     }
 
-    /// When the last of what is there was given, by the clock of the server that took it: it may be ahead of this one's.
-    async fn last_put_ms(&self, requests: &[RecordId]) -> Result<i64, Error> {
-        let mut last_ms = i64::MIN;
+    /// When the last was given of what was. What was never given has none.
+    async fn last_puts(&self, requests: &[RecordId]) -> Result<Vec<(RecordId, i64)>, Error> {
+        let mut last_puts = Vec::new();
         for request in requests {
             let put_ms: Option<i64> = read_on!(&self.shared.database, pool => {
-                query_scalar("SELECT put_ms FROM contacts WHERE request = $1")
+                query_scalar("SELECT max(put_ms) FROM contact_puts WHERE request = $1")
                     .bind(request.0)
-                    .fetch_optional(pool)
+                    .fetch_one(pool)
                     .await?
             });
-            last_ms = last_ms.max(put_ms.unwrap_or(i64::MIN));
+            last_puts.extend(put_ms.map(|put_ms| (*request, put_ms)));
         }
-        Ok(last_ms)
+        Ok(last_puts)
     }
 
     /// Erases the contact data of requests that have been over for as long as it is kept, and what was erased before a

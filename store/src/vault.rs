@@ -1,7 +1,7 @@
 //! The key file: the server's half of the keys of contact data, and what was erased. It is in no database, so a copy of
 //! the database alone can be read by nobody, and a backup that is restored brings back nothing that was erased since.
 //!
-//! Lines of text: the key on the first, then a line for each request whose contact data was erased, with the time.
+//! Lines of text: the key on the first, then a line for each request whose contact data was erased, with when that was given.
 //! Lines of before the oldest backup that anybody could restore may be cut away by hand.
 
 use crate::Error;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub const KEY_BYTES: usize = 32;
 /// How the first line begins, before the key in base 64.
 const KEY_MARK: &str = "rounds-contact-key-1 ";
-/// How the lines begin that say what was erased: then the request and the time, in ms since 1970 UTC.
+/// How the lines begin that say what was erased: then the request, and when the last of it was given, in ms since 1970 UTC.
 const ERASED_MARK: &str = "erased ";
 /// What keys are made for, so that the file's key is of no use for anything else.
 const CONTEXT: &[u8] = b"rounds contact 1";
@@ -133,9 +133,10 @@ impl Vault {
         key.map(LessSafeKey::new).map_err(|_| Error::Unreadable("no key for contact data".to_owned()))
     }
 
-    /// Writes down what is erased at this time. On disk when it answers.
-    pub(crate) fn note_erased(&self, requests: &[RecordId], at_ms: i64) -> Result<(), Error> {
-        let lines: String = requests.iter().map(|id| format!("{ERASED_MARK}{id} {at_ms}\n")).collect();
+    /// Writes down of which requests what was given until when is erased. On disk when it answers.
+    pub(crate) fn note_erased(&self, requests: &[(RecordId, i64)]) -> Result<(), Error> {
+        let lines: String =
+            requests.iter().map(|(id, put_ms)| format!("{ERASED_MARK}{id} {put_ms}\n")).collect();
         let write = || -> io::Result<()> {
             let mut file = open_locked(&self.path)?;
             let length = file.seek(SeekFrom::End(0))?;
@@ -154,7 +155,7 @@ impl Vault {
         write().map_err(|error| unsuitable(&self.path, &error))
     }
 
-    /// Requests whose contact data was erased, each with the last time.
+    /// Requests whose contact data was erased, each with when the last of that was given.
     pub(crate) fn erased(&self) -> Result<HashMap<RecordId, i64>, Error> {
         let read = || -> io::Result<HashMap<RecordId, i64>> {
             let mut erased: HashMap<RecordId, i64> = HashMap::new();

@@ -122,6 +122,7 @@ pub fn request(data: &[u8]) {
             let Some(request) = read!(PutContactRequest) else { return };
             let v1::Contact { name, phone } = request.contact.unwrap_or_default();
             let _ = ContactData { name, phone }.check();
+            ids(&[&request.request, &request.idempotency_key]);
         }
         18 => drop(read!(ListTermsRequest)),
         19 => drop(read!(ReadContactRequest)),

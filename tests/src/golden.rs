@@ -150,7 +150,8 @@ pub fn last_migration() -> i64 {
     SQLITE_MIGRATIONS.iter().map(|migration| migration.version).max().expect("migrations")
 }
 
-async fn migrate(database: &TestDatabase, last: i64) {
+/// Brings an empty database up to this migration.
+pub async fn migrate(database: &TestDatabase, last: i64) {
     let until = |all: &'static Migrator| {
         let migrations = all.iter().filter(|migration| migration.version <= last).cloned().collect();
         Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT }

@@ -328,7 +328,11 @@ fn requests(writer: &Writer, area: AreaId, record: RecordId) -> String {
         v1::ListBehindRequest { scope: Some(scope), ..v1::ListBehindRequest::default() }
     );
     let contact = Some(v1::Contact { name: "Zhao".into(), phone: "138 0013 8000".into() });
-    add!("ContactService/PutContact", v1::PutContactRequest { request: record.clone(), contact });
+    let idempotency_key = "01939f2c-7a5e-4b1c-9d7e-3f5a1c2b4d6e".to_owned();
+    add!(
+        "ContactService/PutContact",
+        v1::PutContactRequest { request: record.clone(), contact, idempotency_key }
+    );
     add!("ContactService/ReadContact", v1::ReadContactRequest { request: record });
     lines.join("\n") + "\n"
 }

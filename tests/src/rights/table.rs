@@ -257,7 +257,11 @@ pub(super) async fn call(
         }
         "ContactService/PutContact to a request there" => {
             let contact = Some(v1::Contact { name: "Resident".to_owned(), phone: "555 0100".to_owned() });
-            let request = v1::PutContactRequest { request: place.referred.to_string(), contact };
+            let request = v1::PutContactRequest {
+                request: place.referred.to_string(),
+                contact,
+                ..v1::PutContactRequest::default()
+            };
             done(peer.contacts().put_contact(request).await?)
         }
         "ContactService/ReadContact of a request there" => {

@@ -9,6 +9,7 @@ use rounds_domain::{Action, AreaId, Body, ClockReading, ContactData, Kind, Recor
 use rounds_proto::v1;
 use rounds_server::Config;
 use rounds_store::{AuditAction, AuditFilter, ContactKeeping, Store, Vault};
+use rounds_tests::golden::migrate;
 use rounds_tests::{Act, Peer, TestClock, TestDatabase, TestServer, http, new_id, on_both_databases, reason};
 use rounds_worker::{ChannelOptions, Channels, Options, Worker};
 use std::path::PathBuf;
@@ -159,9 +160,19 @@ fn leak(dwelling: RecordId) -> body::Request {
 }
 
 async fn put(peer: &Peer, request: RecordId, contact: &ContactData) -> Result<(), tonic::Status> {
+    put_with(peer, request, contact, "").await
+}
+
+async fn put_with(
+    peer: &Peer,
+    request: RecordId,
+    contact: &ContactData,
+    key: &str,
+) -> Result<(), tonic::Status> {
     let ContactData { name, phone } = contact.clone();
     let contact = Some(v1::Contact { name, phone });
-    peer.contacts().put_contact(v1::PutContactRequest { request: request.to_string(), contact }).await?;
+    let (request, idempotency_key) = (request.to_string(), key.to_owned());
+    peer.contacts().put_contact(v1::PutContactRequest { request, contact, idempotency_key }).await?;
     Ok(())
 }
 
@@ -286,6 +297,30 @@ on_both_databases! {
         let left = [std::fs::read(&file).unwrap(), std::fs::read(wal).unwrap_or_default()].concat();
         assert!(holds(&left, good.0.as_bytes()), "the records are there");
         assert!(!holds(&left, NAME.as_bytes()) && !holds(&left, PHONE.as_bytes()), "the name is not");
+        town.server.stop().await;
+    }
+
+    async fn a_phone_that_got_no_answer_brings_back_nothing_that_was_taken_back(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let clocks = Clocks(town.server.clock.clone());
+        let mut client = Client::new(town.device().await).unwrap();
+        client.sync_until_quiet(&clocks).await.unwrap();
+        client.device_mut().give_contact(town.request, &contact()).unwrap();
+        // The file as it is before the phone has the answer.
+        let file = town.files.path().join("phone");
+        let before = ["", "-wal"].map(|end| {
+            let copy = format!("{}-before{end}", file.display());
+            std::fs::copy(format!("{}{end}", file.display()), &copy).unwrap();
+            copy
+        });
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert!(town.server.store.has_contact(town.request).await.unwrap());
+        town.take_back().await;
+        let mut client = Client::new(Device::open(&before[0]).unwrap()).unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 1);
+        client.sync_until_quiet(&clocks).await.unwrap();
+        assert_eq!(client.device().contacts_held().unwrap(), 0);
+        assert!(!town.server.store.has_contact(town.request).await.unwrap());
         town.server.stop().await;
     }
 
@@ -417,6 +452,39 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn what_is_given_after_an_erasure_stays_though_the_clock_was_set_back(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        town.take_back().await;
+        town.server.clock.set(town.server.clock.now_ms() - 5_000); // that of another server
+        town.give().await;
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()));
+        town.server.stop().await;
+    }
+
+    async fn what_is_sent_again_neither_comes_back_nor_takes_anything_away(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let (admin, store) = (&town.server.admin, &town.server.store);
+        let [given, taken] = [new_id(), new_id()].map(|key| key.to_string());
+        let other = ContactData { name: "Zhao".to_owned(), ..contact() };
+        put_with(admin, town.request, &contact(), &given).await.unwrap();
+        put(admin, town.request, &other).await.unwrap();
+        put_with(admin, town.request, &contact(), &given).await.unwrap();
+        assert_eq!(read(admin, town.request).await.unwrap(), Some(other.clone()), "the answer was lost, not the other one");
+        put_with(admin, town.request, &ContactData::default(), &taken).await.unwrap();
+        put_with(admin, town.request, &contact(), &given).await.unwrap();
+        assert!(!store.has_contact(town.request).await.unwrap(), "taken back is taken back");
+        put(admin, town.request, &other).await.unwrap();
+        put_with(admin, town.request, &ContactData::default(), &taken).await.unwrap();
+        assert_eq!(read(admin, town.request).await.unwrap(), Some(other), "given since");
+        let puts = AuditFilter { action: Some(AuditAction::ContactPut), limit: 10, ..AuditFilter::default() };
+        assert_eq!(store.audit_entries(&puts).await.unwrap().len(), 3, "what changes nothing is not on record");
+        let wrong = put_with(admin, town.request, &contact(), "seven").await.unwrap_err();
+        assert_eq!(wrong.code(), Code::InvalidArgument);
+        town.server.stop().await;
+    }
+
     async fn whoever_records_the_same_request_after_another_did_not_raise_it(database: &TestDatabase) {
         let town = Town::on(database).await;
         let (mut raiser, mut other) = (town.phone_of(None).await, town.phone_of(None).await);
@@ -540,6 +608,19 @@ on_both_databases! {
         assert!(!store.has_contact(other).await.unwrap());
         assert!(store.has_contact(town.request).await.unwrap(), "nobody knows whether it is over");
         town.server.stop().await;
+    }
+
+    async fn contact_data_that_was_given_without_a_key_can_be_erased(database: &TestDatabase) {
+        migrate(database, 11).await;
+        let request = RecordId(new_id());
+        let bytes = if database.is_postgres() { r"'\x00'" } else { "x'00'" };
+        let values = format!("({}, {bytes}, {bytes}, 1)", database.literal(request.0));
+        let sql = format!("INSERT INTO contacts (request, half, sealed, put_ms) VALUES {values}");
+        database.execute(&sql).await.unwrap();
+        let (store, folder) = (database.open().await, tempfile::tempdir().unwrap());
+        store.erase_contacts(&keeping(&folder).vault, &[request], None, 2).await.unwrap();
+        assert!(!store.has_contact(request).await.unwrap());
+        store.close().await;
     }
 
     async fn contact_data_goes_in_time_though_something_else_cannot_be_forgotten(database: &TestDatabase) {

@@ -156,6 +156,7 @@ from_each_migration! {
     a_database_with_eight_migrations_is_brought_up_to_date: 8,
     a_database_with_nine_migrations_is_brought_up_to_date: 9,
     a_database_with_ten_migrations_is_brought_up_to_date: 10,
+    a_database_with_eleven_migrations_is_brought_up_to_date: 11,
 }
 
 #[test]

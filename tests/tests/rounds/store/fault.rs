@@ -297,7 +297,8 @@ async fn an_erasure_that_is_given_up_leaves_the_writer_of_sqlite_as_it_was() {
     let vault = Vault::open(files.path().join("key"), [1; 32]).unwrap();
     let contact = ContactData { name: "Zhao".to_owned(), phone: String::new() };
     for steps in 1..60 {
-        store.put_contact(&vault, record(1), &contact, [steps as u8; 32], START_MS).await.unwrap();
+        let half = [steps as u8; 32];
+        store.put_contact(&vault, record(1), new_id(), &contact, half, START_MS).await.unwrap();
         give_up_after(steps, store.erase_contacts(&vault, &[record(1)], None, START_MS)).await;
         let patience_ms = database.number(&store, "PRAGMA busy_timeout").await.unwrap();
         assert_eq!(patience_ms, 10_000, "given up after {steps}");

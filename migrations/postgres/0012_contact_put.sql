@@ -1,0 +1,10 @@
+-- Each time that contact data was given or taken back, by the key that it came with: what is sent again changes nothing,
+-- though it was replaced or erased meanwhile. Times are ms since 1970 UTC; of one request, each is later than the last.
+CREATE TABLE contact_puts (
+    request uuid NOT NULL,
+    key uuid NOT NULL,
+    put_ms bigint NOT NULL,
+    PRIMARY KEY (request, key)
+);
+-- Of those that are there the keys are not known.
+INSERT INTO contact_puts (request, key, put_ms) SELECT request, request, put_ms FROM contacts;
