@@ -50,7 +50,7 @@ struct Known<'a> {
     since_ms: i64,
     /// What fell due before, and stays as it is.
     settled: BTreeSet<RecordId>,
-    /// The day on which the last of those was due that nobody did.
+    /// The day on which the last of those was due that nobody did in time.
     undone_on: Option<Date>,
 }
 
@@ -130,7 +130,9 @@ fn look_back_ms(around: &Around) -> i64 {
 
 impl<'a> Known<'a> {
     fn of(completions: &'a [Completion], since_ms: i64, settled: &[Wanted], zone: &TimeZone) -> Self {
-        let undone = settled.iter().filter(|it| it.done.is_none());
+        let ends_ms = |it: &Wanted| it.follow_up.expires_at_ms.unwrap_or(i64::MAX);
+        let is_undone = |it: &&Wanted| it.done.is_none_or(|done| done.at_ms > ends_ms(it));
+        let undone = settled.iter().filter(is_undone);
         let undone_on = undone.filter_map(|it| it.follow_up.due_at_ms).max().map(|ms| local_day(ms, zone));
         let settled = settled.iter().map(|it| it.id).collect();
         Self { completions, since_ms, settled, undone_on }

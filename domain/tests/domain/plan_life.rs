@@ -54,6 +54,11 @@ fn events() -> impl Strategy<Value = Vec<(i64, Event)>> {
     )
 }
 
+/// The hour of some work, how many hours later it is known, and whether it names what was missed last.
+fn work() -> impl Strategy<Value = (i64, i64, bool)> {
+    (0..24 * 150_i64, prop::sample::select(vec![0, 1, 30, 200]), prop::bool::weighted(0.3))
+}
+
 fn plans() -> impl Strategy<Value = Plan> {
     super::plan::plans(vec!["FREQ=DAILY;INTERVAL=15", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,TH"])
 }
@@ -161,14 +166,14 @@ proptest! {
     #[test]
     fn looking_again_much_later_changes_nothing(
         plan in plans(),
-        work in prop::collection::vec((0..24 * 150_i64, prop::sample::select(vec![0, 1, 30, 200])), 0..20),
+        work in prop::collection::vec(work(), 0..20),
         looks in prop::collection::btree_set(24 * 100..24 * 250_i64, 1..6),
     ) {
         let mut world = World::of(plan, TimeZone::get("Europe/Berlin").unwrap());
         world.reads_back_days = Some(2 * LOOK_BACK_DAYS);
         let start_ms = world.at(date(2026, 3, 20), 0);
-        let mut events: Vec<(i64, Option<i64>)> = looks.iter().map(|hour| (*hour, None)).collect();
-        events.extend(work.iter().map(|(hour, known_after)| (hour + known_after, Some(*hour))));
+        let mut events: Vec<(i64, Option<(i64, bool)>)> = looks.iter().map(|hour| (*hour, None)).collect();
+        events.extend(work.iter().map(|(hour, known_after, named)| (hour + known_after, Some((*hour, *named)))));
         events.sort();
         let mut now_ms = start_ms;
         world.look(now_ms);
@@ -177,8 +182,9 @@ proptest! {
             world.live_by_timers_between(now_ms, then_ms);
             now_ms = then_ms.max(now_ms);
             match worked {
-                Some(worked) => {
-                    world.done(start_ms + worked * HOUR_MS);
+                Some((worked, names_missed)) => {
+                    let named = world.last_missed().filter(|_| names_missed);
+                    world.inspected(start_ms + worked * HOUR_MS, "", named);
                     now_ms += MINUTE_MS;
                     world.look(now_ms);
                 }

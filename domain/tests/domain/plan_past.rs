@@ -414,3 +414,18 @@ fn after_completion_work_that_names_one_that_was_missed_does_what_comes_next_as_
     world.live_until(world.at(date(2026, 6, 5), 11), world.at(date(2026, 12, 31), 0));
     assert_eq!(world.follow_ups()[&date(2026, 6, 4)], "done", "also when the missed one is long ago");
 }
+
+#[test]
+fn the_law_brings_nothing_forward_after_one_that_was_done_too_late_when_that_is_long_ago() {
+    let mut world = World::of(maintenance(), shanghai());
+    let [first, work] = [date(2026, 1, 3), date(2026, 2, 20)].map(|day| world.at(day, 8));
+    world.done(first);
+    world.live_until(world.at(date(2026, 1, 1), 0), work);
+    world.inspected(work, "", Some(world.follow_up_on(date(2026, 1, 16)).id));
+    // From then on the plan as it is says nothing any more about what was done too late, and still about the one behind.
+    let long_after = world.at(days_later(date(2026, 1, 17), LOOK_BACK_DAYS), 12);
+    world.live_until(work, long_after);
+    world.look(long_after);
+    assert_eq!(world.follow_up_on(date(2026, 1, 16)).status, "done");
+    assert_eq!(world.follow_up_on(date(2026, 1, 31)).status, "missed");
+}

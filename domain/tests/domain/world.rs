@@ -237,6 +237,13 @@ impl World {
         open
     }
 
+    /// Of those that are missed, the one that was due last.
+    pub(super) fn last_missed(&self) -> Option<RecordId> {
+        let all = self.made.values().flatten();
+        let missed = all.filter(|it| it.kind == Kind::FollowUp && it.status == "missed");
+        missed.max_by_key(|it| (it.fields["due_at_ms"].as_i64(), it.id)).map(|it| it.id)
+    }
+
     pub(super) fn due_days(&self) -> Vec<Date> {
         self.follow_ups().into_keys().collect()
     }
