@@ -228,7 +228,7 @@ impl Store {
         }
         let last_puts = self.last_puts(requests).await?;
         // First where a restore finds it: what is written down and not erased yet is erased by the next look.
-        vault.note_erased(&last_puts)?;
+        vault.note_erased(&last_puts, now_ms)?;
         let named: Vec<String> = requests.iter().map(RecordId::to_string).collect();
         let (action, named) = (AuditAction::ContactErased, named.join(" "));
         let entry = match by {

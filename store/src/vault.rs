@@ -1,8 +1,9 @@
 //! The key file: the server's half of the keys of contact data, and what was erased. It is in no database, so a copy of
 //! the database alone can be read by nobody, and a backup that is restored brings back nothing that was erased since.
 //!
-//! Lines of text: the key on the first, then a line for each request whose contact data was erased, with when that was given.
-//! Lines of before the oldest backup that anybody could restore may be cut away by hand.
+//! Lines of text: the key on the first, then a line for each request whose contact data was erased, with when that was
+//! given and when it was erased. What was erased before the oldest backup that anybody could restore may be cut away by
+//! hand.
 
 use crate::Error;
 use base64::Engine as _;
@@ -22,7 +23,8 @@ use std::time::Duration;
 pub const KEY_BYTES: usize = 32;
 /// How the first line begins, before the key in base 64.
 const KEY_MARK: &str = "rounds-contact-key-1 ";
-/// How the lines begin that say what was erased: then the request, and when the last of it was given, in ms since 1970 UTC.
+/// How the lines begin that say what was erased: then the request, when the last of it was given, and when that was
+/// erased, in ms since 1970 UTC. Lines of before have one time for both.
 const ERASED_MARK: &str = "erased ";
 /// What keys are made for, so that the file's key is of no use for anything else.
 const CONTEXT: &[u8] = b"rounds contact 1";
@@ -133,10 +135,10 @@ impl Vault {
         key.map(LessSafeKey::new).map_err(|_| Error::Unreadable("no key for contact data".to_owned()))
     }
 
-    /// Writes down of which requests what was given until when is erased. On disk when it answers.
-    pub(crate) fn note_erased(&self, requests: &[(RecordId, i64)]) -> Result<(), Error> {
-        let lines: String =
-            requests.iter().map(|(id, put_ms)| format!("{ERASED_MARK}{id} {put_ms}\n")).collect();
+    /// Writes down of which requests what was given until when is erased at this time. On disk when it answers.
+    pub(crate) fn note_erased(&self, requests: &[(RecordId, i64)], at_ms: i64) -> Result<(), Error> {
+        let line = |(id, put_ms): &(RecordId, i64)| format!("{ERASED_MARK}{id} {put_ms} {at_ms}\n");
+        let lines: String = requests.iter().map(line).collect();
         let write = || -> io::Result<()> {
             let mut file = open_locked(&self.path)?;
             let length = file.seek(SeekFrom::End(0))?;
@@ -161,12 +163,12 @@ impl Vault {
             let mut erased: HashMap<RecordId, i64> = HashMap::new();
             for line in BufReader::new(open_locked(&self.path)?).lines() {
                 let line = line?;
-                // A line that was cut short by a crash was followed by no erasure: it is left out.
-                let said = line.strip_prefix(ERASED_MARK).and_then(|rest| rest.split_once(' '));
-                let Some((id, at_ms)) = said else { continue };
-                if let (Ok(id), Ok(at_ms)) = (id.parse::<RecordId>(), at_ms.parse::<i64>()) {
-                    let last = erased.entry(id).or_insert(at_ms);
-                    *last = (*last).max(at_ms);
+                // A line that was cut short by a crash was followed by no erasure: it need not count.
+                let mut said = line.strip_prefix(ERASED_MARK).unwrap_or_default().split(' ');
+                let (Some(id), Some(put_ms)) = (said.next(), said.next()) else { continue };
+                if let (Ok(id), Ok(put_ms)) = (id.parse::<RecordId>(), put_ms.parse::<i64>()) {
+                    let last = erased.entry(id).or_insert(put_ms);
+                    *last = (*last).max(put_ms);
                 }
             }
             Ok(erased)

@@ -686,6 +686,30 @@ on_both_databases! {
         town.brings_none_back(database).await;
     }
 
+    async fn the_key_file_says_when_what_was_erased_was_given_and_when_it_was_erased(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        let given_ms = town.server.clock.now_ms();
+        town.give().await;
+        town.server.clock.advance(DAY);
+        town.take_back().await;
+        let file = town.files.path().join("key");
+        let mut lines = std::fs::read_to_string(&file).unwrap();
+        let erased_ms = town.server.clock.now_ms();
+        let last = format!("erased {} {given_ms} {erased_ms}", town.request);
+        assert_eq!(lines.lines().last().unwrap(), last);
+
+        // Lines of before have one time.
+        town.server.clock.advance(DAY);
+        town.give().await;
+        let again_ms = town.server.clock.now_ms();
+        lines.push_str(&format!("erased {} {again_ms}\n", town.request));
+        std::fs::write(&file, lines).unwrap();
+        let store = &town.server.store;
+        assert_eq!(store.erase_due_contacts(&keeping(&town.files), again_ms).await.unwrap(), 1);
+        assert!(!store.has_contact(town.request).await.unwrap());
+        town.server.stop().await;
+    }
+
     async fn whoever_takes_contact_data_back_is_on_record(database: &TestDatabase) {
         let town = Town::on(database).await;
         town.give().await;
