@@ -54,6 +54,9 @@ impl Rule {
             return Err(format!("more than {TIMES_A_DAY_MAX} times a day: name fewer hours and minutes"));
         }
         let (frequency, interval) = (frequency(parts.get("FREQ"))?, interval(parts.get("INTERVAL"))?);
+        let weeks = if frequency == Frequency::Yearly && values("BYMONTH") == 0 { 53 } else { 5 };
+        let days = parts.get("BYDAY").and_then(|days| Some((days, numbered(days, weeks)?)));
+        let text = days.map_or_else(|| text.clone(), |(said, days)| text.replace(said, &days));
         let said = format!("RRULE:{text}").parse().map_err(unknown)?;
         let has_hours = values("BYHOUR") > 0;
         let is_bare = !parts.keys().any(|name| name.starts_with("BY"));
@@ -216,6 +219,20 @@ fn is_weekday(value: &str) -> bool {
     let number = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"].iter().find_map(|day| value.strip_suffix(day));
     // Without a number every one of them is meant.
     number.is_some_and(|number| number.is_empty() || is_number(number))
+}
+
+/// Days of the week with and without a number, all with one; None: they are alike. RFC 5545 means all that are one of
+/// them, and rrule takes those that are both. Of each there are at most so many `weeks`.
+fn numbered(days: &str, weeks: u8) -> Option<String> {
+    let has_number = |day: &str| day.len() > 2;
+    if days.split(',').all(has_number) || !days.split(',').any(has_number) {
+        return None;
+    }
+    let each = |day: &str| match has_number(day) {
+        true => vec![day.to_owned()],
+        false => (1..=weeks).map(|week| format!("{week}{day}")).collect(),
+    };
+    Some(days.split(',').flat_map(each).collect::<Vec<_>>().join(","))
 }
 
 /// How far one step goes, in months and in days.

@@ -134,6 +134,21 @@ fn the_examples_of_the_rfc_have_its_answers() {
 }
 
 #[test]
+fn days_with_and_without_a_number_are_all_that_are_one_of_them() {
+    for rest in ["FREQ=MONTHLY", "FREQ=YEARLY;BYMONTH=3,4", "FREQ=YEARLY"] {
+        // A year with 53 Mondays, and one without.
+        let [start, until] = [date("2024-01-01"), date("2025-12-31")];
+        let on = |days: &str| rule(&format!("{rest};BYDAY={days}")).between(start, start, until);
+        let mut each: Vec<_> = ["MO", "2FR", "-1SU"].into_iter().flat_map(on).collect();
+        each.sort();
+        assert_eq!(on("MO,2FR,-1SU"), each, "{rest}");
+    }
+    let last_but_one =
+        rule("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,2FR;BYSETPOS=-2").next(date("2026-11-01"), date("2026-11-01"));
+    assert_eq!(last_but_one.unwrap().day(), date("2026-11-26"));
+}
+
+#[test]
 fn several_times_a_day_are_several_occurrences_with_names_of_their_own() {
     let often = rule("FREQ=DAILY;BYHOUR=9,10,11,12,13,14,15,16;BYMINUTE=0,20,40");
     let times = often.between(date("1997-09-02"), date("1997-09-03"), date("1997-09-03"));
