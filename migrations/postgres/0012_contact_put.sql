@@ -1,5 +1,6 @@
 -- Each time that contact data was given or taken back, by the key that it came with: what is sent again changes nothing,
--- though it was replaced or erased meanwhile. Times are ms since 1970 UTC; of one request, each is later than the last.
+-- though it was replaced or erased meanwhile. Times are ms since 1970 UTC, and later than all that were there before of
+-- the same request.
 CREATE TABLE contact_puts (
     request uuid NOT NULL,
     key uuid NOT NULL,

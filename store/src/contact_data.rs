@@ -252,7 +252,7 @@ impl Store {
         .await
     }
 
-    /// When the last was given of what was. What was never given has none.
+    /// When contact data of each was given or taken back last. What never was is left out.
     async fn last_puts(&self, requests: &[RecordId]) -> Result<Vec<(RecordId, i64)>, Error> {
         let mut last_puts = Vec::new();
         for request in requests {

@@ -135,7 +135,8 @@ impl Vault {
         key.map(LessSafeKey::new).map_err(|_| Error::Unreadable("no key for contact data".to_owned()))
     }
 
-    /// Writes down of which requests what was given until when is erased at this time. On disk when it answers.
+    /// Writes down that what was given of these requests, of each until its time, is erased at `at_ms`. On disk when it
+    /// answers.
     pub(crate) fn note_erased(&self, requests: &[(RecordId, i64)], at_ms: i64) -> Result<(), Error> {
         let line = |(id, put_ms): &(RecordId, i64)| format!("{ERASED_MARK}{id} {put_ms} {at_ms}\n");
         let lines: String = requests.iter().map(line).collect();
