@@ -3,7 +3,7 @@
 
 use crate::access;
 use crate::error::Error;
-use crate::limit::{CALL_TIMEOUT, SMALL_ANSWER_BYTES, TOKEN_KNOWN};
+use crate::limit::{CALL_BYTES, CALL_TIMEOUT, REQUEST_BYTES_MAX, SMALL_ANSWER_BYTES, TOKEN_KNOWN};
 use crate::listen::{Peer, network};
 use crate::share::{Holder, Shares, Taken};
 use crate::shared::Shared;
@@ -50,7 +50,14 @@ pub(crate) async fn call(State(shared): State<Arc<Shared>>, request: Request, ne
     let token = access::token_of(request.headers()).ok().filter(|_| needs_token).unwrap_or_default();
     let time = grpc_timeout(request.headers()).map_or(CALL_TIMEOUT, |asked| asked.min(CALL_TIMEOUT));
     match tokio::time::timeout(time, next.run(request)).await {
-        Ok(answer) => held(&shared.answers, token, too_large(answer)).await.unwrap_or_else(refused),
+        Ok(mut answer) => {
+            if was_unpacked_in_vain(&answer) {
+                shared.charge_bytes(token, REQUEST_BYTES_MAX);
+                // Sending it again is no use, half of it may be: as for one that is too large and not packed.
+                answer.headers_mut().insert("grpc-status", HeaderValue::from(Code::OutOfRange as u16));
+            }
+            held(&shared.answers, token, answer).await.unwrap_or_else(refused)
+        }
         // What was under way for it is dropped: it does not go on for nobody.
         Err(_) => Status::deadline_exceeded("the time of the call is over").into_http(),
     }
@@ -121,15 +128,10 @@ impl HttpBody for Begun {
     }
 }
 
-/// A message that is too large is out of range, packed or not: sending it again is no use, half of it may be.
-fn too_large(mut answer: Response) -> Response {
+/// Whether a message turned out to be too large only when it had been unpacked as far as it may be.
+fn was_unpacked_in_vain(answer: &Response) -> bool {
     let said = |name| answer.headers().get(name).map_or(&b""[..], |value| value.as_bytes());
-    if said("grpc-status") == b"8"
-        && said("grpc-message").starts_with(b"Error%20decompressing:%20size%20limit")
-    {
-        answer.headers_mut().insert("grpc-status", HeaderValue::from(Code::OutOfRange as u16));
-    }
-    answer
+    said("grpc-status") == b"8" && said("grpc-message").starts_with(b"Error%20decompressing:%20size%20limit")
 }
 
 /// Whoever asks for a page.
@@ -203,6 +205,14 @@ impl Shared {
         match self.rate_limits {
             true => self.device_calls.take(token, self.uptime_ms()).map_err(Error::RateLimited),
             false => Ok(()),
+        }
+    }
+
+    /// Counts a call of whoever has this token as more than one, for so many bytes of its message.
+    pub(crate) fn charge_bytes(&self, token: [u8; 32], bytes: usize) {
+        if self.rate_limits {
+            let calls = u32::try_from(bytes / CALL_BYTES).unwrap_or(u32::MAX);
+            self.device_calls.charge(token, calls, self.uptime_ms());
         }
     }
 }

@@ -58,6 +58,15 @@ impl<K: Eq + Hash> Quota<K> {
         Ok(())
     }
 
+    /// Takes so many calls more of a key, or all that it has left.
+    pub(crate) fn charge(&self, key: K, calls: u32, now_ms: i64) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole_at_ms = counted.whole_at_ms.entry(key).or_insert(now_ms);
+        let none_left_ms = now_ms.saturating_add(self.every_ms.saturating_mul(self.calls_max.into()));
+        let charged_ms = self.every_ms.saturating_mul(calls.into());
+        *whole_at_ms = (*whole_at_ms).max(now_ms).saturating_add(charged_ms).min(none_left_ms);
+    }
+
     /// Gives back a call that was taken: it was none of those that are to be counted.
     pub(crate) fn give_back(&self, key: &K) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +111,18 @@ mod tests {
         }
         assert_eq!(quota.take("one", 1_000), Ok(()));
         assert!(quota.take("one", 1_000).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_charged_has_so_many_fewer_and_never_fewer_than_none() {
+        let quota = Quota::new(10, Duration::from_millis(100));
+        quota.charge("one", 8, 1_000);
+        assert_eq!(quota.take("one", 1_000), Ok(()));
+        assert_eq!(quota.take("one", 1_000), Ok(()));
+        assert_eq!(quota.take("one", 1_000), Err(Duration::from_millis(100)));
+        quota.charge("one", 1_000_000, 1_000);
+        assert_eq!(quota.take("one", 1_000), Err(Duration::from_millis(100)), "it has one more as soon");
+        assert_eq!(quota.take("other", 1_000), Ok(()));
     }
 
     #[test]

@@ -57,7 +57,9 @@ impl Shared {
 
     /// Looks at what a device asks for and brings, and changes nothing.
     pub(crate) async fn receive(&self, token: [u8; 32], request: v1::SyncRequest) -> Result<Call, Error> {
-        let room = self.room(token, request.encoded_len())?;
+        let bytes = request.encoded_len();
+        self.charge_bytes(token, bytes);
+        let room = self.room(token, bytes)?;
         let caller = access::identify(&self.store, token).await?;
         may_sync(&caller)?;
         let now_ms = self.clock.now_ms();

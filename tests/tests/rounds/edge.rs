@@ -254,6 +254,28 @@ async fn a_message_that_grows_when_it_is_unpacked_is_refused() {
 }
 
 #[tokio::test]
+async fn whoever_sends_again_and_again_what_grows_is_soon_not_read_any_more() {
+    let server = TestServer::start_on_sqlite().await;
+    let (good, area) = phone(&server).await;
+    for (bytes, code) in
+        [(REQUEST_BYTES_MAX + 1, Code::OutOfRange), (REQUEST_BYTES_MAX - 1_000, Code::InvalidArgument)]
+    {
+        let bad = server.enrol(Role::Field, &[area]).await;
+        let first = v1::SealedOp { seq: 0, followed_by: 0, op: vec![0; bytes].into() }; // the first is number 1
+        let request = v1::SyncRequest { ops: vec![first], ..Default::default() };
+        let packing = bad.sync().send_compressed(CompressionEncoding::Zstd);
+        let mut client = packing.max_encoding_message_size(usize::MAX);
+        assert_eq!(client.sync(request.clone()).await.unwrap_err().code(), code);
+        let again = async || client.sync(request.clone()).await;
+        let (count, refused) = until_limited(DEVICE_CALLS_MAX, again).await;
+        assert!(wait_of(&refused) > Duration::ZERO);
+        assert!(count < DEVICE_CALLS_MAX / 4, "{count} times: each counts as many calls");
+    }
+    good.sync().sync(v1::SyncRequest::default()).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_address_that_connects_all_the_time_is_not_let_in_and_others_are() {
     let limits = ConnectionLimits {
         per_address_at_once: 3,
