@@ -51,13 +51,14 @@ impl Program {
         Self { address, child, _output: output }
     }
 
-    /// A line of `/proc/PID/status`, in bytes.
+    /// Its number among the processes.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// As [`memory_of`].
     pub(crate) fn memory(&self, what: &str) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
-        let kib: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number");
-        kib * 1024.0
+        memory_of(self.id(), what)
     }
 
     /// Kills it with SIGKILL, and waits until it is gone.
@@ -65,6 +66,15 @@ impl Program {
         let _ = self.child.kill(); // it may have been killed before
         let _ = self.child.wait();
     }
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+pub(crate) fn memory_of(process: u32, what: &str) -> f64 {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(path).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
+    let kib: f64 = line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number");
+    kib * 1024.0
 }
 
 impl Drop for Program {
