@@ -335,6 +335,21 @@ fn a_record_that_moves_is_in_one_area_and_remembers_each_former_one_once() {
     assert_eq!(record.former_areas, [super::sample::area(0), super::sample::area(2)]);
 }
 
+/// Work that was recorded where it was, before anybody there knew: it is told that the record is deleted, and not that it is
+/// none of the author's.
+#[test]
+fn a_record_that_was_deleted_after_it_moved_remembers_where_it_was() {
+    let elsewhere = Op { area: area(1), ..op(Kind::Asset, deletion()) };
+    let ops = [
+        placed(0, 1, 0, op(Kind::Asset, create(Kind::Asset))),
+        placed(0, 2, 1, op(Kind::Asset, Action::Move { to: area(1) })),
+        placed(0, 3, 2, elsewhere),
+        placed(1, 1, 3, op(Kind::Asset, edit(&[("name", json!("Elevator"), json!("Lift"))]))),
+    ];
+    assert_eq!(reason(&effects(&ops)[3]), Some(Reason::Deleted));
+    assert_eq!(fold(&ops).0.expect("it is still known").former_areas, [area(0)]);
+}
+
 #[test]
 fn an_op_that_names_an_area_in_which_the_record_never_was_is_as_if_it_had_not_come() {
     let elsewhere =
