@@ -49,6 +49,8 @@ pub enum Bug {
     StaleAnswerTaken,
     /// The device does not see that the server was restored.
     RestoreUnseen,
+    /// The device does not say what its user had seen.
+    SeenUnsaid,
 }
 
 impl Bug {
@@ -76,6 +78,7 @@ impl Bug {
         Bug::WipedTooEarly,
         Bug::StaleAnswerTaken,
         Bug::RestoreUnseen,
+        Bug::SeenUnsaid,
     ];
 }
 

@@ -5,6 +5,7 @@
 //! thing happens after the other. So a seed always gives the same history, and a broken promise can be looked at again.
 
 mod check;
+mod cores;
 mod ledger;
 mod phone;
 mod shrink;
@@ -13,6 +14,7 @@ mod tap;
 mod town;
 mod world;
 
+pub use cores::on_all_cores;
 pub use shrink::shrink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +74,11 @@ impl Fault {
         Fault::Poison,
         Fault::Release,
     ];
+
+    /// Whether it is the server that it happens to, of which there is one however many devices there are.
+    fn is_of_server(self) -> bool {
+        matches!(self, Fault::ServerCrash | Fault::Restore)
+    }
 
     /// As the command line says it.
     pub fn name(self) -> &'static str {

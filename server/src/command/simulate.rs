@@ -3,10 +3,8 @@
 use super::print::{hint, say};
 use clap::Args;
 use rounds_server::Clock;
-use rounds_server::simulation::{Broken, Fault, Report, Settings, run, shrink};
+use rounds_server::simulation::{Broken, Fault, Report, Settings, on_all_cores, run, shrink};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 
 /// Histories that are tried to find a smaller one in which the same promise is broken.
 const SHRINK_TRIES_MAX: usize = 60;
@@ -46,34 +44,16 @@ impl Simulate {
     pub(crate) fn run(self) -> Result<ExitCode, String> {
         let clock = Clock::system();
         let began_ms = clock.now_ms();
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-        let next = AtomicU64::new(0);
         let (mut device_days, mut all_broken) = (0, 0);
-        std::thread::scope(|scope| {
-            let (ended, reports) = mpsc::channel();
-            for _ in 0..cores.min(self.seeds) {
-                let (ended, next, this) = (ended.clone(), &next, &self);
-                scope.spawn(move || {
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        if at >= this.seeds || ended.send(this.live(this.seed.wrapping_add(at))).is_err() {
-                            return;
-                        }
-                    }
-                });
+        let live = |at| self.live(self.seed.wrapping_add(at));
+        on_all_cores(self.seeds, live, |(seed, lived)| match lived {
+            Ok(report) => {
+                device_days += report.device_days;
+                say!("seed {seed}: ok {report}");
             }
-            drop(ended);
-            for (seed, lived) in reports {
-                match lived {
-                    Ok(report) => {
-                        device_days += report.device_days;
-                        say!("seed {seed}: ok {report}");
-                    }
-                    Err(broken) => {
-                        all_broken += 1;
-                        say!("seed {seed}: FAIL {broken}");
-                    }
-                }
+            Err(broken) => {
+                all_broken += 1;
+                say!("seed {seed}: FAIL {broken}");
             }
         });
         let seconds = (clock.now_ms() - began_ms) as f64 / 1_000.0;

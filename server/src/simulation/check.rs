@@ -164,7 +164,10 @@ impl World<'_> {
         let mut last: BTreeMap<DeviceId, u64> = BTreeMap::new();
         for (id, op) in stored {
             let stamp = op.placed.key.stamp;
-            let observed = op.placed.op.observed.min(stamp_limit(op.received_ms));
+            let committed = self.ledger.known.committed.get(id);
+            let recorded = committed.and_then(|(key, _)| self.ledger.recorded.get(key));
+            let seen_stamp = recorded.map_or(0, |recorded| recorded.seen_stamp);
+            let observed = op.placed.op.observed.max(seen_stamp).min(stamp_limit(op.received_ms));
             promised(stamp > observed, Promise::Order, || {
                 format!("op {id} comes before something that its author had seen")
             })?;

@@ -23,6 +23,8 @@ pub(super) struct Recorded {
     pub(super) holders: BTreeSet<usize>,
     /// Its area was the author's, as far as the author was told.
     is_fair: bool,
+    /// The largest stamp of what its author had seen.
+    pub(super) seen_stamp: u64,
 }
 
 /// Ops that belong together.
@@ -57,7 +59,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// A device recorded these together.
-    pub(super) fn record(&mut self, phone: usize, ops: Vec<Vec<u8>>, is_fair: bool) {
+    pub(super) fn record(&mut self, phone: usize, ops: Vec<Vec<u8>>, is_fair: bool, seen_stamp: u64) {
         let mut group = Group { ops: Vec::new(), records: Vec::new(), is_touched: false };
         for bytes in ops {
             let key = key(&bytes);
@@ -72,7 +74,8 @@ impl Ledger {
                     group.is_touched = true;
                 }
             }
-            self.recorded.insert(key, Recorded { bytes, holders: BTreeSet::from([phone]), is_fair });
+            self.recorded
+                .insert(key, Recorded { bytes, holders: BTreeSet::from([phone]), is_fair, seen_stamp });
         }
         if group.ops.len() > 1 {
             for record in &group.records {

@@ -46,6 +46,8 @@ pub(super) struct Phone {
     cursor: BTreeMap<(AreaId, Access), u64>,
     /// Records that its user has seen.
     pub(super) seen: Vec<RecordId>,
+    /// The largest stamp of all records that it ever got.
+    pub(super) seen_stamp: u64,
     pub(super) enrolled_ms: i64,
 }
 
@@ -75,6 +77,7 @@ impl Phone {
             failures: 0,
             cursor: BTreeMap::new(),
             seen: Vec::new(),
+            seen_stamp: 0,
             enrolled_ms: now.ms(),
         }
     }

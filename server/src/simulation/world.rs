@@ -33,6 +33,9 @@ const ACTS_PER_DAY: i64 = 5;
 const CALLS_PER_DAY: i64 = 4;
 /// Mishaps for each 100 device-days.
 const MISHAPS_PER_100: i64 = 40;
+/// In a world of more devices, the server fails as often as in one of so many: otherwise hundreds of devices would see it
+/// down most of the day, and restored every few hours.
+const DEVICES_FAILING_SERVER_MAX: i64 = 20;
 /// Rounds in which everything must have come to rest.
 const ROUNDS_MAX: usize = 12;
 /// Calls in a row after which a device must have come to rest, by far.
@@ -196,7 +199,10 @@ impl<'a> World<'a> {
 
     /// Whether this goes wrong now, where it can, in so many of 1,000 cases.
     fn fails(&mut self, fault: Fault, permille: i64) -> bool {
-        let fails = self.chance.between(0, 999) < permille;
+        let devices = self.settings.devices as i64;
+        let is_one_of_many = fault.is_of_server() && devices > DEVICES_FAILING_SERVER_MAX;
+        let is_its_share = !is_one_of_many || self.chance.between(1, devices) <= DEVICES_FAILING_SERVER_MAX;
+        let fails = self.chance.between(0, 999) < permille && is_its_share;
         let fails = fails && !self.is_calm && self.settings.faults.contains(&fault);
         if fails {
             *self.report.faults.entry(fault).or_default() += 1;
@@ -335,7 +341,7 @@ impl<'a> World<'a> {
         self.note("record", &[number as u64, ops.len() as u64]);
         if !ops.is_empty() {
             self.phones[number].note_seen(made.into_iter(), &mut self.people);
-            self.ledger.record(number, ops, is_fair);
+            self.ledger.record(number, ops, is_fair, self.phones[number].seen_stamp);
         }
         Ok(())
     }

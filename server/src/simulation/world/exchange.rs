@@ -66,6 +66,7 @@ impl World<'_> {
         };
         let response = v1::SyncResponse::decode(bytes.as_slice())?;
         let seen: Vec<RecordId> = records_of(&response)?;
+        let seen_stamp = stamp_of(&response);
         let told_ms = response.server_time_ms;
         let progress = phone.device.take(asked, response)?;
         self.note("hear", &[number as u64, call, progress.acknowledged as u64, progress.pulled as u64]);
@@ -80,6 +81,7 @@ impl World<'_> {
         phone.failures = 0;
         if !progress.restored {
             (phone.told, phone.told_ms) = (roots, told_ms);
+            phone.seen_stamp = phone.seen_stamp.max(seen_stamp);
         }
         // The answer of a server that was restored since is not taken in: everything is pulled anew.
         let seen = if progress.restored { Vec::new() } else { seen };
@@ -308,6 +310,16 @@ fn records_of(response: &v1::SyncResponse) -> Kept<Vec<RecordId>> {
         _ => None,
     });
     Ok(records.collect::<Result<_, _>>()?)
+}
+
+/// The largest stamp of these records.
+fn stamp_of(response: &v1::SyncResponse) -> u64 {
+    use v1::feed_item::Item;
+    let stamps = response.feed.iter().map(|item| match &item.item {
+        Some(Item::Record(record)) => record.stamp,
+        _ => 0,
+    });
+    stamps.max().unwrap_or_default()
 }
 
 /// Whether an area may be there because of this call.

@@ -153,6 +153,7 @@ impl World<'_> {
             &mut self.chance,
         );
         copy.seen.clone_from(&original.seen);
+        copy.seen_stamp = original.seen_stamp;
         copy.enrolled_ms = original.enrolled_ms;
         self.phones.push(copy);
         let copy = self.phones.len() - 1;

@@ -5,11 +5,9 @@ mod injected;
 
 use crate::asked::Asked;
 use crate::line::{Bound, Line};
-use injected::find;
+use injected::find_all;
 use rounds_domain::bug::Bug;
-use rounds_server::simulation::{Report, Settings, run};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use rounds_server::simulation::{Settings, on_all_cores, run};
 use std::time::Instant;
 
 /// Bugs that must be found.
@@ -22,23 +20,20 @@ pub(crate) fn p1(asked: &Asked) -> Line {
     let seeds = asked.setting("--seeds").unwrap_or(asked.size(40, 200));
     let devices = asked.setting("--devices").unwrap_or(asked.size(12, 200));
     let days = asked.setting("--days").unwrap_or(asked.size(5, 30));
-    let total = Mutex::new(Report::default());
     let began = Instant::now();
-    let broken = on_all_cores(seeds, |seed| match run(&Settings::new(seed, devices, days)) {
+    let (mut device_days, mut recorded, mut broken) = (0, 0, 0);
+    let live = |seed| run(&Settings::new(seed, devices, days));
+    on_all_cores(seeds, live, |lived| match lived {
         Ok(report) => {
-            let mut total = total.lock().expect("nobody panics with it");
-            total.device_days += report.device_days;
-            total.recorded += report.recorded;
-            false
+            device_days += report.device_days;
+            recorded += report.recorded;
         }
-        Err(broken) => {
-            eprintln!("P1: {broken}");
-            true
+        Err(found) => {
+            eprintln!("P1: {found}");
+            broken += 1;
         }
     });
     let took = began.elapsed().as_secs_f64();
-    let total = total.into_inner().expect("nobody panicked with it");
-    let (device_days, recorded) = (total.device_days, total.recorded);
     Line {
         id: "P1",
         database: "memory",
@@ -48,7 +43,7 @@ pub(crate) fn p1(asked: &Asked) -> Line {
             device_days as f64 / took
         ),
         yardstick: "-".to_owned(),
-        value: broken as f64,
+        value: f64::from(broken),
         floor: Bound::AtMost(0.0),
         goal: Bound::AtMost(0.0),
     }
@@ -56,23 +51,15 @@ pub(crate) fn p1(asked: &Asked) -> Line {
 
 /// Known bugs that are found.
 pub(crate) fn p2(_: &Asked) -> Line {
-    let first = Mutex::new(vec![None; Bug::ALL.len()]);
-    let missed = on_all_cores(Bug::ALL.len() as u64, |at| {
-        let at = at as usize;
-        let found = find(Bug::ALL[at], SEEDS_MAX).map(|broken| broken.settings.seed + 1);
-        first.lock().expect("nobody panics with it")[at] = found;
-        found.is_none()
-    });
-    let first = first.into_inner().expect("nobody panicked with it");
-    let each: Vec<String> = Bug::ALL
+    let all = find_all(SEEDS_MAX);
+    let each: Vec<String> = all
         .iter()
-        .zip(first)
-        .map(|(bug, seeds)| match seeds {
-            Some(seeds) => format!("{bug:?} {seeds}"),
+        .map(|(bug, found)| match found {
+            Some(broken) => format!("{bug:?} {}", broken.settings.seed + 1),
             None => format!("{bug:?} not"),
         })
         .collect();
-    let found = Bug::ALL.len() - missed;
+    let found = all.values().flatten().count();
     Line {
         id: "P2",
         database: "memory",
@@ -82,25 +69,4 @@ pub(crate) fn p2(_: &Asked) -> Line {
         floor: Bound::AtLeast(BUGS_MIN as f64),
         goal: Bound::AtLeast(Bug::ALL.len() as f64),
     }
-}
-
-/// Does something for each number, and counts those for which it is so.
-fn on_all_cores(count: u64, is_so: impl Fn(u64) -> bool + Sync) -> usize {
-    let next = AtomicU64::new(0);
-    let so = AtomicU64::new(0);
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count {
-                        return;
-                    }
-                    so.fetch_add(u64::from(is_so(at)), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    so.into_inner() as usize
 }
