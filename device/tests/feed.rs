@@ -412,6 +412,20 @@ fn a_copied_phone_gets_a_name_of_its_own_and_loses_nothing() {
 }
 
 #[test]
+fn an_answer_from_before_everything_is_pulled_anew_brings_nothing() {
+    let mut server = Server::with(&[1]);
+    let (_dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    let asked = device.request(clock(2), Size::default()).unwrap();
+    let late = server.answer(&asked, &device);
+    device.pull_anew().unwrap();
+    assert!(device.take(&asked, late).unwrap().stale, "it goes on from where the device was");
+    assert_eq!(sync(&mut device, &mut server), Next::Rest);
+    assert_eq!(shown(&device), wanted(&server, &device));
+}
+
+#[test]
 fn an_answer_to_the_old_name_means_nothing_under_the_new_one() {
     let mut server = Server::with(&[1]);
     let (_dir, mut device) = enrolled(1);

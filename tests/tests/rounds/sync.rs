@@ -259,6 +259,17 @@ on_both_databases! {
         street.server.stop().await;
     }
 
+    async fn the_same_op_in_a_group_of_another_size_is_of_another_history(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        let mut phone = street.phone().await;
+        let sealed = phone.seal(street.visit());
+        assert_eq!(outcomes(&phone.send(vec![sealed.clone()]).await.unwrap().verdicts), [(Outcome::Applied, "")]);
+        let in_a_group = v1::SealedOp { followed_by: 1, ..sealed };
+        let answer = phone.send(vec![in_a_group]).await.unwrap();
+        assert_eq!((answer.standing(), answer.forked_at_seq), (DeviceStanding::Forked, 1));
+        street.server.stop().await;
+    }
+
     async fn copies_that_hold_the_same_op_get_the_same_name_and_hand_it_over_once(database: &TestDatabase) {
         let street = Street::start(database).await;
         let mut phone = street.phone().await;

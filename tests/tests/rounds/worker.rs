@@ -229,6 +229,21 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn of_many_that_come_in_one_commit_none_is_left_out(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker().await;
+        let dumping = || Body::Violation(body::Violation { sort: "dumping".to_owned(), ..body::Violation::default() });
+        let found: Vec<Act> = (0..250).map(|_| Act::create(field.area, dumping())).collect();
+        let violations: Vec<RecordId> = found.iter().map(Act::record).collect();
+        let removed = violations.iter().map(|violation| step(*violation, field.area, "removed"));
+        field.act(found.into_iter().chain(removed)).await;
+        assert_eq!(worker.drained().await.unwrap(), 0);
+        for violation in violations {
+            assert_eq!(statuses(&field.follow_ups_of(violation).await), ["open"; 3]);
+        }
+        field.close(worker).await;
+    }
+
     async fn looking_at_everything_again_changes_nothing(database: &TestDatabase) {
         let field = Field::on(database).await;
         let worker = field.worker_with(unhinted()).await;
@@ -330,7 +345,7 @@ on_both_databases! {
             Act::on(follow_up.id, field.area, Kind::FollowUp, action)
         };
         field.act([delete(first), delete(second)]).await;
-        worker.drained().await.unwrap();
+        assert_eq!(worker.drained().await.unwrap(), 0);
         assert_eq!(field.notices_of(first.id).await, ["withdrawn"], "what was said of it");
         field.clock.advance(HOUR * 24 * 30); // the second would be overdue
         worker.drained().await.unwrap();

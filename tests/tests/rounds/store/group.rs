@@ -214,6 +214,22 @@ on_both_databases! {
         assert_eq!((place.text("name"), place.area), ("third", area(2)));
     }
 
+    async fn what_leaves_an_area_and_comes_back_in_one_group_has_not_left(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [at(1, create_place(record(1), area(1), "a place"))]).await;
+        let mut reader = Reader::of([area(1)]);
+        reader.finish(&store, 64).await;
+        let moves = [
+            at(2, move_to(record(1), area(1), Kind::Place, area(2))),
+            at(3, move_to(record(1), area(1), Kind::Place, area(1))),
+        ];
+        assert_eq!(phone.send_group(&store, moves).await, [Outcome::Applied; 2]);
+        let (items, _) = reader.page(&store, 64).await;
+        assert!(matches!(items.as_slice(), [FeedItem::Record(there)] if there.record.area == area(1)), "{items:?}");
+    }
+
     async fn groups_are_never_split_over_pages(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None), (area(2), None)]).await;

@@ -2,8 +2,8 @@
 
 use super::sample::*;
 use rounds_domain::body::Policy;
-use rounds_domain::{Body, Kind, Op, RecordId};
-use rounds_store::{Arrival, Batch, Content, Job, Look, Settled, Store, content_hash};
+use rounds_domain::{Body, Kind, Op, Outcome, RecordId};
+use rounds_store::{Arrival, Batch, Content, Job, Look, Memory, Settled, Store, content_hash};
 use rounds_tests::{TestDatabase, on_both_databases};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::collections::BTreeSet;
@@ -217,6 +217,25 @@ on_both_databases! {
         assert_eq!(areas, [area(1), area(2), area(1)]);
         store.close().await;
     }
+}
+
+/// On one thread, so that both are there before a commit begins, and share it.
+#[tokio::test]
+async fn what_somebody_did_leaves_a_job_though_the_worker_acts_on_it_in_the_same_commit() {
+    let memory = Memory::new().await.unwrap();
+    let store = memory.open(record(0).0).await.unwrap();
+    plant(&store, [(area(1), None)]).await;
+    let (mut phone, mut worker) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+    let created = phone.one(create_violation(record(1), area(1)));
+    let acted = worker.one(at(1, step(record(1), area(1), Kind::Violation, "stopped")));
+    let acted = Batch { settled: Some(Settled::default()), ..worker.batch(vec![acted]) };
+    let both = [phone.batch(vec![created]), acted].map(|batch| store.submit(batch));
+    for receipt in futures_util::future::join_all(both).await {
+        assert_eq!(outcomes(&receipt.unwrap()), [Outcome::Applied]);
+    }
+    assert_eq!(store.waiting_jobs(10).await.unwrap().len(), 1);
+    store.close().await;
+    memory.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
