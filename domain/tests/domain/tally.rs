@@ -198,6 +198,18 @@ fn the_time_to_each_stage_is_counted() {
 }
 
 #[test]
+fn a_request_that_went_to_a_second_partner_counts_from_then_on() {
+    let steps = [(1, "triaged"), (2, "referred"), (30, "triaged"), (31, "referred"), (36, "resolved")];
+    let measured = measures(&after_steps(Kind::Request, &steps));
+    let taken = format!("/time_to/resolved/{}", bucket(5 * HOUR_MS));
+    let is_partners =
+        |measure: &str| measure.starts_with("request/organization/") && measure.contains("/time_to/");
+    let times: Vec<&String> =
+        measured.iter().map(|(measure, _)| measure).filter(|it| is_partners(it)).collect();
+    assert!(matches!(times[..], [time] if time.ends_with(&taken)), "{times:?}");
+}
+
+#[test]
 fn the_time_to_a_stage_is_that_of_the_first_step_that_counted() {
     let steps = [(1, "restored"), (4, "removed"), (8, "found"), (100, "removed")];
     let measured = measures(&after_steps(Kind::Violation, &steps));
