@@ -109,12 +109,12 @@ pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Calls that a device can make at once. After days offline a phone needs about one per thousand ops and one per
-/// thousand records, and some more for its bytes: this is for a hundred thousand of them, twice over.
+/// thousand records, and some more for its bytes: this is for a hundred thousand of them, and more.
 pub const DEVICE_CALLS_MAX: u32 = 1_200;
 /// How long until there is one more: 20 a second.
 pub const DEVICE_CALL_EVERY: Duration = Duration::from_millis(50);
 /// A call of a device counts as one more for each so many bytes of its message, unpacked: a few KiB on the line can be some
-/// MiB of work. A thousand ops of usual size are a quarter of a MiB.
+/// MiB of work.
 pub const CALL_BYTES: usize = 64 * 1024;
 /// Calls that can be made from an address at once: many phones come through one address of their network.
 pub const ADDRESS_CALLS_MAX: u32 = 12_000;

@@ -189,7 +189,7 @@ impl MostMemory {
         Self { bytes, _looking: looking }
     }
 
-    /// How much it was since it was looked at, or asked for, last, in MiB.
+    /// The most since this was asked for last, in MiB.
     fn mib(&self) -> f64 {
         self.bytes.swap(0, Ordering::Relaxed) as f64 / MIB
     }
