@@ -41,9 +41,12 @@ fn cores() -> Vec<Option<usize>> {
 
 #[cfg(target_os = "linux")]
 fn own_cores() -> Vec<Option<usize>> {
-    use rustix::thread::{CpuSet, sched_getaffinity};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu};
     let Ok(own) = sched_getaffinity(None) else { return Vec::new() };
-    (0..CpuSet::MAX_CPU).filter(|core| own.is_set(*core)).map(Some).collect()
+    let here = sched_getcpu(); // the first: other programs that do the same may be on the others
+    let own = (0..CpuSet::MAX_CPU).filter(|core| own.is_set(*core));
+    let (before, from_here): (Vec<usize>, Vec<usize>) = own.partition(|core| *core < here);
+    from_here.into_iter().chain(before).map(Some).collect()
 }
 
 #[cfg(target_os = "linux")]

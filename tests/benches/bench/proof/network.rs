@@ -23,6 +23,8 @@ const EVERY: Duration = Duration::from_millis(250);
 const BUSY: u8 = 8;
 /// and of those that only hold it.
 const IDLE: u8 = 200;
+/// Each attack is measured so often, beside as many times of peace; the one in the middle counts.
+const TURNS: usize = 3;
 /// How often it is looked at how much memory the server has.
 const MEMORY_EVERY: Duration = Duration::from_millis(20);
 /// What a message of a few KiB becomes when it is unpacked, in bytes.
@@ -198,7 +200,6 @@ impl MostMemory {
 /// One attack after the other, each beside a time of peace.
 pub(crate) async fn p12(kind: Kind, asked: &Asked) -> Vec<Line> {
     let time = Duration::from_secs(asked.size(2, 10));
-    let turns = asked.size(1, 3);
     let ground = Ground::lay(kind, PHONES).await;
     let program = Program::start_with_limits(&asked.rounds, ground.database.url());
     let mut honest = phones(&ground, PHONES, program.address).await;
@@ -211,7 +212,7 @@ pub(crate) async fn p12(kind: Kind, asked: &Asked) -> Vec<Line> {
     let (mut most_mib, mut most_under) = (0.0, Attack::Resets);
     for attack in ATTACKS {
         let (mut ratios, mut under, mut peace) = (Vec::new(), 0.0, 0.0);
-        for _ in 0..turns {
+        for _ in 0..TURNS {
             peace = p99(&mut honest, time).await;
             let mut attackers = JoinSet::new();
             for number in 1..=attack.connections() {
