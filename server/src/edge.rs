@@ -210,7 +210,7 @@ impl Shared {
 
     /// Counts a call of whoever has this token as more than one, for so many bytes of its message.
     pub(crate) fn charge_bytes(&self, token: [u8; 32], bytes: usize) {
-        if self.rate_limits {
+        if self.rate_limits && bytes >= CALL_BYTES {
             let calls = u32::try_from(bytes / CALL_BYTES).unwrap_or(u32::MAX);
             self.device_calls.charge(token, calls, self.uptime_ms());
         }

@@ -113,8 +113,8 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const DEVICE_CALLS_MAX: u32 = 1_200;
 /// How long until there is one more: 20 a second.
 pub const DEVICE_CALL_EVERY: Duration = Duration::from_millis(50);
-/// A call of a device counts as one more for each so many bytes of its message, unpacked: a few KiB on the line can be some
-/// MiB of work.
+/// A `Sync` counts as one call more of its device for each so many bytes of its message, unpacked: a few KiB on the line can
+/// be some MiB of work. A message that was unpacked in vain counts as the largest.
 pub const CALL_BYTES: usize = 64 * 1024;
 /// Calls that can be made from an address at once: many phones come through one address of their network.
 pub const ADDRESS_CALLS_MAX: u32 = 12_000;

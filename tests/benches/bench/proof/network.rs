@@ -183,9 +183,10 @@ impl MostMemory {
         let bytes = Arc::new(AtomicU64::new(0));
         let (mut looking, most) = (JoinSet::new(), bytes.clone());
         looking.spawn(async move {
+            let mut beat = interval(MEMORY_EVERY);
             loop {
+                beat.tick().await;
                 most.fetch_max(memory_of(process, "RssAnon:") as u64, Ordering::Relaxed);
-                tokio::time::sleep(MEMORY_EVERY).await;
             }
         });
         Self { bytes, _looking: looking }
