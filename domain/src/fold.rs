@@ -5,6 +5,7 @@
 
 use crate::body::{Body, Fields};
 use crate::bug::{Bug, is_injected};
+use crate::id::AreaId;
 use crate::kind::{Kind, Nature};
 use crate::limit::{RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX};
 use crate::op::{Action, Change, PlacedOp, Step};
@@ -77,6 +78,9 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
         record.deleted = None;
     }
     if record.deleted.is_some() {
+        if let Action::Move { to } = placed.op.action {
+            leave(record, to); // until it was known to be deleted, there were people who had it there
+        }
         return not_applied(Reason::Deleted, "the record was deleted before");
     }
     if record.kind != placed.op.kind {
@@ -90,8 +94,7 @@ pub fn apply(record: &mut Option<Record>, placed: &PlacedOp) -> Effect {
         Action::Move { to } if *to == record.area => Effect::Merged,
         Action::Move { to } => {
             let from = std::mem::replace(&mut record.area, *to);
-            record.former_areas.retain(|area| area != to && *area != from);
-            record.former_areas.push(from);
+            leave(record, from);
             Effect::Applied
         }
         Action::Delete { .. } if record.kind == Kind::Plan && is_mandated(record) => not_applied(
@@ -140,6 +143,15 @@ fn create(placed: &PlacedOp, fields: Fields) -> Record {
         disputes: Vec::new(),
         deleted: None,
         through: placed.key,
+    }
+}
+
+/// Remembers that the record was in an area, as long as it is not in it now.
+fn leave(record: &mut Record, area: AreaId) {
+    let now = record.area;
+    record.former_areas.retain(|former| *former != area && *former != now);
+    if area != now {
+        record.former_areas.push(area);
     }
 }
 

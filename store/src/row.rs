@@ -73,8 +73,8 @@ pub(crate) const REPLACE_RECORD: &str =
      due_ms = excluded.due_ms, assignee = excluded.assignee, day = excluded.day, body = excluded.body";
 
 /// Raised whenever the columns of a record are others, or say something else: records that are there get theirs anew when
-/// the database is opened.
-pub(crate) const COLUMNS_VERSION: u32 = 1;
+/// the database is opened. As of 2, deleted ones say where they were moved to before it was known.
+pub(crate) const COLUMNS_VERSION: u32 = 2;
 
 /// The columns of a record.
 pub(crate) struct RecordColumns<'a> {

@@ -120,7 +120,8 @@ impl Store {
         self.recount_and(false).await
     }
 
-    /// The same; with `rewrite`, every record is written again as it is, so that its columns are what they should be.
+    /// The same; with `rewrite`, every record is written again as it is, so that its columns are what they should be, and
+    /// deleted ones are folded again.
     async fn recount_and(&self, rewrite: bool) -> Result<(), Error> {
         for area in self.areas().await? {
             match &self.shared.database {
@@ -243,6 +244,13 @@ async fn recount_area<T: Tx>(mut tx: T, area: AreaId, rewrite: bool) -> Result<(
         after = (last.numbered.number, last.numbered.record.id);
         let mut writes = Writes::default();
         for mut written in page {
+            let record = &mut written.numbered.record;
+            if rewrite
+                && record.deleted.is_some()
+                && let Some(folded) = fold(&tx.ops_of(&[record.id]).await?).0
+            {
+                *record = folded;
+            }
             let day = count.take(&written.numbered.record, &zone, 1);
             if rewrite || day != written.day {
                 written.day = day;

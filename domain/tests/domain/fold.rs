@@ -350,6 +350,28 @@ fn a_record_that_was_deleted_after_it_moved_remembers_where_it_was() {
     assert_eq!(fold(&ops).0.expect("it is still known").former_areas, [area(0)]);
 }
 
+/// It moved, and people recorded work on it where it went. Then it turns out that it had been deleted before: they, too, are
+/// told so, and not that it is none of theirs.
+#[test]
+fn a_record_that_turns_out_to_have_been_deleted_before_it_moved_remembers_where_it_went() {
+    let to = |number| Action::Move { to: area(number) };
+    let there = |number, action| Op { area: area(number), ..op(Kind::Asset, action) };
+    let ops = [
+        placed(0, 1, 0, op(Kind::Asset, create(Kind::Asset))),
+        placed(1, 1, 2, op(Kind::Asset, to(1))),
+        placed(1, 2, 3, there(1, to(2))),
+        placed(2, 1, 4, there(2, edit(&[("name", json!("Elevator"), json!("Lift"))]))),
+        placed(3, 1, 1, op(Kind::Asset, deletion())), // arrives late
+    ];
+    assert_eq!(fold(&ops[..4]).0.expect("it is there").area, area(2));
+    let (record, effects) = fold(&ops);
+    let record = record.expect("it is still known");
+    assert_eq!((record.area, record.former_areas), (area(0), vec![area(1), area(2)]));
+    for (_, effect) in &effects[2..] {
+        assert_eq!(reason(effect), Some(Reason::Deleted));
+    }
+}
+
 #[test]
 fn an_op_that_names_an_area_in_which_the_record_never_was_is_as_if_it_had_not_come() {
     let elsewhere =

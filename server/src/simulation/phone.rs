@@ -30,6 +30,8 @@ pub(super) struct Phone {
     pub(super) told: BTreeSet<AreaId>,
     /// When the server looked at what it told.
     pub(super) told_ms: i64,
+    /// It heard that the server was restored, and has not pulled everything anew: some of what it shows never was.
+    pub(super) is_anew: bool,
     /// Another one after each start: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
@@ -67,6 +69,7 @@ impl Phone {
             role,
             told: roots.clone(),
             told_ms: now.ms(),
+            is_anew: false,
             roots,
             generation: 0,
             is_connected: true,

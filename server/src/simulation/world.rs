@@ -329,12 +329,12 @@ impl<'a> World<'a> {
             return Ok(());
         }
         // Its areas as it knows them, or as they are: work in them is accepted, however late it comes.
-        let told = Some(&phone.told).filter(|_| !self.is_undone(phone.told_ms));
-        let held = told.into_iter().flatten().chain(&phone.roots).copied();
+        let is_lost = phone.is_anew || self.is_undone(phone.told_ms); // records are elsewhere than it shows, and areas too
+        let held = phone.told.iter().chain(&phone.roots).copied();
         let is_held =
             self.town.scope(held, phone.role == Role::Admin).get(&group[0].area) == Some(&Access::Full);
         let moves = group.iter().any(|draft| matches!(draft.action, Action::Move { .. }));
-        let is_fair = is_held && !moves;
+        let is_fair = is_held && !is_lost && !moves;
         let made: Vec<RecordId> = group.iter().map(|draft| draft.record).collect();
         let ops = self.phones[number].record(group)?;
         self.report.recorded += ops.len() as u64;

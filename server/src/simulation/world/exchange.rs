@@ -79,7 +79,9 @@ impl World<'_> {
         promised(progress.unreadable.is_none(), Promise::Sound, || format!("{:?}", progress.unreadable))?;
         let phone = &mut self.phones[number];
         phone.failures = 0;
-        if !progress.restored {
+        if progress.restored {
+            phone.is_anew = true;
+        } else {
             (phone.told, phone.told_ms) = (roots, told_ms);
             phone.seen_stamp = phone.seen_stamp.max(seen_stamp);
         }
@@ -100,6 +102,7 @@ impl World<'_> {
             Next::AskLater => self.soon(MINUTE_MS, HOUR_MS, Event::Wake(number)),
             Next::Rest => {
                 self.report.syncs += 1;
+                phone.is_anew = false;
                 for pending in phone.device.pending()? {
                     if self.people.percent(20) {
                         phone.device.dismiss(pending.op)?; // its user has seen it

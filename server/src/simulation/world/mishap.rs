@@ -154,6 +154,8 @@ impl World<'_> {
         );
         copy.seen.clone_from(&original.seen);
         copy.seen_stamp = original.seen_stamp;
+        copy.told.clone_from(&original.told);
+        (copy.told_ms, copy.is_anew) = (original.told_ms, original.is_anew);
         copy.enrolled_ms = original.enrolled_ms;
         self.phones.push(copy);
         let copy = self.phones.len() - 1;

@@ -264,6 +264,24 @@ on_both_databases! {
         assert_eq!(reader.records[&record(1)], numbered);
     }
 
+    async fn work_where_a_record_went_that_had_been_deleted_before_is_told_so(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone
+            .send(&store, [
+                at(1, create_place(record(1), area(1), "a place")),
+                at(3, move_to(record(1), area(1), Kind::Place, area(2))),
+            ])
+            .await;
+        let mut late = Phone::enrol(&store, 2).await;
+        assert_eq!(late.send(&store, [at(2, delete(record(1), area(1), Kind::Place))]).await, [Outcome::Applied]);
+        let edit = phone.one(at(4, rename(record(1), area(2), "a place", "another name")));
+        let receipt = phone.submit(&store, vec![edit]).await;
+        assert_eq!((outcomes(&receipt), reasons(&receipt)), (vec![Outcome::NotApplied], vec![Some(Reason::Deleted)]));
+        equals_the_fold(&store, record(1)).await;
+    }
+
     async fn an_edit_under_a_foreign_area_goes_to_quarantine(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None), (area(2), None)]).await;

@@ -217,6 +217,27 @@ on_both_databases! {
         store.close().await;
     }
 
+    async fn a_deleted_record_that_another_program_folded_is_folded_again_when_the_database_is_opened(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone
+            .send(&store, [
+                at(1, create_visit(record(1), area(1), "met")),
+                at(2, delete(record(1), area(1), Kind::Visit)),
+                at(3, move_to(record(1), area(1), Kind::Visit, area(2))),
+            ])
+            .await;
+        store.close().await;
+        database.execute("UPDATE meta SET value = '1' WHERE key = 'record_columns'").await.unwrap();
+        let forget = "UPDATE records SET body = replace(body, 'former_areas', 'once') WHERE kind = 9";
+        database.execute(forget).await.unwrap();
+        let store = database.open().await;
+        assert_sound(&store).await;
+        assert_eq!(read(&store, record(1)).await.former_areas, [area(2)]);
+        store.close().await;
+    }
+
     async fn what_comes_on_a_later_day_than_its_own_is_told(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
