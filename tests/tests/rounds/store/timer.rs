@@ -2,7 +2,7 @@
 
 use super::sample::*;
 use rounds_domain::body::{Adoption, Contract, Notice, Plan, Policy};
-use rounds_domain::{Body, Kind};
+use rounds_domain::{Body, Kind, Outcome};
 use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
 
@@ -148,6 +148,14 @@ on_both_databases! {
                 create(record(n + 11), of, Body::Policy(Policy::default())),
             ];
             phone.send(&store, ops).await;
+            // As far as a request can come: it is over at the last stage only.
+            let way = ["triaged", "referred", "in_progress", "resolved", "verified", "closed"];
+            for (at_stage, request) in (n + 12..).map(record).take(way.len()).enumerate() {
+                let taken = way[..=at_stage].iter().zip(1..);
+                let steps = taken.map(|(to, minute)| at(minute, step(request, of, Kind::Request, to)));
+                let outcomes = phone.send(&store, [create_request(request, of)].into_iter().chain(steps)).await;
+                assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+            }
         }
         set(database, &[timer(100, 1, 10), timer(101, 1, 1_000)]).await;
         let found = async || {
@@ -157,7 +165,7 @@ on_both_databases! {
         };
         // All in these areas that something follows from; the first was to be looked at before.
         let expected = |areas: &[u128], at_ms: i64| {
-            let in_area = |of: u128| [0, 1, 2, 8, 9, 10, 11].map(|n| timer(100 * of + n, of, at_ms));
+            let in_area = |of: u128| (0..3).chain(8..17).map(move |n| timer(100 * of + n, of, at_ms));
             let mut expected: Vec<Timer> = areas.iter().copied().flat_map(in_area).collect();
             expected[0].at_ms = 10;
             expected
