@@ -3,7 +3,7 @@
 use super::sample::*;
 use rounds_domain::body::{Asset, FollowUp, Notice, Organization, Place};
 use rounds_domain::{Action, AreaId, Body, Change, Kind, Op, Outcome, RecordId};
-use rounds_store::{Numbered, RecordFilter, Store};
+use rounds_store::{Batch, Numbered, RecordFilter, Store};
 use rounds_tests::on_both_databases;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -287,6 +287,40 @@ on_both_databases! {
         for filter in [of(Kind::Organization), referred] {
             assert_eq!(whole_and_in_pages(&store, &filter).await.len(), 20);
         }
+    }
+
+    async fn a_page_is_full_whatever_was_deleted_before_what_is_in_it(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let doomed = (0..10).flat_map(|n| {
+            [at(1, organization(n, 1)), at(2, delete(record(n), area(1), Kind::Organization))]
+        });
+        phone.send(&store, doomed.chain([organization(10, 1), organization(11, 1)])).await;
+        for kind in [Some(Kind::Organization), None] {
+            let filter = RecordFilter { kind, limit: 2, ..anything(&[1]) };
+            assert_eq!(store.records(&filter).await.unwrap().len(), 2, "{kind:?}");
+        }
+    }
+
+    async fn whoever_raised_a_record_is_who_was_first_to_be_taken_in(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let [mut refused_one, mut first, mut second] =
+            [Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await, Phone::enrol(&store, 3).await];
+        let create = || create_request(record(1), area(1));
+        let mut come = async |phone: &mut Phone, op: Op, is_refused: bool, minute: i64| {
+            let arrival = phone.one(op);
+            let arrivals = vec![if is_refused { refused(arrival) } else { arrival }];
+            let batch = Batch { received_ms: RECEIVED_MS + minute * MINUTE_MS, ..phone.batch(arrivals) };
+            outcomes(&store.submit(batch).await.unwrap())
+        };
+        assert_eq!(come(&mut refused_one, at(1, create()), true, 1).await, [Outcome::Quarantined]);
+        assert_eq!(store.raised_by(record(1)).await.unwrap(), None);
+        assert_eq!(come(&mut first, at(9, create()), false, 2).await, [Outcome::Applied]);
+        assert_eq!(come(&mut second, at(2, create()), false, 3).await, [Outcome::Applied], "the same, and earlier");
+        let raised = store.raised_by(record(1)).await.unwrap().expect("it was taken in");
+        assert_eq!(raised.id(), first.op_id(1));
     }
 
     async fn a_record_that_is_written_while_pages_are_read_is_never_left_out(database: &TestDatabase) {
