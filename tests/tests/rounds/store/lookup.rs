@@ -309,7 +309,7 @@ on_both_databases! {
         let [mut refused_one, mut first, mut second] =
             [Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await, Phone::enrol(&store, 3).await];
         let create = || create_request(record(1), area(1));
-        let mut come = async |phone: &mut Phone, op: Op, is_refused: bool, minute: i64| {
+        let come = async |phone: &mut Phone, op: Op, is_refused: bool, minute: i64| {
             let arrival = phone.one(op);
             let arrivals = vec![if is_refused { refused(arrival) } else { arrival }];
             let batch = Batch { received_ms: RECEIVED_MS + minute * MINUTE_MS, ..phone.batch(arrivals) };
