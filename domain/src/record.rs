@@ -20,8 +20,8 @@ pub struct Record {
     pub kind: Kind,
     /// The area that it is in now. Always exactly one.
     pub area: AreaId,
-    /// Areas that it was in before, or for people there, until it was known to be deleted. Work recorded there before the
-    /// move was known still counts.
+    /// Areas that it was in before. Work recorded there before the move was known still counts. And areas that it was moved
+    /// to after it had been deleted, as long as nobody knew: people there are told that it is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_areas: Vec<AreaId>,
     /// What it says; empty once it was deleted.

@@ -136,7 +136,8 @@ impl Store {
         Ok(())
     }
 
-    /// Counts again if another version of this program counted, and fills columns that came later.
+    /// Counts again if another version of this program counted; fills columns that came later, and folds deleted records
+    /// again as now.
     pub(crate) async fn recount_if_outdated(&self) -> Result<(), Error> {
         let wanted =
             [("tally_version", tally::VERSION.to_string()), ("record_columns", COLUMNS_VERSION.to_string())];
