@@ -190,9 +190,10 @@ impl Shared {
     async fn known(&self, request: Request) -> Result<Request, Error> {
         let token = access::token_of(request.headers())?;
         self.count_call(token)?;
-        if !self.tokens.knows(token) {
+        let now = Instant::now();
+        if !self.tokens.knows(token, now) {
             access::identify(&self.store, token).await?;
-            self.tokens.learn(token);
+            self.tokens.learn(token, now);
         }
         metered(request, &self.reading_of_token, token)
     }
@@ -222,17 +223,17 @@ impl Shared {
 pub(crate) struct KnownTokens(Mutex<HashMap<[u8; 32], Instant>>);
 
 impl KnownTokens {
-    fn knows(&self, token: [u8; 32]) -> bool {
+    fn knows(&self, token: [u8; 32], now: Instant) -> bool {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(&token).is_some_and(|since| since.elapsed() < TOKEN_KNOWN)
+        tokens.get(&token).is_some_and(|since| now.duration_since(*since) < TOKEN_KNOWN)
     }
 
-    fn learn(&self, token: [u8; 32]) {
+    fn learn(&self, token: [u8; 32], now: Instant) {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() >= TOKENS_MAX {
             tokens.clear(); // they are looked up once more
         }
-        tokens.insert(token, Instant::now());
+        tokens.insert(token, now);
     }
 }
 
@@ -307,6 +308,15 @@ impl<K: Holder> HttpBody for Metered<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_looked_up_again_after_a_while() {
+        let (tokens, now) = (KnownTokens::default(), Instant::now());
+        assert!(!tokens.knows([1; 32], now));
+        tokens.learn([1; 32], now);
+        assert!(tokens.knows([1; 32], now) && !tokens.knows([2; 32], now));
+        assert!(!tokens.knows([1; 32], now + TOKEN_KNOWN));
+    }
 
     #[test]
     fn a_caller_behind_proxies_is_whom_the_outermost_trusted_one_names() {

@@ -1,12 +1,12 @@
 //! The worker's looks one by one, without a job runner: what a simulation needs to decide when each happens.
 
-use crate::job::{JOB_TIMERS_MAX, Work, merge, wake};
+use crate::job::{Work, merge, wake};
 use crate::runtime::Clock;
 use crate::{Error, reconcile};
 use rounds_store::Store;
 
-/// Jobs and timers that one step looks for.
-const FOUND_MAX: u32 = 1_000;
+/// Jobs and timers that one step looks for: all.
+const ALL: u32 = u32::MAX;
 
 /// What a step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -17,21 +17,20 @@ pub struct Step {
     pub refused: usize,
 }
 
-/// Does all looks that wait and are due at this moment, one after the other. If this ends in between, what was not done
-/// is still there.
+/// Does all looks that wait and are due at this moment, one after the other; of an area for which more than 200 jobs
+/// wait, the oldest. If this ends in between, what was not done is still there.
 ///
 /// # Errors
 /// When the store cannot be reached.
 pub async fn step(store: &Store, clock: &Clock) -> Result<Step, Error> {
     reconcile::enrol(store, clock()).await?;
     let mut step = Step::default();
-    for (job, ids) in merge(&store.waiting_jobs(FOUND_MAX).await?) {
+    for (job, ids) in merge(&store.waiting_jobs(ALL).await?) {
         if look(store, clock, &job.work, &mut step).await? {
             store.jobs_handed_over(&ids).await?;
         }
     }
-    let per_area = u32::try_from(JOB_TIMERS_MAX).unwrap_or(u32::MAX);
-    for (job, timers) in wake(&store.due_timers(clock(), per_area, FOUND_MAX).await?) {
+    for (job, timers) in wake(&store.due_timers(clock(), ALL, ALL).await?) {
         if look(store, clock, &job.work, &mut step).await? {
             store.timers_handed_over(&timers).await?; // a look that sets another time has replaced them already
         }

@@ -306,6 +306,32 @@ on_both_databases! {
         assert_eq!(read(&store, record(2)).await.text("name"), "a place");
     }
 
+    async fn work_where_a_move_went_that_a_restore_undid_waits_until_it_is_released_for_its_area(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), None)]).await;
+        let (mut author, mut phone) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        author.send(&store, [at(1, create_place(record(1), area(1), "a place"))]).await;
+        // The phone has seen that the place moved to the other area; the database is of before.
+        let work = [
+            phone.one(at(3, rename(record(1), area(2), "a place", "a name"))),
+            phone.one(at(4, rename(record(1), area(2), "a name", "another name"))),
+        ];
+        let receipt = phone.submit(&store, work.to_vec()).await;
+        assert_eq!(outcomes(&receipt), [Outcome::Quarantined; 2]);
+        assert_eq!(reasons(&receipt)[0], Some(Reason::NotInScope));
+
+        let verdict = store.release(phone.op_id(1), op_of(&work[0])).await.unwrap().unwrap();
+        assert_eq!((verdict.outcome, verdict.reason), (Outcome::Quarantined, Some(Reason::NotInScope)));
+        let here = at(3, rename(record(1), area(1), "a place", "a name"));
+        assert_eq!(release(&store, phone.op_id(1), here).await, Outcome::Applied);
+        // Moved again or not: at the place of the work in the order it was in the area that it came from.
+        author.send(&store, [at(5, move_to(record(1), area(1), Kind::Place, area(2)))]).await;
+        assert_eq!(release(&store, phone.op_id(2), op_of(&work[1])).await, Outcome::NotApplied);
+        let place = read(&store, record(1)).await;
+        assert_eq!((place.text("name"), place.area), ("a name", area(2)));
+        equals_the_fold(&store, record(1)).await;
+    }
+
     async fn an_op_released_before_its_record_is_there_counts_when_it_turns_up(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
@@ -350,6 +376,24 @@ on_both_databases! {
             assert_eq!(read(&stores[0], record(1)).await.steps.len(), round as usize + 1);
         }
         equals_the_fold(&stores[0], record(1)).await;
+    }
+
+    async fn nothing_waits_for_an_op_that_was_dismissed(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let creation = refused(phone.one(at(1, create_request(record(1), area(1)))));
+        phone.submit(&store, vec![creation]).await;
+        let device = phone.op_id(1).device;
+        assert!(store.quarantined(phone.op_id(1)).await.unwrap().is_some());
+        assert!(store.quarantined_bytes(device).await.unwrap() > 1024);
+
+        assert!(store.dismiss(phone.op_id(1)).await.unwrap());
+        assert_eq!(store.quarantined(phone.op_id(1)).await.unwrap(), None);
+        assert_eq!(store.quarantined_bytes(device).await.unwrap(), 0);
+        let outcomes = phone.send(&store, [at(2, step(record(1), area(1), Kind::Request, "triaged"))]).await;
+        assert_eq!(outcomes, [Outcome::NotApplied], "the request may come another way");
+        assert_eq!(in_quarantine(&store).await, []);
     }
 
     async fn an_op_is_either_released_or_dismissed(database: &TestDatabase) {

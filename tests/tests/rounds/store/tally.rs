@@ -134,7 +134,12 @@ on_both_databases! {
         let first = date(2026, 11, 18);
         let reached = async |from: i64, until: i64| {
             let days = |days: i64| first + jiff::Span::new().days(days);
-            let exact = store.attended_count(&[area(1)], MET, (days(from), days(until))).await.unwrap();
+            let (areas, span) = ([area(1)], (days(from), days(until)));
+            let exact = store.attended_count(&areas, MET, span).await.unwrap();
+            let listed = store.attended_list(&areas, MET, span, None, 9).await.unwrap();
+            assert_eq!(listed.len() as i64, exact);
+            let among = store.attended_among(&areas, MET, span, &[1, 2, 3].map(record)).await.unwrap();
+            assert_eq!(among, listed.into_iter().collect());
             let filter = SumFilter {
                 areas: vec![area(1)],
                 unit: Unit::AttendedDay,

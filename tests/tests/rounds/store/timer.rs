@@ -5,6 +5,7 @@ use rounds_domain::body::{Adoption, Contract, Notice, Plan, Policy};
 use rounds_domain::{Body, Kind, Outcome};
 use rounds_store::{Batch, Store, Timer};
 use rounds_tests::{TestDatabase, on_both_databases};
+use std::sync::Arc;
 
 fn timer(of: u128, in_area: u128, at_ms: i64) -> Timer {
     Timer { record: record(of), area: area(in_area), at_ms }
@@ -176,6 +177,16 @@ on_both_databases! {
         }
         store.look_at_all_again(400).await.unwrap();
         assert_eq!(found().await, expected(&[1, 2, 3], 400));
+        store.close().await;
+    }
+
+    async fn one_step_of_the_worker_looks_at_all_that_is_due(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        set(database, &(0..250).map(|n| timer(n, 1, START_MS)).collect::<Vec<_>>()).await;
+        let clock: rounds_worker::Clock = Arc::new(|| START_MS);
+        let step = rounds_worker::step(&store, &clock).await.unwrap();
+        assert_eq!((step.refused, due(&store, i64::MAX).await), (0, vec![]));
         store.close().await;
     }
 
