@@ -32,6 +32,8 @@ pub(super) struct Phone {
     pub(super) told_ms: i64,
     /// It heard that the server was restored, and has not pulled everything anew: some of what it shows never was.
     pub(super) is_anew: bool,
+    /// Records that its user moved: the server may have refused it.
+    pub(super) moved: BTreeSet<RecordId>,
     /// Another one after each start: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
@@ -70,6 +72,7 @@ impl Phone {
             told: roots.clone(),
             told_ms: now.ms(),
             is_anew: false,
+            moved: BTreeSet::new(),
             roots,
             generation: 0,
             is_connected: true,
@@ -108,6 +111,16 @@ impl Phone {
         poison(&mut request);
         let new = request.ops.into_iter().filter(|sealed| seqs.contains(&sealed.seq));
         Ok(new.map(|sealed| sealed.op.to_vec()).collect())
+    }
+
+    /// Whether it shows one of these where its own user moved it, which the server has not said anything of.
+    pub(super) fn shows_own_move(&self, records: &[RecordId]) -> Kept<bool> {
+        for record in records.iter().filter(|record| self.moved.contains(record)) {
+            if self.device.view(*record)?.is_some_and(|view| view.unsent_ops > 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The next question to the server.

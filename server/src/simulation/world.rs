@@ -333,10 +333,14 @@ impl<'a> World<'a> {
         let held = phone.told.iter().chain(&phone.roots).copied();
         let is_held =
             self.town.scope(held, phone.role == Role::Admin).get(&group[0].area) == Some(&Access::Full);
-        let moves = group.iter().any(|draft| matches!(draft.action, Action::Move { .. }));
-        let is_fair = is_held && !is_lost && !moves;
         let made: Vec<RecordId> = group.iter().map(|draft| draft.record).collect();
-        let ops = self.phones[number].record(group)?;
+        let moves = group.iter().any(|draft| matches!(draft.action, Action::Move { .. }));
+        let is_fair = is_held && !is_lost && !moves && !phone.shows_own_move(&made)?;
+        let phone = &mut self.phones[number];
+        if moves {
+            phone.moved.extend(&made);
+        }
+        let ops = phone.record(group)?;
         self.report.recorded += ops.len() as u64;
         self.note("record", &[number as u64, ops.len() as u64]);
         if !ops.is_empty() {

@@ -156,6 +156,7 @@ impl World<'_> {
         copy.seen_stamp = original.seen_stamp;
         copy.told.clone_from(&original.told);
         (copy.told_ms, copy.is_anew) = (original.told_ms, original.is_anew);
+        copy.moved.clone_from(&original.moved);
         copy.enrolled_ms = original.enrolled_ms;
         self.phones.push(copy);
         let copy = self.phones.len() - 1;
