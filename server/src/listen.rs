@@ -57,6 +57,10 @@ pub struct ConnectionLimits {
     pub grace: Duration,
     /// When a connection is given up that takes nothing of what is sent.
     pub stall_timeout: Duration,
+    /// How often a connection over HTTP/2 is asked for a sign of life,
+    pub keep_alive_every: Duration,
+    /// and when it is closed because none comes.
+    pub keep_alive_timeout: Duration,
 }
 
 impl ConnectionLimits {
@@ -74,6 +78,8 @@ impl ConnectionLimits {
             age_max: CONNECTION_AGE_MAX,
             grace: CONNECTION_GRACE,
             stall_timeout: STALL_TIMEOUT,
+            keep_alive_every: KEEP_ALIVE_INTERVAL,
+            keep_alive_timeout: KEEP_ALIVE_TIMEOUT,
         }
     }
 }
@@ -225,8 +231,8 @@ fn builder(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEADER_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        .keep_alive_interval(limits.keep_alive_every)
+        .keep_alive_timeout(limits.keep_alive_timeout);
     builder
 }
 

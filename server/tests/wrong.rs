@@ -4,7 +4,7 @@
 
 use rounds_device::{Device, enrol};
 use rounds_domain::{Body, RecordId, Role, body};
-use rounds_store::{Channel, NewDelivery, Tried};
+use rounds_store::{AuditFilter, Channel, NewDelivery, Tried};
 use rounds_tests::{Said, TestServer, new_id, on_both_databases};
 use std::path::Path;
 use tempfile::TempDir;
@@ -244,6 +244,43 @@ on_both_databases! {
         assert_eq!(said.out, format!("{first}\tis tried again\n{second}\tis tried again\n"));
         assert!(!said.ok && said.beside.contains(&unknown) && said.beside.contains("deliveries list"), "{said:?}");
         assert!(!said.beside.contains(&first), "{said:?}");
+        server.stop().await;
+    }
+
+    async fn what_an_operator_does_is_on_record_though_it_comes_to_nothing(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let li = body::Worker { name: "Li".into(), ..Default::default() };
+        let li = server.add(north, Body::Worker(li)).await.to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let message = new_id().to_string();
+        let every = AuditFilter { limit: 1_000, ..AuditFilter::default() };
+        let before = server.store.audit_entries(&every).await.unwrap().len();
+        for args in [
+            &["code", "--role", "field", "--area", "North"][..],
+            &["link", "show", "calendar", &li],
+            &["link", "revoke", "calendar", &li],
+            &["export", "visits", "--area", "North", "--out", "visits.csv"],
+        ] {
+            let said = rounds(folder.path(), &[args, &["--database", database.url()]].concat()).await;
+            assert!(said.ok, "{args:?}: {said:?}");
+        }
+        let retry = ["deliveries", "retry", &message, "--database", database.url()];
+        assert!(!rounds(folder.path(), &retry).await.ok, "there is no such message");
+        let mut entries = server.store.audit_entries(&every).await.unwrap();
+        entries.sort_by_key(|entry| entry.seq);
+        let noted: Vec<_> = entries[before..]
+            .iter()
+            .map(|entry| (entry.role.as_str(), entry.action.as_str(), entry.subject.as_str()))
+            .collect();
+        let north = north.to_string();
+        assert_eq!(noted, [
+            ("operator", "code.made", north.as_str()),
+            ("operator", "link.shown", &li),
+            ("operator", "link.revoked", &li),
+            ("operator", "export", &north),
+            ("operator", "delivery.retried", &message),
+        ]);
         server.stop().await;
     }
 

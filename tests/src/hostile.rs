@@ -1,6 +1,7 @@
 //! What a hostile network does to a server: connections that are made to cost it something. Each function is the life
 //! of one connection, until the server ends it, and answers how much of it the server stood.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -91,6 +92,34 @@ pub async fn empty_data(stream: TcpStream, most: usize) -> usize {
         _ => frame(DATA, 0, 1, &[]),
     })
     .await
+}
+
+/// A call of which nothing more comes, from somebody who answers nothing.
+///
+/// # Errors
+/// When the server does not take it.
+pub async fn dead_call(mut stream: TcpStream) -> io::Result<TcpStream> {
+    let call = frame(HEADERS, END_HEADERS, 1, &call_headers());
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &call].concat()).await?;
+    Ok(stream)
+}
+
+/// What the server says first, of how to talk to it over HTTP/2: values by their numbers in RFC 9113.
+///
+/// # Errors
+/// When it says nothing, or something else.
+pub async fn settings_of(mut stream: TcpStream) -> io::Result<HashMap<u16, u32>> {
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await?;
+    let mut header = [0; 9];
+    stream.read_exact(&mut header).await?;
+    if header[3] != SETTINGS {
+        return Err(io::Error::other(format!("a frame of type {}", header[3])));
+    }
+    let mut payload = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize];
+    stream.read_exact(&mut payload).await?;
+    let value =
+        |it: &[u8]| (u16::from_be_bytes([it[0], it[1]]), u32::from_be_bytes([it[2], it[3], it[4], it[5]]));
+    Ok(payload.chunks_exact(6).map(value).collect())
 }
 
 /// Sends what `frames` makes for each number of a stream, 1, 3, 5, ..., and reads what comes back. Answers how many the

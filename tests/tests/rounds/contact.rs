@@ -303,6 +303,19 @@ on_both_databases! {
             town.server.store.audit_entries(&reads).await.unwrap().iter().map(|entry| entry.device.unwrap()).collect();
         assert_eq!(read_by, [coordinator.id, phone_of_lin.id, phone_of_wu.id], "every read is on record, and no more");
 
+        let follow_up = body::FollowUp {
+            source: Some(town.request),
+            sort: "verification".to_owned(),
+            due_at_ms,
+            group: Some(group),
+            ..body::FollowUp::default()
+        };
+        town.server.add(town.north, Body::FollowUp(follow_up)).await;
+        assert_eq!(read(&phone_of_wu, town.request).await.unwrap(), Some(contact()));
+        let delete = Action::Delete { reason: "split up".to_owned() };
+        town.act(Act::on(group, town.north, Kind::Group, delete)).await;
+        assert_eq!(code(&phone_of_wu, town.request).await, Code::PermissionDenied, "the group is no more");
+
         assert_eq!(put(&supervisor, town.request, &contact()).await.unwrap_err().code(), Code::PermissionDenied);
         assert_eq!(put(&peer_of_partner, town.request, &contact()).await.unwrap_err().code(), Code::PermissionDenied);
         assert_eq!(put(&elsewhere, town.request, &contact()).await.unwrap_err().code(), Code::NotFound);
@@ -446,6 +459,7 @@ on_both_databases! {
         let deleted = town.server.add(town.north, Body::Request(leak(town.dwelling))).await;
         put(&town.server.admin, deleted, &contact()).await.unwrap();
         town.delete(deleted).await;
+        assert_eq!(code(&town.server.admin, deleted).await, Code::NotFound, "before it is erased");
         town.work().await;
         assert!(!store.has_contact(deleted).await.unwrap(), "at once");
         town.server.stop().await;

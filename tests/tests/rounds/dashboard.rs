@@ -242,6 +242,9 @@ on_both_databases! {
         assert!(answer.headers()[SET_COOKIE].to_str().unwrap().starts_with("rounds_token=; Path=/; Max-Age=0"));
         assert!(town.browsers().await[0].revoked_ms.is_some());
         assert_eq!(browser.status("/follow-ups").await, StatusCode::UNAUTHORIZED, "the old cookie is worth nothing");
+        let left = AuditFilter { action: Some(AuditAction::SignOut), limit: 10, ..AuditFilter::default() };
+        let noted = town.server.store.audit_entries(&left).await.unwrap();
+        assert_eq!(noted.iter().map(|entry| entry.device).collect::<Vec<_>>(), [Some(town.browsers().await[0].id)]);
         town.server.stop().await;
     }
 

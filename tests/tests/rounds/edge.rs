@@ -76,6 +76,40 @@ async fn a_connection_on_which_nothing_is_said_is_closed() {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_waits_for_no_connection_on_which_nothing_goes_on() {
+    let hour = Duration::from_secs(60 * 60);
+    let limits = ConnectionLimits { first_call_timeout: hour, idle_timeout: hour, ..Default::default() };
+    let server = server_with(limits).await;
+    assert_serves(&server).await;
+    let channel = server.channel().await; // stays open, as that of the administrator
+    let stopped = tokio::time::timeout(Duration::from_secs(30), server.stop()).await;
+    assert!(stopped.is_ok());
+    drop(channel);
+}
+
+#[tokio::test]
+async fn whoever_gives_no_sign_of_life_is_let_go_of() {
+    let limits = ConnectionLimits { keep_alive_every: SOON, keep_alive_timeout: SOON, ..Default::default() };
+    let server = server_with(limits).await;
+    closed(hostile::dead_call(connect(&server).await).await.unwrap()).await;
+    assert_serves(&server).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_told_how_many_calls_it_may_carry_and_how_large_their_headers_may_be() {
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    const MAX_HEADER_LIST_SIZE: u16 = 6;
+    let server = TestServer::start_on_sqlite().await;
+    let said = hostile::settings_of(connect(&server).await).await.unwrap();
+    assert_eq!(said.get(&MAX_CONCURRENT_STREAMS), Some(&100));
+    assert_eq!(said.get(&INITIAL_WINDOW_SIZE), Some(&(256 * 1024)));
+    assert_eq!(said.get(&MAX_HEADER_LIST_SIZE), Some(&(16 * 1024)));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_connection_on_which_nothing_goes_on_any_more_is_closed() {
     let limits = ConnectionLimits { first_call_timeout: SOON, idle_timeout: SOON, ..Default::default() };
     let server = server_with(limits).await;

@@ -3,7 +3,7 @@
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE};
 use hyper::{Request, StatusCode};
-use rounds_domain::{Body, Role, body};
+use rounds_domain::{Action, Body, DeviceId, Kind, RecordId, Role, body};
 use rounds_proto::v1;
 use rounds_server::limit::LIST_MAX;
 use rounds_tests::{Act, Peer, TestServer, http, on_both_databases, reason, visit};
@@ -199,6 +199,55 @@ on_both_databases! {
         assert_eq!(code(v1::Role::Admin, &[]).await.unwrap_err().code(), Code::PermissionDenied);
         assert_eq!(code(v1::Role::Unspecified, &[north]).await.unwrap_err().code(), Code::InvalidArgument);
         assert_eq!(code(v1::Role::Partner, &[north]).await.unwrap_err().code(), Code::InvalidArgument);
+        server.stop().await;
+    }
+
+    async fn a_code_is_for_a_worker_and_an_organization_that_its_maker_sees(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let [north, south] = [server.area("North", None).await, server.area("South", None).await];
+        let worker = || Body::Worker(body::Worker { name: "Lin".into(), ..Default::default() });
+        let company = || Body::Organization(body::Organization { name: "Water".into(), ..Default::default() });
+        let coordinator = server.enrol(Role::Coordinator, &[north]).await;
+        let code = async |worker: Option<RecordId>, organization: Option<RecordId>| {
+            let role = if organization.is_some() { v1::Role::Partner } else { v1::Role::Field };
+            let name = |id: Option<RecordId>| id.map(|id| id.to_string()).unwrap_or_default();
+            let request = v1::CreateCodeRequest {
+                role: role.into(),
+                areas: vec![north.to_string()],
+                worker: name(worker),
+                organization: name(organization),
+                ..Default::default()
+            };
+            coordinator.devices().create_code(request).await.map_err(|refused| refused.code()).map(|_| ())
+        };
+        let [lin, water] = [server.add(north, worker()).await, server.add(north, company()).await];
+        assert_eq!(code(Some(lin), None).await, Ok(()));
+        assert_eq!(code(None, Some(water)).await, Ok(()));
+        assert_eq!(code(Some(water), None).await, Err(Code::NotFound), "is no worker");
+        assert_eq!(code(None, Some(lin)).await, Err(Code::NotFound), "is no organization");
+        let [far, foreign] = [server.add(south, worker()).await, server.add(south, company()).await];
+        assert_eq!(code(Some(far), None).await, Err(Code::NotFound), "of another area");
+        assert_eq!(code(None, Some(foreign)).await, Err(Code::NotFound), "of another area");
+        for (id, kind) in [(lin, Kind::Worker), (water, Kind::Organization)] {
+            let delete = Action::Delete { reason: "left".into() };
+            server.admin.change(vec![Act::on(id, north, kind, delete).op(&server.clock)]).await;
+        }
+        assert_eq!(code(Some(lin), None).await, Err(Code::NotFound), "deleted");
+        assert_eq!(code(None, Some(water)).await, Err(Code::NotFound), "deleted");
+        server.stop().await;
+    }
+
+    async fn nobody_revokes_or_assigns_what_the_server_does_by_itself(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let north = server.area("North", None).await;
+        let worker = DeviceId(rounds_tests::new_id());
+        let now_ms = server.clock.now_ms();
+        server.store.internal_device(worker, "worker", Role::System, now_ms).await.unwrap();
+        let device = worker.to_string();
+        let revoke = v1::RevokeRequest { device: device.clone() };
+        assert_eq!(server.admin.devices().revoke(revoke).await.unwrap_err().code(), Code::NotFound);
+        let assign = v1::AssignRequest { device, areas: vec![north.to_string()] };
+        assert_eq!(server.admin.devices().assign(assign).await.unwrap_err().code(), Code::NotFound);
         server.stop().await;
     }
 

@@ -1,12 +1,21 @@
 //! How things came about, and what waits for a coordinator.
 
 use prost::Message as _;
-use rounds_domain::{Action, AreaId, Body, Change, Kind, OpId, RecordId, Role, body};
+use rounds_domain::{Action, AreaId, Body, Change, Kind, Op, OpId, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
-use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, visit};
+use rounds_store::AuditFilter;
+use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, reason, visit};
 use serde_json::json;
 use std::time::Duration;
 use tonic::Code;
+
+fn place() -> Body {
+    Body::Place(body::Place { name: "4-2-302".into(), sort: "dwelling".into(), ..Default::default() })
+}
+
+fn every_entry() -> AuditFilter {
+    AuditFilter { limit: 1_000, ..AuditFilter::default() }
+}
 
 struct Street {
     server: TestServer,
@@ -148,6 +157,73 @@ on_both_databases! {
         assert!(street.waiting().await.is_empty());
         assert_eq!(street.coordinator.history().release(dismiss).await.unwrap_err().code(), Code::NotFound);
         street.server.stop().await;
+    }
+
+    async fn a_release_needs_areas_that_its_author_has_at_that_moment(database: &TestDatabase) {
+        let mut street = Street::start(database).await;
+        let south = street.server.area("South", None).await;
+        let assign = async |areas: &[AreaId]| {
+            let areas = areas.iter().map(AreaId::to_string).collect();
+            let request = v1::AssignRequest { device: street.coordinator.id.to_string(), areas };
+            street.server.admin.devices().assign(request).await.unwrap().into_inner().scope_version
+        };
+        let with_south = assign(&[street.area, south]).await;
+        assign(&[street.area]).await;
+        let op = street.phone.seal_bytes(b"not an op".to_vec());
+        street.phone.send(vec![op]).await.unwrap();
+        let op = Op { scope_version: with_south, ..Act::create(south, place()).op(&street.server.clock) };
+        let mended = rounds_proto::op_to_wire(&op).unwrap();
+        let refused = street.release(1, Some(mended)).await.unwrap_err();
+        assert_eq!(reason(&refused), "NOT_IN_SCOPE", "though it was its area before");
+        assert_eq!(street.waiting().await.len(), 1);
+        street.server.stop().await;
+    }
+
+    async fn every_act_of_administration_is_on_record_with_who_did_it(database: &TestDatabase) {
+        let Street { server, area, mut phone, coordinator, .. } = Street::start(database).await;
+        let before = server.store.audit_entries(&every_entry()).await.unwrap().len();
+        let request = v1::CreateCodeRequest {
+            role: v1::Role::Field.into(),
+            areas: vec![area.to_string()],
+            ..v1::CreateCodeRequest::default()
+        };
+        let code = coordinator.devices().create_code(request).await.unwrap().into_inner().code;
+        let other = Peer::enrol(server.channel().await, server.clock.clone(), &code).await.unwrap();
+        let assign = v1::AssignRequest { device: other.id.to_string(), areas: vec![area.to_string()] };
+        coordinator.devices().assign(assign).await.unwrap();
+        other.devices().rotate(v1::RotateRequest {}).await.unwrap();
+        let mut copy = phone.clone();
+        let ops = [b"no op", b"none ", b"other"].map(|bytes| phone.seal_bytes(bytes.to_vec()));
+        phone.send(ops.to_vec()).await.unwrap();
+        let op = copy.seal_bytes(b"another".to_vec());
+        copy.send(vec![op]).await.unwrap();
+        let fork = v1::ForkRequest { forked_at_seq: 1, ..v1::ForkRequest::default() };
+        let forked = copy.devices().fork(fork).await.unwrap().into_inner().device;
+        let mended = Some(rounds_proto::op_to_wire(&Act::create(area, place()).op(&server.clock)).unwrap());
+        let release = |seq, mended, dismiss| v1::ReleaseRequest { device: phone.id.to_string(), seq, mended, dismiss };
+        coordinator.history().release(release(1, mended, false)).await.unwrap();
+        coordinator.history().release(release(2, None, true)).await.unwrap();
+        coordinator.history().release(release(3, None, false)).await.unwrap_err();
+        coordinator.devices().revoke(v1::RevokeRequest { device: other.id.to_string() }).await.unwrap();
+
+        let mut entries = server.store.audit_entries(&every_entry()).await.unwrap();
+        entries.sort_by_key(|entry| entry.seq);
+        let told: Vec<_> = entries[before..]
+            .iter()
+            .map(|entry| (entry.action.as_str(), entry.device.unwrap(), entry.subject.clone()))
+            .collect();
+        let [first, second] = [1, 2].map(|seq| OpId { device: phone.id, seq }.to_string());
+        assert_eq!(told, [
+            ("code.made", coordinator.id, area.to_string()),
+            ("sign_in", other.id, other.id.to_string()),
+            ("device.assigned", coordinator.id, other.id.to_string()),
+            ("device.token_rotated", other.id, other.id.to_string()),
+            ("device.forked", phone.id, forked),
+            ("quarantine.released", coordinator.id, first),
+            ("quarantine.dismissed", coordinator.id, second),
+            ("device.revoked", coordinator.id, other.id.to_string()),
+        ]);
+        server.stop().await;
     }
 
     async fn an_op_that_names_no_area_waits_for_who_holds_a_root_of_its_device_now(database: &TestDatabase) {
