@@ -11,8 +11,8 @@ use rounds_proto::v1;
 use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_server::limit::{
     ADDRESS_CALLS_MAX, ADDRESS_SHARE, CODE_TRIES_MAX, DEVICE_CALLS_MAX, DEVICE_WATCHES_MAX,
-    DEVICE_WORKING_BYTES_MAX, FAILED_CODES_MAX, PAGE_BYTES_MAX, READING_BYTES_MAX, REQUEST_BYTES_MAX,
-    TOKEN_ANSWER_BYTES_MAX, TOKEN_READING_BYTES_MAX, WORKING_BYTES_MAX,
+    DEVICE_WORKING_BYTES_MAX, DRAIN_TIMEOUT, FAILED_CODES_MAX, PAGE_BYTES_MAX, READING_BYTES_MAX,
+    REQUEST_BYTES_MAX, TOKEN_ANSWER_BYTES_MAX, TOKEN_READING_BYTES_MAX, WORKING_BYTES_MAX,
 };
 use rounds_server::secret::token_hash;
 use rounds_server::{ConnectionLimits, Tls};
@@ -82,7 +82,7 @@ async fn a_server_that_stops_waits_for_no_connection_on_which_nothing_goes_on() 
     let server = server_with(limits).await;
     assert_serves(&server).await;
     let channel = server.channel().await; // stays open, as that of the administrator
-    let stopped = tokio::time::timeout(Duration::from_secs(30), server.stop()).await;
+    let stopped = tokio::time::timeout(DRAIN_TIMEOUT / 2, server.stop()).await;
     assert!(stopped.is_ok());
     drop(channel);
 }

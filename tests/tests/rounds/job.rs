@@ -286,6 +286,26 @@ on_both_databases! {
         field.close(next).await;
     }
 
+    async fn a_job_of_a_worker_that_lives_is_left_to_it(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        set_timers(database, field.area, 0, &new_records(1)).await;
+        let held = Held::default();
+        let (hold, mut began) = held.fault();
+        let first = field.worker_with(Options { fault: Some(hold), ..options() }).await;
+        began.recv().await.unwrap();
+        let begun = Begun::default();
+        let next = field.worker_with(Options { fault: Some(begun.fault()), ..options() }).await;
+        while begun.kinds().is_empty() {
+            field.removed_violation().await; // one of them is done by the next
+        }
+        held.let_go();
+        assert_eq!((first.drained().await.unwrap(), next.drained().await.unwrap()), (0, 0));
+        let runs = Jobs::open(&field.store).await.unwrap().history(None, None, 1_000).await.unwrap();
+        assert!(runs.iter().all(|run| run.outcome == "done"), "{runs:?}");
+        first.stop().await;
+        field.close(next).await;
+    }
+
     async fn jobs_of_a_paused_kind_do_not_start_until_it_is_resumed(database: &TestDatabase) {
         let field = Field::on(database).await;
         let jobs_of = Jobs::open(&field.store).await.unwrap();

@@ -246,6 +246,9 @@ on_both_databases! {
         let answer = copy.seal(lost.clone());
         let answer = copy.send(vec![answer]).await.unwrap();
         assert_eq!((answer.standing(), answer.forked_at_seq), (DeviceStanding::Forked, 2));
+        let fork = v1::ForkRequest { forked_at_seq: 1, ..v1::ForkRequest::default() };
+        let refused = copy.devices().fork(fork).await.unwrap_err();
+        assert_eq!(reason(&refused), "NOT_FORKED", "they have the first op in common");
         let fork = v1::ForkRequest { forked_at_seq: 2, ..v1::ForkRequest::default() };
         let forked = copy.devices().fork(fork).await.unwrap().into_inner();
         assert_eq!(street.listed(&forked.device).await.copy_of, phone.id.to_string());
