@@ -582,6 +582,7 @@ fn take_feed(tx: &Connection, meta: &mut Meta, items: Vec<Item>) -> Result<(), E
                     meta.observed = meta.observed.max(record.through.stamp);
                 }
                 store::put_record(tx, &record, &wire)?;
+                outbox::settle_of(tx, record.id)?;
             }
             Item::Departure(record, area) => store::drop_record(tx, record, area)?,
             Item::LeftArea(area) => store::drop_area(tx, area)?,

@@ -117,6 +117,17 @@ pub(crate) fn unsend_after(connection: &Connection, device: DeviceId, seq: u64) 
     Ok(unsent)
 }
 
+/// A record came: a page is read after the ops of its call were taken in, so what those of this record with a verdict did
+/// is in it.
+pub(crate) fn settle_of(connection: &Connection, record: RecordId) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET settled = 1 WHERE settled = 0 AND record = ?1 AND outcome IS NOT NULL",
+        )?
+        .execute(params![record.0])?;
+    Ok(())
+}
+
 /// The records are up to date: what the ops with a verdict did is in them.
 pub(crate) fn settle(connection: &Connection) -> Result<(), Error> {
     connection

@@ -147,8 +147,8 @@ fn overlay(meta: &Meta, unseen: Vec<Entry>) -> Overlay {
     overlay
 }
 
-/// The record with these ops in it. Those that the server had folded in already when it sent the record are left
-/// out: between a verdict and the last page of the pull there can be some.
+/// The record with these ops in it. Those without a verdict that the server had folded in already when it sent the record
+/// are left out, as far as they left a mark: they came with a call whose answer was lost, and are sent again.
 fn fold_over(record: Option<Record>, ops: &[(PlacedOp, bool)], device: Option<DeviceId>) -> Option<View> {
     let seen_through = record.as_ref().map_or(0, |record| last_seq_of(record, device));
     let mut folded = record;

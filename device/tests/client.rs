@@ -460,6 +460,11 @@ async fn while_it_runs_it_follows_hints_and_its_own_records_and_ends_when_it_is_
     assert_eq!(reports.recv().await.unwrap(), Err("the server cannot be reached now: not now".to_owned()));
     assert_eq!(reports.recv().await.unwrap(), Ok((0, Next::Rest)), "again after a while");
 
+    assert_eq!(reports.recv().await.unwrap(), Ok((0, Next::Rest)), "when the hints begin anew");
+    let hints = service.0.lock().unwrap().hints.clone().unwrap();
+    hints.send(Ok(v1::WatchResponse::default())).await.unwrap();
+    assert_eq!(reports.recv().await.unwrap(), Ok((0, Next::Rest)), "when there is something new");
+
     service.0.lock().unwrap().server().revoke(1);
     wake.notify_one();
     while reports.recv().await.is_some_and(|report| report.is_ok_and(|(_, next)| next != Next::Wiped)) {}

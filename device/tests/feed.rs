@@ -86,6 +86,65 @@ fn an_op_in_a_record_that_came_with_its_verdict_is_not_folded_in_twice() {
 }
 
 #[test]
+fn an_op_in_a_record_that_came_before_its_verdict_is_not_folded_in_twice() {
+    let mut server = Server::with(&[1]);
+    let (_dir, mut device) = enrolled(1);
+    device.record(clock(1), vec![Draft::create(id(9), area(1), request("water"))]).unwrap();
+    sync(&mut device, &mut server);
+    let seen = device.view(id(9)).unwrap().unwrap().record;
+    device.record(clock(2), vec![new_place(1, 1)]).unwrap();
+    device.record(clock(3), vec![step(&seen, "triaged")]).unwrap();
+    let asked = device.request(clock(server.now_ms), Size::default()).unwrap();
+    server.answer(&asked, &device); // is lost, and the next batch is smaller
+    let size = Size { ops_max: 1, ..Size::default() };
+    let asked = device.request(clock(server.now_ms), size).unwrap();
+    let answer = server.answer(&asked, &device);
+    device.take(&asked, answer).unwrap();
+    assert_eq!(device.status().unwrap().unsent_ops, 1);
+    let record = device.view(id(9)).unwrap().unwrap().record;
+    assert_eq!((record.status.as_str(), record.steps.len()), ("triaged", 1));
+}
+
+#[test]
+fn an_op_behind_which_others_changed_the_record_is_not_folded_in_twice() {
+    let visit = body::Visit {
+        subject: Some(id(1)),
+        purpose: "routine".into(),
+        outcome: "met".into(),
+        ..Default::default()
+    };
+    for (record, draft, field) in [
+        (id(1), new_place(1, 1), "name"), // their edit is kept as a dispute,
+        (id(2), Draft::create(id(2), area(1), Body::Visit(visit)), "note"), // or beside another amendment
+    ] {
+        let mut server = Server::with(&[1, 2]);
+        let (_dir, mut device) = enrolled(1);
+        let (_dir2, mut other) = enrolled(2);
+        device.record(clock(1), vec![draft]).unwrap();
+        sync(&mut device, &mut server);
+        sync(&mut other, &mut server);
+        let edit = |device: &Device, text: &str| {
+            Draft::edit(
+                &device.view(record).unwrap().unwrap().record,
+                fields([(field, json!(text))]),
+                "mistaken",
+            )
+        };
+        device.record(clock(2), vec![edit(&device, "ours")]).unwrap();
+        let asked = device.request(clock(server.now_ms), Size::default()).unwrap();
+        server.answer(&asked, &device); // is lost
+        other.record(clock(3), vec![edit(&other, "theirs")]).unwrap();
+        other.record(clock(3), (10..20).map(|n| new_place(n, 2)).collect()).unwrap();
+        sync(&mut other, &mut server);
+        server.page_records = 3; // the record is among the first, with more to come
+        assert_eq!(sync_once(&mut device, &mut server).next, Next::AskAgain);
+        let shown = device.view(record).unwrap().unwrap().record;
+        assert_eq!(&shown, &pretend::through_the_wire(server.record(record).unwrap()));
+        assert_eq!(shown.text(field), "theirs");
+    }
+}
+
+#[test]
 fn a_clash_on_a_field_shows_to_its_author_before_and_after_the_sync() {
     let mut server = Server::with(&[1, 2]);
     let (_dir, mut device) = enrolled(1);
