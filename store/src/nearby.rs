@@ -91,8 +91,8 @@ impl Store {
         }))
     }
 
-    /// Every record whose subject is one of these, deleted ones too, but for follow-ups that are done or cancelled and
-    /// were due before `since_ms` (ms since 1970 UTC). In no order.
+    /// Every record whose subject is one of these, but for follow-ups that are done or cancelled and were due before
+    /// `since_ms` (ms since 1970 UTC). What was deleted is about nothing any more. In no order.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

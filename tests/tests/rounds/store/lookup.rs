@@ -1,7 +1,7 @@
 //! Records by what is asked of them, areas, and what changed.
 
 use super::sample::*;
-use rounds_domain::body::{Asset, FollowUp, Notice, Organization, Place};
+use rounds_domain::body::{Asset, FollowUp, Notice, Organization, Place, Policy, Term};
 use rounds_domain::{Action, AreaId, Body, Change, Kind, Op, Outcome, RecordId};
 use rounds_store::{Batch, Numbered, RecordFilter, Store};
 use rounds_tests::on_both_databases;
@@ -321,6 +321,57 @@ on_both_databases! {
         assert_eq!(come(&mut second, at(2, create()), false, 3).await, [Outcome::Applied], "the same, and earlier");
         let raised = store.raised_by(record(1)).await.unwrap().expect("it was taken in");
         assert_eq!(raised.id(), first.op_id(1));
+    }
+
+    async fn words_come_from_above_and_policies_from_near(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None), (area(2), Some(area(1)))]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let word = |id: u128, of: u128, word: &str| {
+            let (vocabulary, word) = ("visit_outcome".to_owned(), word.to_owned());
+            create(record(id), area(of), Body::Term(Term { vocabulary, word, ..Term::default() }))
+        };
+        let policy = |id: u128, of: u128| {
+            create(record(id), area(of), Body::Policy(Policy { sort: "recheck".to_owned(), ..Policy::default() }))
+        };
+        let visit = create_visit_at(record(9), area(2), area(2).into(), "met");
+        let ops = [word(3, 2, "asleep"), word(1, 1, "away"), word(2, 1, "out"), policy(4, 1), policy(5, 2), visit];
+        assert_eq!(phone.send(&store, ops).await, [Outcome::Applied; 6]);
+        let words = store.terms(area(2)).await.unwrap().into_iter().map(|term| term.word).collect::<Vec<_>>();
+        assert_eq!(words, ["away", "out", "asleep"], "its own come last");
+        assert_eq!(store.terms(area(1)).await.unwrap().len(), 2);
+        let policies = async |of| -> Vec<RecordId> {
+            store.policies(of).await.unwrap().unwrap().1.into_iter().map(|policy| policy.id).collect()
+        };
+        assert_eq!(policies(area(2)).await, [record(5), record(4)], "its own come first");
+        assert_eq!(policies(area(1)).await, [record(4)]);
+        phone.send(&store, [at(1, delete(record(5), area(2), Kind::Policy))]).await;
+        assert_eq!(policies(area(2)).await, [record(5), record(4)], "it says since when it holds no more");
+    }
+
+    async fn what_is_about_a_record_is_told_but_for_work_that_was_over_long_ago(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let day = 24 * 60 * MINUTE_MS;
+        let work = |id: u128, due_at_ms: i64| {
+            let (source, sort) = (Some(record(50)), "verification".to_owned());
+            let due_at_ms = Some(due_at_ms);
+            create(record(id), area(1), Body::FollowUp(FollowUp { source, sort, due_at_ms, ..FollowUp::default() }))
+        };
+        let visit = create_visit_at(record(9), area(1), record(50), "met");
+        let other = create_visit_at(record(8), area(1), record(51), "met");
+        phone.send(&store, (1..6).map(|id| work(id, START_MS)).chain([work(6, START_MS + day), visit, other])).await;
+        let steps = [(1, "done"), (2, "cancelled"), (3, "missed"), (6, "done")];
+        phone.send(&store, steps.map(|(id, to)| at(1, step(record(id), area(1), Kind::FollowUp, to)))).await;
+        phone.send(&store, [at(2, delete(record(5), area(1), Kind::FollowUp))]).await;
+        let about = async |since_ms| {
+            let found = store.about(&[record(50)], since_ms).await.unwrap();
+            found.into_iter().map(|numbered| numbered.record.id).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(about(START_MS).await, [1, 2, 3, 4, 6, 9].map(record).into());
+        assert_eq!(about(START_MS + day).await, [3, 4, 6, 9].map(record).into());
+        assert_eq!(about(START_MS + 2 * day).await, [3, 4, 9].map(record).into());
     }
 
     async fn a_record_that_is_written_while_pages_are_read_is_never_left_out(database: &TestDatabase) {
