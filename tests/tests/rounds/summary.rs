@@ -350,6 +350,14 @@ on_both_databases! {
         let phones = (freshness.devices, freshness.silent_devices, freshness.unsent_ops, freshness.heard_ms);
         assert_eq!(phones, (3, 1, 1 + 2 + 4, heard_ms));
         assert_eq!(freshness.disputed_records, 1);
+
+        for area in [district, east, corner, west] {
+            let mut phone = server.enrol(Role::Field, &[area]).await;
+            let op = phone.seal_bytes(b"not an op".to_vec());
+            phone.send(vec![op]).await.unwrap();
+        }
+        let freshness = summarize(&server.admin, ask(Some(east))).await.unwrap().freshness.unwrap();
+        assert_eq!(freshness.quarantined_ops, 2, "those who hold the east see to what names no area there and below");
         server.stop().await;
     }
 

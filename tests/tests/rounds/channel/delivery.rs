@@ -63,6 +63,21 @@ async fn before(database: &TestDatabase, state: &str, [sqlite, postgres]: [&str;
 }
 
 on_both_databases! {
+    async fn a_message_is_put_back_only_when_it_is_due_and_while_others_are_being_sent(database: &TestDatabase) {
+        let store = database.open().await;
+        let [first, second] = [add(&store, "a@example.org", 0).await, add(&store, "b@example.org", 0).await];
+        let claim = async |id, now_ms, until_ms| store.claim_delivery(id, now_ms, until_ms).await.unwrap().is_some();
+        let put_back = async |id, now_ms| store.put_back_delivery(id, now_ms, 1).await.unwrap();
+        assert!(!put_back(second, 10).await, "nothing is being sent");
+        assert!(claim(first, 10, 20).await);
+        assert!(put_back(second, 10).await);
+        assert!(!put_back(second, 20).await, "whoever was at the first has taken too long");
+        assert!(claim(first, 20, 100).await && claim(second, 20, 30).await);
+        assert!(!put_back(second, 25).await, "somebody is at it");
+        assert!(put_back(second, 30).await);
+        store.close().await;
+    }
+
     async fn a_sender_that_crashed_is_followed_by_another_only_after_its_claim(database: &TestDatabase) {
         let (mut hook, site, worker) = failing(database).await;
         hook.answer(200);
