@@ -1,9 +1,11 @@
 //! Who may do what, where.
 
+use prost::Message as _;
 use rounds_domain::op::Step;
 use rounds_domain::{Body, Kind, RecordId, Role, body};
 use rounds_proto::v1::{self, Outcome};
 use rounds_tests::{Act, Peer, TestServer, on_both_databases, reason, visit};
+use std::collections::BTreeSet;
 use tonic::{Code, Status};
 
 fn code<T>(answer: Result<T, Status>) -> Code {
@@ -203,6 +205,38 @@ on_both_databases! {
         assert_eq!(names(&coordinator, of(north, true)).await.unwrap(), "12");
         assert_eq!(names(&coordinator, of(south, true)).await.unwrap_err().code(), Code::NotFound);
         assert_eq!(names(&coordinator, of(district, true)).await.unwrap_err().code(), Code::NotFound);
+        server.stop().await;
+    }
+
+    async fn a_list_of_large_records_comes_in_pages_and_leaves_none_out(database: &TestDatabase) {
+        let server = TestServer::start(database).await;
+        let area = server.area("North", None).await;
+        let mut raised = BTreeSet::new();
+        for _ in 0..3 {
+            let requests = std::iter::repeat_with(|| {
+                let (category, channel) = ("water".to_owned(), "visit".to_owned());
+                let description = "\u{1f333}".repeat(4_000);
+                let body = body::Request { category, channel, description, ..Default::default() };
+                Act::create(area, Body::Request(body)).op(&server.clock)
+            });
+            let requests: Vec<_> = requests.take(100).collect();
+            raised.extend(requests.iter().map(|op| op.record.to_string()));
+            server.admin.change(requests).await;
+        }
+        let kind = v1::Kind::Request.into();
+        let mut request = v1::ListRecordsRequest { kind, page_size: 1_000, ..Default::default() };
+        let mut listed = Vec::new();
+        loop {
+            let page = server.admin.directory().list_records(request.clone()).await.unwrap().into_inner();
+            assert!(page.encoded_len() < 4 * 1024 * 1024, "what clients take by default");
+            listed.extend(page.records.into_iter().map(|record| record.id));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(listed.len(), raised.len());
+        assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), raised);
         server.stop().await;
     }
 
