@@ -328,7 +328,8 @@ impl Device {
 
     /// Becomes another device, as this one turned out to be a copy: ops from `at_seq` on get the numbers from 1 on
     /// under the new name, with their order and groups. Records are pulled anew. Nothing is done if it is not `from` any
-    /// more, under whose name it was asked: somebody else with the same file was faster.
+    /// more, under whose name it was asked: somebody else with the same file was faster; nor if it heard of a restore
+    /// meanwhile, and ops before have to be sent under the old name again.
     ///
     /// # Errors
     /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
@@ -341,7 +342,7 @@ impl Device {
     ) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
-            if meta.enrolled()? != from {
+            if meta.enrolled()? != from || outbox::is_unsent_before(tx, from, at_seq)? {
                 return Ok(());
             }
             go_on_as(tx, &mut meta, device, token, at_seq)?;
@@ -370,13 +371,17 @@ impl Device {
     }
 
     /// Forgets how far it has pulled: the next calls pull everything. What the server no longer sends is dropped at
-    /// the end of that, and not before.
+    /// the end of that, and not before. All that is held goes out again: without a cursor nobody would be told of a
+    /// restore before its ops are taken in, and the numbers of those may by now be another's.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn pull_anew(&mut self) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
+            if let Some(device) = meta.device {
+                outbox::unsend_after(tx, device, meta.forgotten_through)?;
+            }
             pull_anew(tx, &mut meta)?;
             meta.save(tx)
         })
@@ -559,10 +564,13 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
 
     let unsent = outbox::unsent(tx, device)?;
     let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
+    // What comes before a copy differs is in the server under the old name, and gets its verdict under it: sent under
+    // another one it would be taken in twice.
+    let is_before = outbox::is_unsent_before(tx, device, meta.forked_at)?;
     progress.next = match unsent {
         _ if meta.revoked && is_injected(Bug::WipedTooEarly) => Next::Wiped,
         0 if meta.revoked => Next::Wiped,
-        _ if meta.forked_at > 0 => Next::Fork { at_seq: meta.forked_at },
+        _ if meta.forked_at > 0 && !is_before => Next::Fork { at_seq: meta.forked_at },
         1.. if put_off && !more => Next::AskLater,
         0 if !more => Next::Rest,
         _ => Next::AskAgain,

@@ -79,6 +79,14 @@ pub(crate) fn unsent(connection: &Connection, device: DeviceId) -> Result<u64, E
     Ok(statement.query_row(params![device.0], |row| row.get(0))?)
 }
 
+/// Whether an op before this one has no verdict.
+pub(crate) fn is_unsent_before(connection: &Connection, device: DeviceId, seq: u64) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE device = ?1 AND seq < ?2 AND outcome IS NULL)",
+    )?;
+    Ok(statement.query_row(params![device.0, seq], |row| row.get(0))?)
+}
+
 /// The smallest seq that is held together with all behind it; 0 if there is none.
 pub(crate) fn holds_from(connection: &Connection, device: DeviceId, meta: &Meta) -> Result<u64, Error> {
     let mut statement =
@@ -156,8 +164,8 @@ pub(crate) fn forget(connection: &Connection, meta: &mut Meta, safe_through: u64
     Ok(())
 }
 
-/// Gives the ops from `at_seq` on, and whatever else has no verdict, the numbers from 1 on under another name, with
-/// their order and groups. The others stay under the old name, only for the user to see. Answers how many moved.
+/// Gives the ops from `at_seq` on the numbers from 1 on under another name, with their order and groups. The others stay
+/// under the old name, only for the user to see: they have their verdicts. Answers how many moved.
 pub(crate) fn renumber(
     connection: &Connection,
     old: DeviceId,
@@ -166,7 +174,7 @@ pub(crate) fn renumber(
 ) -> Result<u64, Error> {
     let first: Option<u64> = connection
         .query_row(
-            "SELECT MIN(seq) FROM outbox WHERE device = ?1 AND (seq >= ?2 OR outcome IS NULL)",
+            "SELECT MIN(seq) FROM outbox WHERE device = ?1 AND seq >= ?2",
             params![old.0, at_seq],
             |row| row.get(0),
         )

@@ -386,6 +386,52 @@ fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing
 }
 
 #[test]
+fn a_copy_that_is_told_so_together_with_a_restore_hands_nothing_over_twice() {
+    let mut server = Server::with(&[1]);
+    let (dir, mut device) = enrolled(1);
+    for n in 1..=3 {
+        device.record(clock(1), vec![new_place(n, 1)]).unwrap();
+    }
+    sync(&mut device, &mut server);
+    let (mut device, _copy_dir, mut copy) = copied(&dir, device);
+    device.record(clock(2), vec![new_place(4, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    copy.record(clock(2), vec![new_place(5, 1)]).unwrap();
+    let asked = copy.request(clock(3), Size::default()).unwrap();
+    let mut answer = server.answer(&asked, &copy);
+    assert_eq!((answer.standing(), answer.forked_at_seq), (v1::DeviceStanding::Forked, 4));
+    server = server.restored();
+    answer.epoch = server.epoch.to_string();
+    assert_eq!(copy.take(&asked, answer).unwrap().next, Next::AskAgain);
+    copy.fork(device_id(1), device_id(60), "too early".to_owned(), 4).unwrap();
+    assert_eq!(copy.identity().unwrap().device, device_id(1), "it goes on under its name");
+    assert_eq!(sync_once(&mut copy, &mut server).next, Next::Fork { at_seq: 4 });
+    assert_eq!(sync(&mut copy, &mut server), Next::Rest);
+    let new = copy.identity().unwrap().device;
+    assert_eq!((server.known_ops(device_id(1)), server.known_ops(new)), (4, 1));
+}
+
+#[test]
+fn whatever_is_held_goes_out_again_when_the_server_does_not_know_the_cursor() {
+    let mut server = Server::with(&[1]);
+    let (dir, mut device) = enrolled(1);
+    sync(&mut device, &mut server);
+    let backup = server.clone();
+    let (mut device, _copy_dir, mut copy) = copied(&dir, device);
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    server = backup.restored(); // without that, and a copy takes its number
+    copy.record(clock(2), vec![new_place(2, 1)]).unwrap();
+    sync(&mut copy, &mut server);
+    device.pull_anew().unwrap();
+    device.record(clock(3), vec![new_place(3, 1)]).unwrap();
+    assert_eq!(sync(&mut device, &mut server), Next::Rest);
+    let new = device.identity().unwrap().device;
+    assert_eq!((server.known_ops(device_id(1)), server.known_ops(new)), (1, 2), "none is there twice");
+    assert_eq!(ids(&device, Kind::Place), [1, 2, 3].map(id));
+}
+
+#[test]
 fn the_copy_of_a_revoked_phone_hands_its_work_over_too() {
     let mut server = Server::with(&[1]);
     let (dir, mut device) = enrolled(1);
