@@ -31,7 +31,7 @@ const ONCE_FAILED: &[(u64, usize, u32)] = &[
     // A plan went on about something that was deleted and was neither place nor asset.
     (74, 20, 6),
     // A copy that was told so together with a restore handed over under its new name what the server had under the old.
-    (101_025, 12, 6),
+    (3094, 20, 6),
 ];
 
 #[test]
