@@ -1,4 +1,5 @@
-//! The real command where something is wrong or missing: it says so and what to do, and does nothing in silence.
+//! The real command where something is wrong or missing: it says so and what to do, and does nothing in silence. What
+//! concerns others is on record, too.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
