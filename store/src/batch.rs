@@ -92,6 +92,14 @@ impl Content {
             Self::Refused { .. } => None,
         }
     }
+
+    /// The op as far as it could be read, refused or not.
+    pub fn op(&self) -> Option<&Op> {
+        match self {
+            Self::Admitted(op) => Some(op),
+            Self::Refused { op, .. } => op.as_ref(),
+        }
+    }
 }
 
 /// What came of a batch. Everything in it is committed and on disk.

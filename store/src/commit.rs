@@ -3,6 +3,8 @@
 //! The order of locks is devices, then areas, each by id, so commits of many servers cannot wait for each other in a
 //! circle. Whoever holds an area's row is the only one who changes its records and its head.
 
+mod known;
+
 use crate::Error;
 use crate::batch::{Arrival, Batch, Content, Job, Receipt};
 use crate::count::Count;
@@ -14,6 +16,7 @@ use crate::tx::{
     AreaRow, DeviceRow, LedgerRow, NewArea, NewOp, PlacedOpRow, Tx, Waiting, WaitingOp, Writes, Written,
 };
 use jiff::tz::TimeZone;
+use known::Known;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
 use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
@@ -59,6 +62,8 @@ struct Incoming {
     group_first: u64,
     hash: [u8; 32],
     content: Content,
+    /// Its author gave it its number.
+    is_numbered: bool,
     /// It was in quarantine until now, so its row exists.
     released: bool,
     /// Its author looks after what follows from it.
@@ -71,10 +76,7 @@ impl Incoming {
     }
 
     fn op(&self) -> Option<&Op> {
-        match &self.content {
-            Content::Admitted(op) => Some(op),
-            Content::Refused { op, .. } => op.as_ref(),
-        }
+        self.content.op()
     }
 
     fn admitted(&self) -> Option<&Op> {
@@ -106,6 +108,7 @@ pub(crate) async fn take_in<T: Tx>(
     let mut areas = lock_areas(tx, &(extra_areas | &named_by(batches))).await?;
     let (batches, overtaken) = without_overtaken(tx, batches).await?;
     let ledger = ledger(tx, &batches, &devices).await?;
+    let mut known = Known::read(tx, &batches, &devices).await?;
     let mut sorted = Vec::with_capacity(batches.len());
     let mut units = Vec::new();
     let mut pending = HashMap::new();
@@ -115,7 +118,7 @@ pub(crate) async fn take_in<T: Tx>(
         };
         let (batch_sorted, new) = sort_out(batch, device, &ledger, &mut pending);
         sorted.push(batch_sorted);
-        units.extend(new);
+        units.extend(new.into_iter().map(|unit| known.take_out(unit)).filter(|unit| !unit.is_empty()));
     }
     let mut writes = Writes { contacts: latest(contacts), timers: timers(&batches), ..Writes::default() };
     let setting = batches.iter().filter(|batch| batch.settled.is_some());
@@ -124,6 +127,7 @@ pub(crate) async fn take_in<T: Tx>(
         Attempt::NeedsAreas(missing) => return Ok(Attempt::NeedsAreas(extra_areas | &missing)),
         Attempt::Done(()) => {}
     }
+    known.answer(&mut writes);
     let verdicts: HashMap<OpId, &Verdict> = writes.ops.iter().map(|op| (op.placed.id, &op.verdict)).collect();
     let mut receipts = Vec::with_capacity(batches.len());
     for ((batch, Sorted { mut receipt, awaited }), overtaken) in batches.iter().zip(sorted).zip(overtaken) {
@@ -272,6 +276,7 @@ fn leaving(waiting: WaitingOp) -> Incoming {
         group_first,
         hash: [0; 32],
         content,
+        is_numbered: false,
         released: true,
         settled: false,
     }
@@ -401,10 +406,7 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
     group
         .iter()
         .map(|arrival| {
-            let op = match &arrival.content {
-                Content::Admitted(op) => Some(op),
-                Content::Refused { op, .. } => op.as_ref(),
-            };
+            let op = arrival.content.op();
             let observed = op.map_or(0, |op| op.observed).min(stamp_limit(batch.received_ms));
             let time = match op {
                 Some(op) => correct(op.clock, batch.clock, batch.received_ms, device.last_at_ms),
@@ -427,6 +429,7 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 group_first,
                 hash: arrival.hash,
                 content: arrival.content.clone(),
+                is_numbered: arrival.seq.is_some(),
                 released: false,
                 settled: batch.settled.is_some(),
             }
@@ -545,10 +548,11 @@ fn named_areas(unit: &[Incoming]) -> BTreeSet<AreaId> {
     unit.iter().filter_map(Incoming::admitted).flat_map(areas_of).collect()
 }
 
-/// The areas that the ops of these batches name, and those that were looked at for them.
+/// The areas that the ops of these batches name, and those that were looked at for them. Also those of refused ops: one
+/// that others bring as well must not be taken in meanwhile.
 fn named_by(batches: &[Batch]) -> BTreeSet<AreaId> {
     let arrivals = batches.iter().flat_map(|batch| &batch.arrivals);
-    let named = arrivals.filter_map(|arrival| arrival.content.admitted()).flat_map(areas_of);
+    let named = arrivals.filter_map(|arrival| arrival.content.op()).flat_map(areas_of);
     named.chain(acting_looks(batches).map(|look| look.area)).collect()
 }
 
@@ -660,6 +664,7 @@ fn keep(incoming: Incoming, verdict: Verdict) -> NewOp {
         group_first: incoming.group_first,
         hash: incoming.hash,
         verdict,
+        known: false,
         raw,
     }
 }

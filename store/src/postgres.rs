@@ -49,6 +49,18 @@ impl Tx for PostgresTx {
         rows.into_iter().map(ledger_row).collect()
     }
 
+    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<LedgerRow>, Error> {
+        let rows = query_as(
+            "SELECT o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
+             FROM unnest($1::uuid[], $2::bytea[]) AS j (record, hash) JOIN ops o USING (record, hash)",
+        )
+        .bind(column(what, |(id, _)| id.0))
+        .bind(column(what, |(_, hash)| hash.as_slice()))
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(ledger_row).collect()
+    }
+
     async fn area_depth(&mut self, id: AreaId) -> Result<usize, Error> {
         let depth: i64 = query_scalar("SELECT count(*) FROM area_lines WHERE descendant = $1")
             .bind(id.0)

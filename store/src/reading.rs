@@ -5,7 +5,9 @@ use crate::device::Access;
 use crate::feed::{
     FeedItem, Numbered, Page, Position, QuarantinePage, QuarantinedOp, RecordFilter, StoredOp,
 };
-use crate::row::{STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict};
+use crate::row::{
+    STATE_DISMISSED, STATE_QUARANTINED, due_ms, numbered, parse, placed_op, quarantine_reason, verdict,
+};
 use crate::sqlite::hex_list;
 use crate::{Error, Store};
 use futures_util::TryStreamExt;
@@ -460,10 +462,11 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn dismiss(&self, id: OpId) -> Result<bool, Error> {
         let changed = write_on!(&self.shared.database, tx => {
-            query("UPDATE ops SET state = 2 WHERE device = $1 AND seq = $2 AND state = $3")
+            query("UPDATE ops SET state = $4 WHERE device = $1 AND seq = $2 AND state = $3")
                 .bind(id.device.0)
                 .bind(id.seq as i64)
                 .bind(STATE_QUARANTINED)
+                .bind(STATE_DISMISSED)
                 .execute(&mut *tx)
                 .await?
                 .rows_affected()

@@ -17,6 +17,10 @@ use uuid::Uuid;
 pub(crate) const STATE_TAKEN_IN: i16 = 0;
 /// See [`STATE_TAKEN_IN`].
 pub(crate) const STATE_QUARANTINED: i16 = 1;
+/// Laid aside by a coordinator.
+pub(crate) const STATE_DISMISSED: i16 = 2;
+/// In under another name, where its content is.
+pub(crate) const STATE_KNOWN: i16 = 3;
 
 /// The columns of an op that is to be kept.
 pub(crate) struct OpColumns<'a> {
@@ -42,13 +46,16 @@ pub(crate) struct OpColumns<'a> {
 impl<'a> OpColumns<'a> {
     pub(crate) fn of(new: &'a NewOp) -> Result<Self, Error> {
         let placed = &new.placed;
-        let quarantined = new.verdict.outcome == Outcome::Quarantined;
         Ok(Self {
             device: placed.id.device.0,
             seq: placed.id.seq as i64,
             record: placed.op.as_ref().map(|op| op.record.0),
             area: placed.op.as_ref().map(|op| op.area.0),
-            state: if quarantined { STATE_QUARANTINED } else { STATE_TAKEN_IN },
+            state: match new.verdict.outcome {
+                _ if new.known => STATE_KNOWN,
+                Outcome::Quarantined => STATE_QUARANTINED,
+                _ => STATE_TAKEN_IN,
+            },
             stamp: placed.stamp as i64,
             at_ms: placed.at_ms,
             received_ms: new.received_ms,

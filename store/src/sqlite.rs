@@ -37,6 +37,13 @@ pub(crate) fn hex_list(ids: impl IntoIterator<Item = Uuid>) -> String {
     list
 }
 
+fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}
+
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 impl SqliteTx {
@@ -85,6 +92,19 @@ impl Tx for SqliteTx {
         let rows = query_as(
             "SELECT o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
              FROM json_each($1) j JOIN ops o ON o.device = unhex(j.value ->> 0) AND o.seq = j.value ->> 1",
+        )
+        .bind(json(&list)?)
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.into_iter().map(ledger_row).collect()
+    }
+
+    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<LedgerRow>, Error> {
+        let list: Vec<_> =
+            what.iter().map(|(id, hash)| (id.0.simple().to_string(), hexadecimal(hash))).collect();
+        let rows = query_as(
+            "SELECT o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
+             FROM json_each($1) j JOIN ops o ON o.record = unhex(j.value ->> 0) AND o.hash = unhex(j.value ->> 1)",
         )
         .bind(json(&list)?)
         .fetch_all(&mut *self.0)

@@ -60,6 +60,8 @@ pub(crate) struct NewOp {
     pub(crate) group_first: u64,
     pub(crate) hash: [u8; 32],
     pub(crate) verdict: Verdict,
+    /// It is in under another name already: this one only answers with the verdict that it has.
+    pub(crate) known: bool,
     /// The bytes as sent, for ops in quarantine only.
     pub(crate) raw: Option<Vec<u8>>,
 }
@@ -139,6 +141,11 @@ pub(crate) trait Tx: Send {
     ) -> impl Future<Output = Result<Vec<DeviceRow>, Error>> + Send;
     /// The verdicts of these ops, where they have one.
     fn ledger(&mut self, ids: &[OpId]) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
+    /// The verdicts of ops about these records that say this, under whatever name they came.
+    fn said(
+        &mut self,
+        what: &[(RecordId, [u8; 32])],
+    ) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
     /// How many areas are above this one, itself included; 0 if there is no such area.
     fn area_depth(&mut self, id: AreaId) -> impl Future<Output = Result<usize, Error>> + Send;
     /// Adds an area to the tree and locks it. False: it is there already. Its parent is there.

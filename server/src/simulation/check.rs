@@ -110,6 +110,13 @@ impl World<'_> {
             }
         }
         for (id, (key, verdict)) in &self.ledger.known.committed {
+            let first = self.ledger.known.names[key];
+            if first != *id {
+                promised(!stored.contains_key(id), Promise::Once, || {
+                    format!("op {id} was taken in before, as {first}")
+                })?;
+                continue;
+            }
             let Some(op) = stored.get(id) else {
                 let kept = store.quarantined(*id).await?;
                 let is_kept = kept.is_some() || self.ledger.known.released.contains(id);
@@ -140,10 +147,9 @@ impl World<'_> {
 
     /// Either all ops of a group were taken in, or none.
     fn check_groups(&self) -> Kept {
-        let verdicts: BTreeMap<Key, &OpId> =
-            self.ledger.known.committed.iter().map(|(id, (key, _))| (*key, id)).collect();
+        let names = &self.ledger.known.names;
         for group in &self.ledger.groups {
-            let ids: Vec<&OpId> = group.ops.iter().filter_map(|key| verdicts.get(key).copied()).collect();
+            let ids: Vec<&OpId> = group.ops.iter().filter_map(|key| names.get(key)).collect();
             let kept_aside = |id: &&&OpId| {
                 self.ledger.known.committed[**id].1.outcome == Outcome::Quarantined
                     && !self.ledger.known.released.contains(**id)

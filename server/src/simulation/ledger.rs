@@ -40,7 +40,8 @@ pub(super) struct Group {
 #[derive(Clone, Default)]
 pub(super) struct Known {
     pub(super) committed: BTreeMap<OpId, (Key, Verdict)>,
-    names: BTreeMap<Key, OpId>,
+    /// The name that each op came with first.
+    pub(super) names: BTreeMap<Key, OpId>,
     /// How far each device was told that its ops are in.
     acknowledged: BTreeMap<DeviceId, u64>,
     /// Records that were sent as deleted.
@@ -156,11 +157,15 @@ impl Ledger {
                 })?;
                 continue;
             }
-            if let Some(other) = self.known.names.get(&key) {
-                promised(false, Promise::Once, || format!("op {id} was taken in before, as {other}"))?;
+            let first = *self.known.names.entry(key).or_insert(id);
+            if let Some((_, before)) = self.known.committed.get(&first) {
+                // Copies of a phone that hold the same op may get different names.
+                promised(before == verdict, Promise::Once, || {
+                    format!("op {id} has the verdict {before:?} as {first}, and now {verdict:?}")
+                })?;
+            } else {
+                new += 1;
             }
-            new += 1;
-            self.known.names.insert(key, id);
             self.known.committed.insert(id, (key, verdict.clone()));
         }
         Ok(new)
@@ -194,7 +199,8 @@ impl Ledger {
     /// How many ops are in quarantine, by the reason.
     pub(super) fn quarantined(&self) -> BTreeMap<&'static str, u64> {
         let mut by_reason = BTreeMap::new();
-        for (id, (_, verdict)) in &self.known.committed {
+        for id in self.known.names.values() {
+            let verdict = &self.known.committed[id].1;
             if verdict.outcome == Outcome::Quarantined
                 && !self.known.released.contains(id)
                 && let Some(reason) = verdict.reason

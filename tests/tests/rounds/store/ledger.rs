@@ -189,6 +189,85 @@ on_both_databases! {
         assert_eq!(receipt.verdicts[7].1, Verdict::plain(Outcome::Applied));
     }
 
+    async fn what_copies_bring_under_two_names_takes_effect_once_and_has_one_verdict(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let (mut phone, mut copy) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let mut arrivals = one_of_each(&mut phone);
+        arrivals.extend(phone.group([8, 9].map(|n| create_place(record(n), area(1), "together"))));
+        let mut by_copy = one_of_each(&mut copy);
+        by_copy.extend(copy.group([8, 9].map(|n| create_place(record(n), area(1), "together"))));
+        let first = phone.submit(&store, arrivals.clone()).await;
+        assert_eq!(outcomes(&first)[..7], ONE_OF_EACH);
+        let (place, together) = (read(&store, record(1)).await, read(&store, record(9)).await);
+
+        // What the edge makes of them now, and which of them come in one call, makes no difference.
+        by_copy[3] = refused(by_copy[3].clone());
+        let mut second = copy.submit(&store, by_copy[..3].to_vec()).await;
+        second.verdicts.extend(copy.submit(&store, by_copy[3..].to_vec()).await.verdicts);
+        assert_eq!(second.verdicts, first.verdicts);
+        assert_eq!(copy.submit(&store, by_copy.clone()).await.verdicts, first.verdicts, "and again");
+        assert_eq!(phone.submit(&store, arrivals).await.verdicts, first.verdicts);
+        assert_eq!((read(&store, record(1)).await, read(&store, record(9)).await), (place, together));
+        assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 4);
+        let waiting = store.quarantine(None, None, 10).await.unwrap().ops;
+        assert_eq!(waiting.iter().map(|op| op.id).collect::<Vec<_>>(), [phone.op_id(6), phone.op_id(7)]);
+
+        // One that leaves quarantine leaves it once.
+        let op = create_place(record(3), area(1), "forbidden");
+        assert_eq!(store.release(copy.op_id(6), op.clone()).await.unwrap(), None);
+        assert_eq!(store.release(phone.op_id(6), op).await.unwrap(), Some(Verdict::plain(Outcome::Applied)));
+        assert_eq!(copy.submit(&store, by_copy).await.verdicts, first.verdicts, "the verdict is for ever");
+        assert_eq!(store.ops_of(record(3)).await.unwrap().len(), 1);
+
+        // What the copy does next comes after what it brought.
+        let renamed = rename(record(1), area(1), "4-2-303", "4-2-304");
+        assert_eq!(copy.send(&store, [at(10, renamed)]).await, [Outcome::Applied]);
+        assert_eq!(read(&store, record(1)).await.text("name"), "4-2-304");
+    }
+
+    async fn what_copies_bring_at_the_same_time_takes_effect_once(database: &TestDatabase) {
+        // Two stores are two servers; what comes to one of them at the same time meets in one commit.
+        let stores = [database.open().await, database.open().await];
+        plant(&stores[0], [(area(1), None)]).await;
+        let mut filler = Phone::enrol(&stores[0], 1).await;
+        for round in 0..20 {
+            let (id, mut calls) = (record(10 + round), Vec::new());
+            for (n, store) in stores.iter().cycle().take(6).enumerate() {
+                let mut copy = Phone::enrol(store, 100 * round + 100 + n as u128).await;
+                let op = copy.one(create_place(id, area(1), "a place"));
+                // One of them may do less than the others.
+                let arrivals = vec![if n == 1 { refused(op) } else { op }];
+                calls.push((store.clone(), copy.batch(arrivals)));
+            }
+            let filling = filler.one(at(round as i64, create_place(record(1), area(1), "filler")));
+            calls.insert(0, (stores[0].clone(), filler.batch(vec![filling])));
+            let tasks: Vec<_> = calls
+                .into_iter()
+                .map(|(store, batch)| tokio::spawn(async move { store.submit(batch).await.unwrap() }))
+                .collect();
+            let mut receipts = Vec::new();
+            for task in tasks {
+                receipts.push(task.await.unwrap());
+            }
+            let verdicts = &receipts[1].verdicts;
+            assert!(receipts[1..].iter().all(|receipt| receipt.verdicts == *verdicts), "{receipts:?}");
+            let waiting = stores[0].quarantine(None, None, 1_000).await.unwrap().ops;
+            let waiting = waiting.iter().filter(|op| op.op.as_ref().is_some_and(|op| op.record == id)).count();
+            assert_eq!(stores[0].ops_of(id).await.unwrap().len() + waiting, 1);
+        }
+    }
+
+    async fn ops_that_the_server_numbers_are_no_copies(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut system = Phone::enrol(&store, 1).await;
+        let op = Arrival { seq: None, ..system.one(create_follow_up(record(1), area(1))) };
+        let done = Arrival { seq: None, ..system.one(step(record(1), area(1), Kind::FollowUp, "done")) };
+        system.submit(&store, vec![op, done.clone(), done]).await;
+        assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 3);
+    }
+
     async fn another_content_under_a_known_number_is_a_fork(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
