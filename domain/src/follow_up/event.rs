@@ -118,7 +118,7 @@ fn made_for(around: &Around, sort: &str, cause: &str) -> Vec<(RecordId, FollowUp
     around.follow_ups.iter().filter(is_made).filter_map(said).collect()
 }
 
-/// A follow-up that exists, if it fell due or was done: what a policy says now is about what is to come.
+/// A follow-up that exists, if it fell due or was done, or called done: what a policy says now is about what is to come.
 fn settled(
     id: RecordId,
     follow_up: &FollowUp,
@@ -127,7 +127,9 @@ fn settled(
 ) -> Option<Wanted> {
     let done = done_in(follow_up);
     let fell_due = follow_up.due_at_ms.is_some_and(|due_ms| due_ms < around.now_ms);
-    (fell_due || done.is_some()).then(|| Wanted { id, follow_up: follow_up.clone(), done })
+    let record = around.follow_ups.iter().find(|record| record.id == id);
+    let said_done = record.is_some_and(|record| around.said_done(record).is_some());
+    (fell_due || done.is_some() || said_done).then(|| Wanted { id, follow_up: follow_up.clone(), done })
 }
 
 /// A follow-up as the policies have it now; if it is settled, in the window that it had. What nobody made, and what was

@@ -87,6 +87,16 @@ impl Place {
         }
     }
 
+    /// Somebody brings one of the follow-ups that are there to a stage, if it may come to it.
+    fn say(&mut self, at_ms: i64, which: usize, stage: &str) {
+        let there = self.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+        let Some(id) = there.map(|it| it.id).nth(which) else { return };
+        let mut said = self.placed(1, at_ms, id, Kind::FollowUp, step(stage));
+        let record = self.made.get_mut(&id).unwrap();
+        said.key.stamp = said.key.stamp.max(record.as_ref().unwrap().through.stamp + 1);
+        apply(record, &said);
+    }
+
     /// The worker looks.
     fn look(&mut self, now_ms: i64) -> Option<i64> {
         let next_ms = self.look_once(now_ms).1;
@@ -548,30 +558,65 @@ fn a_dwelling_where_nobody_was_met_for_90_days_is_due_again() {
     assert_eq!(due(&place).last().unwrap(), &(115, "open".to_owned()), "N is a city's to set");
 }
 
+/// What happens, by the hours from the start.
 #[derive(Clone, Debug)]
 struct Life {
-    /// Hours from the start at which the policy changes, and to what.
+    /// The policy changes, to this.
     changes: BTreeMap<i64, Vec<u32>>,
-    /// Hours from the start at which somebody looked again at the place.
+    /// Somebody looked again at the place.
     rechecks: BTreeSet<i64>,
-    /// Hours from the start at which the worker looked for no reason.
+    /// Somebody brought one of the follow-ups to this stage by hand.
+    said: BTreeMap<i64, (usize, &'static str)>,
+    /// The worker looked for no reason.
     looks: BTreeSet<i64>,
 }
+
+const LIFE_HOURS: i64 = 24 * 70;
 
 fn lives() -> impl Strategy<Value = Life> {
     let days =
         prop::sample::select(vec![vec![], vec![0], vec![5], vec![14, 60], vec![7, 30, 90], vec![1, 2, 3]]);
+    let said = (0..5_usize, prop::sample::select(vec!["done", "cancelled", "missed", "open"]));
     let hours = || 0..24 * 60_i64;
     (
         prop::collection::btree_map(hours(), days, 0..5),
-        prop::collection::btree_set(hours(), 0..6),
-        prop::collection::btree_set(hours(), 0..12),
+        prop::collection::btree_set(hours(), 0..4),
+        prop::collection::btree_map(hours(), said, 0..4),
+        prop::collection::btree_set(0..LIFE_HOURS, 0..12),
     )
-        .prop_map(|(changes, rechecks, looks)| Life { changes, rechecks, looks })
+        .prop_map(|(changes, rechecks, said, looks)| Life { changes, rechecks, said, looks })
 }
 
 proptest! {
     #![proptest_config(runs(300))]
+
+    /// Where nothing happened, a look before the moment that the last one named changes nothing.
+    #[test]
+    fn nothing_changes_by_itself_before_the_moment_that_a_look_names(life in lives()) {
+        let mut place = removed();
+        place.policy(START_MS, due_days("recheck", &[10]));
+        let mut next_ms = place.look(START_MS);
+        let happens = life.changes.keys().chain(&life.rechecks).chain(life.said.keys());
+        for hour in happens.chain(&life.looks).copied().collect::<BTreeSet<i64>>() {
+            let at_ms = START_MS + hour * HOUR_MS;
+            while let Some(moment_ms) = next_ms.filter(|moment_ms| *moment_ms <= at_ms) {
+                next_ms = place.look(moment_ms);
+            }
+            if life.looks.contains(&hour) {
+                prop_assert_eq!(place.look_once(at_ms).0, []);
+            }
+            if life.rechecks.contains(&hour) {
+                rechecked(&mut place, at_ms);
+            }
+            if let Some(days) = life.changes.get(&hour) {
+                place.set_due_days(at_ms, days);
+            }
+            if let Some((which, stage)) = life.said.get(&hour) {
+                place.say(at_ms, *which, stage);
+            }
+            next_ms = place.look(at_ms);
+        }
+    }
 
     /// The worker looks at once when the policy changes and when something happens; that it looks at other times too
     /// changes nothing.
@@ -581,7 +626,7 @@ proptest! {
             let mut place = removed();
             place.policy(START_MS, due_days("recheck", &[10]));
             place.look(START_MS);
-            for hour in 0..=24 * 70 {
+            for hour in 0..=LIFE_HOURS {
                 let now_ms = START_MS + hour * HOUR_MS;
                 let mut is_moved = false;
                 if life.rechecks.contains(&hour) {
@@ -596,7 +641,7 @@ proptest! {
                     place.look(now_ms + 3);
                 }
             }
-            place.look(START_MS + 24 * 70 * HOUR_MS + 5);
+            place.look(START_MS + LIFE_HOURS * HOUR_MS + 5);
             place.follow_ups()
         };
         prop_assert_eq!(live(&life.looks), live(&BTreeSet::new()));
