@@ -59,6 +59,14 @@ impl Place {
         assert_eq!(apply(self.near.entry(record_id(record)).or_default(), &placed), Effect::Applied);
     }
 
+    /// The same, if it may be.
+    fn try_act(&mut self, at_ms: i64, record: u128, kind: Kind, action: Action) {
+        let placed = self.placed(1, at_ms, record_id(record), kind, action);
+        if placed.op.check().is_ok() {
+            apply(self.near.entry(record_id(record)).or_default(), &placed);
+        }
+    }
+
     /// Somebody made a policy that is nearer than those before.
     fn policy(&mut self, at_ms: i64, policy: Policy) {
         let id = record_id(500 + self.policies.len() as u128);
@@ -393,13 +401,18 @@ fn contract() -> Contract {
     }
 }
 
+/// That contract, to be looked after from the start on.
+fn ending() -> Place {
+    Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()))
+}
+
 fn on(place: &Place, day: Date) -> i64 {
     day_start_ms(day, &place.zone)
 }
 
 #[test]
 fn the_end_of_a_contract_is_announced_90_30_and_7_days_ahead_and_a_lapse_is_an_alert() {
-    let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
+    let mut place = ending();
     let from_ms = on(&place, date(2026, 6, 1));
     assert_eq!(place.look(from_ms), Some(on(&place, date(2026, 10, 2))));
     place.live_until(from_ms, on(&place, date(2026, 10, 2)) - 1);
@@ -429,7 +442,7 @@ fn the_end_of_a_contract_is_announced_90_30_and_7_days_ahead_and_a_lapse_is_an_a
 
 /// The stage of what a contract's end calls for, a month before it, if there is this other one.
 fn stage_beside(other: Contract) -> String {
-    let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
+    let mut place = ending();
     place.add(START_MS - 299 * DAY_MS, 2, Body::Contract(other));
     place.look(on(&place, date(2026, 12, 1)));
     let [(_, stage)] = &place.follow_ups()[..] else { panic!("one follow-up") };
@@ -455,7 +468,7 @@ fn a_contract_that_ends_no_later_is_no_successor() {
 
 #[test]
 fn a_policy_announces_the_end_of_a_contract_as_early_as_it_says() {
-    let mut place = Place::with(START_MS - 300 * DAY_MS, Body::Contract(contract()));
+    let mut place = ending();
     let half_a_year = ReminderStep { offset_minutes: -180 * 24 * 60 - 16 * 60, to: "supervisor".to_owned() };
     let policy = Policy { sort: "contract_expiry".to_owned(), steps: vec![half_a_year], ..Policy::default() };
     place.policy(START_MS - 300 * DAY_MS, policy);
@@ -563,8 +576,10 @@ fn a_dwelling_where_nobody_was_met_for_90_days_is_due_again() {
 struct Life {
     /// The policy changes, to this.
     changes: BTreeMap<i64, Vec<u32>>,
-    /// Somebody looked again at the place.
+    /// Somebody was there again.
     rechecks: BTreeSet<i64>,
+    /// Somebody brought what it is about to this stage.
+    steps: BTreeMap<i64, &'static str>,
     /// Somebody brought one of the follow-ups to this stage by hand.
     said: BTreeMap<i64, (usize, &'static str)>,
     /// The worker looked for no reason.
@@ -577,14 +592,22 @@ fn lives() -> impl Strategy<Value = Life> {
     let days =
         prop::sample::select(vec![vec![], vec![0], vec![5], vec![14, 60], vec![7, 30, 90], vec![1, 2, 3]]);
     let said = (0..5_usize, prop::sample::select(vec!["done", "cancelled", "missed", "open"]));
+    let stages = vec!["resolved", "verified", "closed", "open", "triaged", "in_progress", "found", "removed"];
     let hours = || 0..24 * 60_i64;
     (
         prop::collection::btree_map(hours(), days, 0..5),
         prop::collection::btree_set(hours(), 0..4),
+        prop::collection::btree_map(hours(), prop::sample::select(stages), 0..6),
         prop::collection::btree_map(hours(), said, 0..4),
         prop::collection::btree_set(0..LIFE_HOURS, 0..12),
     )
-        .prop_map(|(changes, rechecks, said, looks)| Life { changes, rechecks, said, looks })
+        .prop_map(|(changes, rechecks, steps, said, looks)| Life {
+            changes,
+            rechecks,
+            steps,
+            said,
+            looks,
+        })
 }
 
 proptest! {
@@ -592,11 +615,19 @@ proptest! {
 
     /// Where nothing happened, a look before the moment that the last one named changes nothing.
     #[test]
-    fn nothing_changes_by_itself_before_the_moment_that_a_look_names(life in lives()) {
-        let mut place = removed();
-        place.policy(START_MS, due_days("recheck", &[10]));
+    fn nothing_changes_by_itself_before_the_moment_that_a_look_names(
+        life in lives(),
+        (source, sort, kind) in prop::sample::select(vec![
+            (removed as fn() -> Place, "recheck", Kind::Violation),
+            (|| visited("no_answer"), "second_call", Kind::Visit),
+            (referred, "verification", Kind::Request),
+            (ending, "contract_expiry", Kind::Contract),
+        ]),
+    ) {
+        let mut place = source();
+        place.policy(START_MS, due_days(sort, &[10]));
         let mut next_ms = place.look(START_MS);
-        let happens = life.changes.keys().chain(&life.rechecks).chain(life.said.keys());
+        let happens = life.changes.keys().chain(&life.rechecks).chain(life.said.keys()).chain(life.steps.keys());
         for hour in happens.chain(&life.looks).copied().collect::<BTreeSet<i64>>() {
             let at_ms = START_MS + hour * HOUR_MS;
             while let Some(moment_ms) = next_ms.filter(|moment_ms| *moment_ms <= at_ms) {
@@ -610,6 +641,9 @@ proptest! {
             }
             if let Some(days) = life.changes.get(&hour) {
                 place.set_due_days(at_ms, days);
+            }
+            if let Some(stage) = life.steps.get(&hour) {
+                place.try_act(at_ms, SOURCE, kind, step(stage));
             }
             if let Some((which, stage)) = life.said.get(&hour) {
                 place.say(at_ms, *which, stage);

@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use super::sample::record_id;
+use super::sample::{record_id, step};
 use super::world::{HOUR_MS, World};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use rounds_domain::body::Plan;
-use rounds_domain::follow_up::LOOK_BACK_DAYS;
+use rounds_domain::follow_up::{LOOK_BACK_DAYS, Mend};
 use rounds_domain::op::Step;
 use rounds_domain::recurrence::{day_end_ms, days_later, local_day};
 use rounds_domain::{Action, Change, Kind, RecordId};
@@ -25,12 +25,22 @@ enum Event {
     Work { known_after: i64 },
     /// Somebody gives the n-th of those that are open another day or end, so many days from its own.
     Give { n: usize, field: &'static str, days: i64 },
+    /// Somebody brings the n-th of all, in the order of their ids, to this stage, if it may come to it.
+    Say { n: usize, stage: &'static str },
     /// Somebody gives up the n-th of those that are open.
     GiveUp { n: usize },
     /// The n-th work that is known turns out to have been somewhere else.
     Delete { n: usize },
     /// The coordinator has the plan say something else.
     Edit { field: &'static str, value: Value },
+}
+
+/// The same, and people say of follow-ups what became of them.
+fn more_events() -> impl Strategy<Value = Vec<(i64, Event)>> {
+    let stage = prop::sample::select(vec!["done", "missed", "open", "cancelled"]);
+    let say = (0..12_usize, stage).prop_map(|(n, stage)| Event::Say { n, stage });
+    let said = prop::collection::vec((0..24 * 45_i64, say), 0..5);
+    (events(), said).prop_map(|(events, said)| [events, said].concat())
 }
 
 fn events() -> impl Strategy<Value = Vec<(i64, Event)>> {
@@ -63,8 +73,9 @@ fn plans() -> impl Strategy<Value = Plan> {
     super::plan::plans(vec!["FREQ=DAILY;INTERVAL=15", "FREQ=DAILY;INTERVAL=3", "FREQ=WEEKLY;BYDAY=MO,TH"])
 }
 
-/// Lives it, looking when something happened, when a moment has come, and at these hours.
-fn live(plan: &Plan, events: &[(i64, Event)], looks: &BTreeSet<i64>) -> World {
+/// Lives it, looking when something happened, when a moment has come, and at these hours. Answers what came of looking
+/// at these hours, for no reason.
+fn live(plan: &Plan, events: &[(i64, Event)], looks: &BTreeSet<i64>) -> (World, Vec<Mend>) {
     let mut world = World::of(plan.clone(), TimeZone::get("Europe/Berlin").unwrap());
     let start_ms = world.at(date(2026, 3, 20), 0);
     let mut known: BTreeMap<i64, Vec<(i64, &Event)>> = BTreeMap::new();
@@ -73,6 +84,7 @@ fn live(plan: &Plan, events: &[(i64, Event)], looks: &BTreeSet<i64>) -> World {
         known.entry(hour + after).or_default().push((start_ms + hour * HOUR_MS, event));
     }
     let mut now_ms = start_ms;
+    let mut unasked = Vec::new();
     world.look(now_ms);
     for hour in 0..=24 * 50 {
         let then_ms = start_ms + hour * HOUR_MS;
@@ -85,10 +97,11 @@ fn live(plan: &Plan, events: &[(i64, Event)], looks: &BTreeSet<i64>) -> World {
         }
         if looks.contains(&hour) {
             now_ms += MINUTE_MS;
-            world.look(now_ms);
+            world.live_by_timers_between(now_ms, now_ms + 1);
+            unasked.extend(world.look(now_ms));
         }
     }
-    world
+    (world, unasked)
 }
 
 /// Something happened at `at_ms`, and is known now.
@@ -98,6 +111,12 @@ fn happen(world: &mut World, event: &Event, at_ms: i64, now_ms: i64) {
             world.done(at_ms + MINUTE_MS);
         }
         Event::Give { n, field, days } => give(world, now_ms, *n, field, *days),
+        Event::Say { n, stage } => {
+            let all = world.made.values().flatten().filter(|it| it.kind == Kind::FollowUp);
+            if let Some(id) = all.map(|it| it.id).nth(*n) {
+                world.act_on(now_ms, id, Kind::FollowUp, step(stage));
+            }
+        }
         Event::GiveUp { n } => {
             let reason = "not needed".to_owned();
             let cancelled = Step { to: "cancelled".to_owned(), reason, ..Step::default() };
@@ -157,9 +176,19 @@ proptest! {
         events in events(),
         looks in prop::collection::btree_set(0..24 * 50_i64, 0..12),
     ) {
-        let (often, seldom) = (live(&plan, &events, &looks), live(&plan, &events, &BTreeSet::new()));
+        let (often, seldom) = (live(&plan, &events, &looks).0, live(&plan, &events, &BTreeSet::new()).0);
         prop_assert_eq!(standing(&often), standing(&seldom));
         prop_assert_eq!(often.notices(), seldom.notices());
+    }
+
+    /// Where nothing happened, a look before the moment that the last one named changes nothing.
+    #[test]
+    fn nothing_changes_by_itself_before_the_moment_that_a_look_names(
+        plan in plans(),
+        events in more_events(),
+        looks in prop::collection::btree_set(0..24 * 50_i64, 1..12),
+    ) {
+        prop_assert_eq!(live(&plan, &events, &looks).1, []);
     }
 
     /// What is long ago stays what it became: that time passes changes nothing but at the moments that were told.
@@ -196,7 +225,7 @@ proptest! {
     /// Work does one follow-up.
     #[test]
     fn no_work_does_two_whatever_happens(plan in plans(), events in events()) {
-        let world = live(&plan, &events, &BTreeSet::new());
+        let world = live(&plan, &events, &BTreeSet::new()).0;
         let mut shown = world.evidence(world.at(date(2026, 5, 9), 0));
         let count = shown.len();
         shown.sort();
@@ -211,7 +240,7 @@ proptest! {
             matches!(event, Event::GiveUp { .. } | Event::Edit { field: "until" | "resting", .. })
         };
         let events: Vec<_> = events.into_iter().filter(|(_, event)| !is_given_up(event)).collect();
-        let world = live(&plan, &events, &BTreeSet::new());
+        let world = live(&plan, &events, &BTreeSet::new()).0;
         let open = standing(&world).values().filter(|(status, _, _)| status == "open").count();
         prop_assert!(open >= 1, "{:?}", standing(&world));
         prop_assert!(!plan.after_completion || open == 1, "{:?}", standing(&world));
