@@ -191,9 +191,8 @@ pub struct Report {
     pub commits: u64,
     /// and those in which several devices shared one.
     pub shared_commits: u64,
-    /// Ops that are on devices which were enrolled after the backup from which the server was restored: the server does
-    /// not know these devices.
-    pub stranded: u64,
+    /// Devices that were enrolled again, as the server was restored from a backup of before their enrolment.
+    pub enrolled_again: u64,
     /// How often what went wrong.
     pub faults: BTreeMap<Fault, u64>,
 }
@@ -201,11 +200,11 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trace, device_days, recorded, committed, quarantined, worker_ops, .. } = self;
-        let Self { records, calls, syncs, commits, shared_commits, stranded, faults, .. } = self;
+        let Self { records, calls, syncs, commits, shared_commits, enrolled_again, faults, .. } = self;
         write!(
             f,
             "{trace} {device_days} device-days, {recorded} ops recorded, {committed} committed in {commits} commits \
-             ({shared_commits} shared), {quarantined} in quarantine, {stranded} stranded, {worker_ops} of the worker, \
+             ({shared_commits} shared), {quarantined} in quarantine, {enrolled_again} enrolled again, {worker_ops} of the worker, \
              {records} records, {calls} calls, {syncs} syncs; faults:"
         )?;
         for (fault, times) in faults {

@@ -30,11 +30,12 @@ pub(super) struct Phone {
     pub(super) told: BTreeSet<AreaId>,
     /// When the server looked at what it told.
     pub(super) told_ms: i64,
-    /// It heard that the server was restored, and has not pulled everything anew: some of what it shows never was.
+    /// The server was restored, as it heard or learned when it was not known any more, and it has not pulled everything
+    /// anew: some of what it shows never was.
     pub(super) is_anew: bool,
     /// Records that its user moved: the server may have refused it.
     pub(super) moved: BTreeSet<RecordId>,
-    /// Another one after each start: what was under way then is gone.
+    /// Another one after each start and enrolment: what was under way then is gone.
     pub(super) generation: u64,
     pub(super) is_connected: bool,
     /// It was wiped, or nobody has it any more.
@@ -150,12 +151,25 @@ impl Phone {
         Ok(())
     }
 
-    /// Forgets what was under way: it is started again.
+    /// It is started again: what was under way is gone.
     pub(super) fn restart(&mut self, chance: &mut Chance) {
+        self.forget_calls();
+        self.clocks.start(chance);
+    }
+
+    /// The server does not know it any more: its user enrols it again.
+    pub(super) fn enrol_again(&mut self, identity: Identity, now_ms: i64) -> Kept {
+        self.device.enrolled_again(identity)?;
+        self.forget_calls();
+        self.is_anew = true;
+        self.enrolled_ms = now_ms;
+        Ok(())
+    }
+
+    fn forget_calls(&mut self) {
         self.generation += 1;
         self.waits_for = None;
         self.asked.clear();
-        self.clocks.start(chance);
     }
 
     pub(super) fn note_seen(&mut self, ids: impl Iterator<Item = RecordId>, chance: &mut Chance) {

@@ -137,8 +137,9 @@ impl World<'_> {
             Code::Unauthenticated if reason == "TOKEN_UNKNOWN" => {
                 let is_undone = self.is_undone(self.phones[number].enrolled_ms);
                 promised(is_undone, Promise::Sound, || format!("device {number} is not known any more"))?;
-                self.report.stranded += self.ledger.lose(number);
-                return self.reinstall(number).await;
+                if self.site.running().is_some() {
+                    return self.enrol_again(number).await;
+                }
             }
             _ => {
                 let what = format!("a call of device {number} failed: {code:?} {reason}");

@@ -29,6 +29,18 @@ impl World<'_> {
         Ok(())
     }
 
+    /// The server was restored from a backup of before a device was enrolled: its user enrols it again.
+    pub(super) async fn enrol_again(&mut self, number: usize) -> Kept {
+        let (role, roots) = (self.phones[number].role, self.phones[number].roots.clone());
+        let identity = self.enrol(role, &roots).await?;
+        let now_ms = self.now.ms();
+        self.phones[number].enrol_again(identity, now_ms)?;
+        self.report.enrolled_again += 1;
+        self.note("enrol again", &[number as u64]);
+        self.soon(SECOND_MS, HOUR_MS, Event::Wake(number));
+        Ok(())
+    }
+
     pub(super) async fn crash(&mut self) -> Kept {
         self.site.end().await;
         self.commit_is_due = false;
