@@ -51,8 +51,7 @@ impl Tx for PostgresTx {
 
     async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<LedgerRow>, Error> {
         let rows = query_as(
-            "SELECT o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
-             FROM unnest($1::uuid[], $2::bytea[]) AS j (record, hash) JOIN ops o USING (record, hash)",
+            "SELECT device, seq, hash, outcome, reason, detail FROM ops WHERE record = ANY($1) AND hash = ANY($2)",
         )
         .bind(column(what, |(id, _)| id.0))
         .bind(column(what, |(_, hash)| hash.as_slice()))
