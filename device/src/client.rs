@@ -139,7 +139,12 @@ pub async fn enrol(
     };
     let ca_pem = ca_pem.or_else(|| before.as_ref().and_then(|before| before.ca_pem.clone()));
     let channel = channel(server_url, ca_pem.as_deref())?;
-    let request = v1::EnrolRequest { code: code.to_owned(), label: label.to_owned() };
+    let first_device = before.as_ref().map(|_| device.first_device()).transpose()?;
+    let request = v1::EnrolRequest {
+        code: code.to_owned(),
+        label: label.to_owned(),
+        first_device: first_device.map(|id| id.to_string()).unwrap_or_default(),
+    };
     let answer = DeviceServiceClient::new(channel).enrol(request).await?.into_inner();
     let unreadable = |refusal: Refusal| CallError::Device(Error::Answer(refusal));
     let worker = Some(answer.worker.as_str()).filter(|worker| !worker.is_empty());

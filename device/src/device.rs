@@ -220,6 +220,18 @@ impl Device {
         self.store.read(|tx| identity(&Meta::load(tx)?))
     }
 
+    /// Which device this phone was first: another one, if it has another name by now. Copies of it have that in common.
+    ///
+    /// # Errors
+    /// As [`identity`](Self::identity).
+    pub fn first_device(&self) -> Result<DeviceId, Error> {
+        self.store.read(|tx| {
+            let meta = Meta::load(tx)?;
+            let device = meta.enrolled()?;
+            Ok(meta.first_device.unwrap_or(device))
+        })
+    }
+
     /// The device at a glance.
     ///
     /// # Errors
@@ -407,7 +419,9 @@ fn go_on_as(
     token: String,
     at_seq: u64,
 ) -> Result<(), Error> {
-    let moved = outbox::renumber(tx, meta.enrolled()?, device, at_seq)?;
+    let before = meta.enrolled()?;
+    let moved = outbox::renumber(tx, before, device, at_seq)?;
+    meta.first_device.get_or_insert(before);
     meta.device = Some(device);
     meta.token = token;
     meta.next_seq = moved + 1;

@@ -76,6 +76,8 @@ const MIGRATIONS: &[&str] = &["
     -- New each time that something is given, so that the server knows what is sent again.
     ALTER TABLE contact ADD COLUMN key BLOB NOT NULL DEFAULT x'';
     UPDATE contact SET key = randomblob(16);
+", "
+    ALTER TABLE meta ADD COLUMN first_device BLOB;
 "];
 
 /// The file, opened.
@@ -192,13 +194,15 @@ pub(crate) struct Meta {
     /// The first op that the server knows otherwise; 0 if none.
     pub(crate) forked_at: u64,
     pub(crate) revoked: bool,
+    /// What it was first, if it was another device before: a copy that got a name of its own, or enrolled again.
+    pub(crate) first_device: Option<DeviceId>,
 }
 
 impl Meta {
     pub(crate) fn load(connection: &Connection) -> Result<Self, Error> {
         let mut statement = connection.prepare_cached(
             "SELECT device, token, role, worker, server_url, ca_pem, next_seq, forgotten_through, cursor, epoch,
-                    scope_version, observed, answers, forked_at, revoked
+                    scope_version, observed, answers, forked_at, revoked, first_device
              FROM meta",
         )?;
         let meta = statement.query_row([], |row| {
@@ -218,6 +222,7 @@ impl Meta {
                 answers: row.get(12)?,
                 forked_at: row.get(13)?,
                 revoked: row.get(14)?,
+                first_device: row.get::<_, Option<Uuid>>(15)?.map(DeviceId),
             })
         })?;
         Ok(meta)
@@ -227,7 +232,7 @@ impl Meta {
         let mut statement = connection.prepare_cached(
             "UPDATE meta SET device = ?1, token = ?2, role = ?3, worker = ?4, server_url = ?5, ca_pem = ?6,
                  next_seq = ?7, forgotten_through = ?8, cursor = ?9, epoch = ?10, scope_version = ?11,
-                 observed = ?12, answers = ?13, forked_at = ?14, revoked = ?15",
+                 observed = ?12, answers = ?13, forked_at = ?14, revoked = ?15, first_device = ?16",
         )?;
         statement.execute(params![
             self.device.map(|id| id.0),
@@ -245,6 +250,7 @@ impl Meta {
             self.answers,
             self.forked_at,
             self.revoked,
+            self.first_device.map(|id| id.0),
         ])?;
         Ok(())
     }

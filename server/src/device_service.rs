@@ -96,12 +96,16 @@ impl Shared {
             let what = format!("say what people call the device, in 1 to {NAME_CHARS_MAX} characters");
             return Err(Error::invalid("label", &what));
         }
+        let first_device = match request.first_device.as_str() {
+            "" => None,
+            id => Some(id_from_wire("first_device", id)?),
+        };
         let now_ms = self.clock.now_ms();
         let id = DeviceId(self.random.id(now_ms)?);
         let token = self.random.token()?;
         let device = self
             .store
-            .enrol(code_hash(&request.code), id, label, token_hash(&token), now_ms)
+            .enrol(code_hash(&request.code), id, label, token_hash(&token), first_device, now_ms)
             .await?
             .ok_or(Error::CodeInvalid)?;
         Ok(v1::EnrolResponse {

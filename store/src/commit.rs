@@ -62,8 +62,6 @@ struct Incoming {
     group_first: u64,
     hash: [u8; 32],
     content: Content,
-    /// Its author gave it its number.
-    is_numbered: bool,
     /// It was in quarantine until now, so its row exists.
     released: bool,
     /// Its author looks after what follows from it.
@@ -118,7 +116,8 @@ pub(crate) async fn take_in<T: Tx>(
         };
         let (batch_sorted, new) = sort_out(batch, device, &ledger, &mut pending);
         sorted.push(batch_sorted);
-        units.extend(new.into_iter().map(|unit| known.take_out(unit)).filter(|unit| !unit.is_empty()));
+        units
+            .extend(new.into_iter().map(|unit| known.take_out(unit, device)).filter(|unit| !unit.is_empty()));
     }
     let mut writes = Writes { contacts: latest(contacts), timers: timers(&batches), ..Writes::default() };
     let setting = batches.iter().filter(|batch| batch.settled.is_some());
@@ -276,7 +275,6 @@ fn leaving(waiting: WaitingOp) -> Incoming {
         group_first,
         hash: [0; 32],
         content,
-        is_numbered: false,
         released: true,
         settled: false,
     }
@@ -429,7 +427,6 @@ fn place(batch: &Batch, device: &mut DeviceRow, group: &[Arrival]) -> Vec<Incomi
                 group_first,
                 hash: arrival.hash,
                 content: arrival.content.clone(),
-                is_numbered: arrival.seq.is_some(),
                 released: false,
                 settled: batch.settled.is_some(),
             }

@@ -146,7 +146,8 @@ impl Store {
     }
 
     /// Turns a code into a device, and says so in the audit log. `None`: no such code, used before, or past its time. A
-    /// code works once.
+    /// code works once. `first_device` is what its phone was first, if it was another device before, as it says: what it
+    /// and other later names of that one bring takes effect once.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; the code can still be used then.
@@ -156,6 +157,7 @@ impl Store {
         id: DeviceId,
         label: &str,
         token_hash: [u8; 32],
+        first_device: Option<DeviceId>,
         now_ms: i64,
     ) -> Result<Option<Device>, Error> {
         let enrolled = write_on!(&self.shared.database, tx => {
@@ -172,7 +174,7 @@ impl Store {
                 Some((role, worker, organization, areas)) => {
                     query(
                         "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version,
-                         enrolled_ms, last_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7)",
+                         enrolled_ms, last_at_ms, first_device) VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, $8)",
                     )
                     .bind(id.0)
                     .bind(label)
@@ -181,6 +183,7 @@ impl Store {
                     .bind(organization)
                     .bind(&token_hash[..])
                     .bind(now_ms)
+                    .bind(first_device.map(|id| id.0))
                     .execute(&mut *tx)
                     .await?;
                     for area in parse::<Vec<AreaId>>(&areas)? {
@@ -491,9 +494,9 @@ impl Store {
             query("UPDATE devices SET copy_of = copy_of WHERE id = $1").bind(from.device.0).execute(&mut *tx).await?;
             let made = query(
                 "INSERT INTO devices (id, label, role, worker, organization, token_hash, scope_version, enrolled_ms,
-                 last_at_ms, last_stamp, revoked_ms, copy_of)
+                 last_at_ms, last_stamp, revoked_ms, copy_of, first_device)
                  SELECT $2, label, role, devices.worker, organization, $3, scope_version, $4, coalesce(ops.at_ms, enrolled_ms),
-                     coalesce(ops.stamp, 0), revoked_ms, devices.id
+                     coalesce(ops.stamp, 0), revoked_ms, devices.id, coalesce(first_device, devices.id)
                  FROM devices LEFT JOIN ops ON ops.device = devices.id AND ops.seq = $5
                  WHERE devices.id = $1 ON CONFLICT DO NOTHING",
             )

@@ -7,8 +7,8 @@ use crate::Error;
 use crate::commit::CONTACT_BACK_MS;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json, ledger_row, numbered,
-    placed_op, waiting_op,
+    DEVICE_ROW, OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json,
+    ledger_row, numbered, placed_op, said_row, waiting_op,
 };
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes, shared_verbs};
 use jiff::civil::Date;
@@ -27,10 +27,9 @@ fn column<'r, R, V>(rows: &'r [R], value: impl Fn(&'r R) -> V) -> Vec<V> {
 
 impl Tx for PostgresTx {
     async fn lock_devices(&mut self, ids: &[DeviceId]) -> Result<Vec<DeviceRow>, Error> {
-        let rows = query_as(
-            "SELECT id, worker, acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms FROM devices
-             WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-        )
+        let rows = query_as(AssertSqlSafe(format!(
+            "SELECT {DEVICE_ROW} FROM devices WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+        )))
         .bind(column(ids, |id| id.0))
         .fetch_all(&mut *self.0)
         .await?;
@@ -49,15 +48,16 @@ impl Tx for PostgresTx {
         rows.into_iter().map(ledger_row).collect()
     }
 
-    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<LedgerRow>, Error> {
+    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<(DeviceId, LedgerRow)>, Error> {
         let rows = query_as(
-            "SELECT device, seq, hash, outcome, reason, detail FROM ops WHERE record = ANY($1) AND hash = ANY($2)",
+            "SELECT coalesce(d.first_device, d.id), o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
+             FROM ops o JOIN devices d ON d.id = o.device WHERE o.record = ANY($1) AND o.hash = ANY($2)",
         )
         .bind(column(what, |(id, _)| id.0))
         .bind(column(what, |(_, hash)| hash.as_slice()))
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(ledger_row).collect()
+        rows.into_iter().map(said_row).collect()
     }
 
     async fn area_depth(&mut self, id: AreaId) -> Result<usize, Error> {

@@ -144,19 +144,34 @@ pub(crate) fn due_ms(record: &Record) -> Option<i64> {
     record.fields.get(field).and_then(serde_json::Value::as_i64)
 }
 
-pub(crate) type DeviceTuple = (Uuid, Option<Uuid>, i64, Option<i64>, i64, i64, i64);
+/// The columns of [`DeviceRow`].
+pub(crate) const DEVICE_ROW: &str = "id, worker,
+     CASE WHEN first_device IS NOT NULL OR EXISTS (SELECT 1 FROM devices AS later WHERE later.first_device = devices.id)
+     THEN coalesce(first_device, id) END,
+     acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms";
+
+pub(crate) type DeviceTuple = (Uuid, Option<Uuid>, Option<Uuid>, i64, Option<i64>, i64, i64, i64);
 
 pub(crate) fn device_row(row: DeviceTuple) -> DeviceRow {
-    let (id, worker, acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms) = row;
+    let (id, worker, phone, acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms) = row;
     DeviceRow {
         id: DeviceId(id),
         worker: worker.map(RecordId),
+        phone: phone.map(DeviceId),
         acknowledged_through: acknowledged_through as u64,
         forked_at: forked_at.map(|seq| seq as u64),
         lost_ops: lost_ops as u64,
         last_stamp: last_stamp as u64,
         last_at_ms,
     }
+}
+
+/// Which device a phone was first, and what it brought.
+pub(crate) type SaidTuple = (Uuid, Uuid, i64, Vec<u8>, String, Option<String>, String);
+
+pub(crate) fn said_row(row: SaidTuple) -> Result<(DeviceId, LedgerRow), Error> {
+    let (phone, device, seq, hash, outcome, reason, detail) = row;
+    Ok((DeviceId(phone), ledger_row((device, seq, hash, outcome, reason, detail))?))
 }
 
 pub(crate) type LedgerTuple = (Uuid, i64, Vec<u8>, String, Option<String>, String);

@@ -7,8 +7,8 @@ use crate::Error;
 use crate::commit::CONTACT_BACK_MS;
 use crate::feed::Numbered;
 use crate::row::{
-    OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json, ledger_row, numbered,
-    placed_op, waiting_op,
+    DEVICE_ROW, OpColumns, REPLACE_RECORD, RecordColumns, attended_row, created, device_row, json,
+    ledger_row, numbered, placed_op, said_row, waiting_op,
 };
 use crate::tx::{AreaRow, DeviceRow, LedgerRow, NewArea, Tx, Waiting, WaitingOp, Writes, shared_verbs};
 use jiff::civil::Date;
@@ -77,10 +77,9 @@ impl SqliteTx {
 impl Tx for SqliteTx {
     async fn lock_devices(&mut self, ids: &[DeviceId]) -> Result<Vec<DeviceRow>, Error> {
         // The transaction holds the only write lock: nothing more to lock.
-        let rows = query_as(
-            "SELECT id, worker, acknowledged_through, forked_at, lost_ops, last_stamp, last_at_ms FROM devices
-             WHERE id IN (SELECT unhex(value) FROM json_each($1))",
-        )
+        let rows = query_as(AssertSqlSafe(format!(
+            "SELECT {DEVICE_ROW} FROM devices WHERE id IN (SELECT unhex(value) FROM json_each($1))"
+        )))
         .bind(hex_list(ids.iter().map(|id| id.0)))
         .fetch_all(&mut *self.0)
         .await?;
@@ -99,17 +98,18 @@ impl Tx for SqliteTx {
         rows.into_iter().map(ledger_row).collect()
     }
 
-    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<LedgerRow>, Error> {
+    async fn said(&mut self, what: &[(RecordId, [u8; 32])]) -> Result<Vec<(DeviceId, LedgerRow)>, Error> {
         let list: Vec<_> =
             what.iter().map(|(id, hash)| (id.0.simple().to_string(), hexadecimal(hash))).collect();
         let rows = query_as(
-            "SELECT o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
-             FROM json_each($1) j JOIN ops o ON o.record = unhex(j.value ->> 0) AND o.hash = unhex(j.value ->> 1)",
+            "SELECT coalesce(d.first_device, d.id), o.device, o.seq, o.hash, o.outcome, o.reason, o.detail
+             FROM json_each($1) j JOIN ops o ON o.record = unhex(j.value ->> 0) AND o.hash = unhex(j.value ->> 1)
+             JOIN devices d ON d.id = o.device",
         )
         .bind(json(&list)?)
         .fetch_all(&mut *self.0)
         .await?;
-        rows.into_iter().map(ledger_row).collect()
+        rows.into_iter().map(said_row).collect()
     }
 
     async fn area_depth(&mut self, id: AreaId) -> Result<usize, Error> {

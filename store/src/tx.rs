@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 pub(crate) struct DeviceRow {
     pub(crate) id: DeviceId,
     pub(crate) worker: Option<RecordId>,
+    /// Which device its phone was first, if one goes by several names: copies that got names of their own, phones that
+    /// were enrolled again.
+    pub(crate) phone: Option<DeviceId>,
     pub(crate) acknowledged_through: u64,
     pub(crate) forked_at: Option<u64>,
     pub(crate) lost_ops: u64,
@@ -141,11 +144,12 @@ pub(crate) trait Tx: Send {
     ) -> impl Future<Output = Result<Vec<DeviceRow>, Error>> + Send;
     /// The verdicts of these ops, where they have one.
     fn ledger(&mut self, ids: &[OpId]) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
-    /// The verdicts of ops about these records that say this, under whatever name they came.
+    /// The verdicts of ops about these records that say this, each with the phone that brought it: which device it was
+    /// first.
     fn said(
         &mut self,
         what: &[(RecordId, [u8; 32])],
-    ) -> impl Future<Output = Result<Vec<LedgerRow>, Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<(DeviceId, LedgerRow)>, Error>> + Send;
     /// How many areas are above this one, itself included; 0 if there is no such area.
     fn area_depth(&mut self, id: AreaId) -> impl Future<Output = Result<usize, Error>> + Send;
     /// Adds an area to the tree and locks it. False: it is there already. Its parent is there.

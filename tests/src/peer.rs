@@ -56,7 +56,8 @@ pub struct Peer {
 impl Peer {
     /// Turns a one-time code into a device.
     pub async fn enrol(channel: Channel, clock: TestClock, code: &str) -> Result<Self, Status> {
-        let request = v1::EnrolRequest { code: code.to_owned(), label: "test".to_owned() };
+        let request =
+            v1::EnrolRequest { code: code.to_owned(), label: "test".to_owned(), ..Default::default() };
         let answer = DeviceServiceClient::new(channel.clone()).enrol(request).await?.into_inner();
         Ok(Self::known(channel, clock, answer.device.parse().expect("an id"), answer.token))
     }

@@ -56,7 +56,8 @@ pub(super) async fn sign_in(
     let language = language(&headers);
     let text = text(language);
     let again = |status, said| rendered(status, &SignInPage::of(language, &entry.to, said));
-    let request = v1::EnrolRequest { code: entry.code.clone(), label: entry.label.clone() };
+    let request =
+        v1::EnrolRequest { code: entry.code.clone(), label: entry.label.clone(), ..Default::default() };
     let enrolled = match shared.enrol(request, origin.map(|Extension(origin)| origin)).await {
         Ok(enrolled) => enrolled,
         Err(Error::RateLimited(wait)) => {

@@ -41,7 +41,7 @@ pub(super) async fn enrol(
     };
     store.create_code(new).await?;
     let id = DeviceId(chance.id(now_ms).0);
-    store.enrol(code_hash(&code), id, holder.label, token_hash(&token), now_ms).await?;
+    store.enrol(code_hash(&code), id, holder.label, token_hash(&token), None, now_ms).await?;
     Ok((id, token))
 }
 

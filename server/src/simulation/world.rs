@@ -12,7 +12,7 @@ use super::{Fault, Kept, Promise, Report, Settings, Stop, promised};
 use crate::chance::Chance;
 use crate::secret::token_hash;
 use rounds_device::{Device, Identity};
-use rounds_domain::{Action, AreaId, Record, RecordId, Role};
+use rounds_domain::{Action, AreaId, DeviceId, Record, RecordId, Role};
 use rounds_proto::v1;
 use rounds_store::{Access, Memory, NewCode};
 use rounds_worker::DEVICE;
@@ -156,7 +156,7 @@ impl<'a> World<'a> {
             commit_is_due: false,
             chance,
         };
-        world.office = world.enrol(Role::Admin, &BTreeSet::new()).await?.token;
+        world.office = world.enrol(Role::Admin, &BTreeSet::new(), None).await?.token;
         for _ in 0..settings.devices {
             world.add_phone().await?;
         }
@@ -259,7 +259,12 @@ impl<'a> World<'a> {
     // --- Devices -------------------------------------------------------------------------------------------------
 
     /// A new identity, for a code as an administrator makes them.
-    async fn enrol(&mut self, role: Role, roots: &BTreeSet<AreaId>) -> Kept<Identity> {
+    async fn enrol(
+        &mut self,
+        role: Role,
+        roots: &BTreeSet<AreaId>,
+        first_device: Option<DeviceId>,
+    ) -> Kept<Identity> {
         let shared = self.site.shared()?;
         let code = shared.random.code()?;
         let new = NewCode {
@@ -272,7 +277,9 @@ impl<'a> World<'a> {
             expires_ms: self.now.ms() + DAY_MS,
         };
         shared.store.create_code(new).await?;
-        let enrolled = shared.enrol(v1::EnrolRequest { code, label: "a phone".to_owned() }, None).await?;
+        let first_device = first_device.map(|id| id.to_string()).unwrap_or_default();
+        let request = v1::EnrolRequest { code, label: "a phone".to_owned(), first_device };
+        let enrolled = shared.enrol(request, None).await?;
         Ok(Identity {
             device: enrolled.device.parse()?,
             token: enrolled.token,
@@ -300,7 +307,7 @@ impl<'a> World<'a> {
                 roots.insert(self.town.district);
             }
         }
-        let mut identity = self.enrol(role, &roots).await?;
+        let mut identity = self.enrol(role, &roots, None).await?;
         if self.settings.faults.contains(&Fault::Poison) && self.chance.percent(15) {
             identity.role = Role::Admin; // the device lets its user do what the server will not
         }

@@ -266,7 +266,11 @@ fn requests(writer: &Writer, area: AreaId, record: RecordId) -> String {
     add!("SyncService/Watch", v1::WatchRequest {});
     add!(
         "DeviceService/Enrol",
-        v1::EnrolRequest { code: "7K2MX-AAAAA-BBBBB-CCCCC".into(), label: "phone".into() }
+        v1::EnrolRequest {
+            code: "7K2MX-AAAAA-BBBBB-CCCCC".into(),
+            label: "phone".into(),
+            ..Default::default()
+        }
     );
     let code = v1::CreateCodeRequest {
         role: v1::Role::Field.into(),

@@ -190,7 +190,7 @@ impl<'a> Ground<'a> {
         let new =
             NewCode { hash, role, areas, worker: None, organization, maker: None, expires_ms: now_ms + 1 };
         store.create_code(new).await.expect("a database that answers");
-        let enrolled = store.enrol(hash, DeviceId(id), label, token_hash(&token), now_ms).await;
+        let enrolled = store.enrol(hash, DeviceId(id), label, token_hash(&token), None, now_ms).await;
         self.peer(enrolled.expect("a database that answers").expect("a code that is good").id, token)
     }
 

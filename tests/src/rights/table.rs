@@ -149,7 +149,11 @@ pub(super) async fn call(
         }
         "SyncService/Watch hints of it" => watched(ground, peer, relation).await?,
         "DeviceService/Enrol a made-up code" => {
-            let request = v1::EnrolRequest { code: new_id().to_string(), label: "phone".to_owned() };
+            let request = v1::EnrolRequest {
+                code: new_id().to_string(),
+                label: "phone".to_owned(),
+                ..Default::default()
+            };
             told(peer.devices().enrol(request).await?)
         }
         "DeviceService/CreateCode for a phone there" => {

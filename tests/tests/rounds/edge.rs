@@ -128,7 +128,7 @@ async fn a_connection_on_which_nothing_goes_on_any_more_is_closed() {
         expires_ms: i64::MAX,
     };
     server.store.create_code(code).await.unwrap();
-    server.store.enrol([1; 32], device, "phone", token_hash("A"), 0).await.unwrap();
+    server.store.enrol([1; 32], device, "phone", token_hash("A"), None, 0).await.unwrap();
     let watcher = Peer::known(server.channel().await, server.clock.clone(), device, "A".to_owned());
     let mut hints = watcher.sync().watch(v1::WatchRequest {}).await.unwrap().into_inner();
     hints.message().await.unwrap();
@@ -339,7 +339,8 @@ async fn nothing_large_is_read_from_whom_nobody_knows() {
         let answer = answered(&mut stream).await;
         assert!(answer.contains(&format!("grpc-status: {status}")), "{answer}");
     }
-    let made_up = v1::EnrolRequest { code: "7".repeat(1024 * 1024), label: "phone".into() };
+    let made_up =
+        v1::EnrolRequest { code: "7".repeat(1024 * 1024), label: "phone".into(), ..Default::default() };
     let refused = DeviceServiceClient::new(server.channel().await).enrol(made_up).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);
     server.stop().await;
@@ -675,7 +676,7 @@ async fn codes_are_not_tried_without_end() {
     let server = TestServer::start_on_sqlite().await;
     let area = server.area("North", None).await;
     let try_code = async |channel: Channel, code: &str| {
-        let request = v1::EnrolRequest { code: code.into(), label: "phone".into() };
+        let request = v1::EnrolRequest { code: code.into(), label: "phone".into(), ..Default::default() };
         DeviceServiceClient::new(channel).enrol(request).await
     };
     // Whoever enrols a whole team does not try in vain.

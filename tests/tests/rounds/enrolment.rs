@@ -296,10 +296,14 @@ async fn a_label_of_200_characters_is_taken_and_one_of_201_is_not() {
     let mut client =
         rounds_proto::v1::device_service_client::DeviceServiceClient::new(server.channel().await);
     for label in ["", "  ", &"楼".repeat(201), "a\nb"] {
-        let request = v1::EnrolRequest { code: code.clone(), label: label.to_owned() };
+        let request = v1::EnrolRequest { code: code.clone(), label: label.to_owned(), ..Default::default() };
         assert_eq!(client.enrol(request).await.unwrap_err().code(), Code::InvalidArgument, "{label:?}");
     }
-    let request = v1::EnrolRequest { code: code.to_lowercase().replace('-', " "), label: "楼".repeat(200) };
+    let request = v1::EnrolRequest {
+        code: code.to_lowercase().replace('-', " "),
+        label: "楼".repeat(200),
+        ..Default::default()
+    };
     client.enrol(request).await.unwrap();
     server.stop().await;
 }

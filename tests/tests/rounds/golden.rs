@@ -157,6 +157,7 @@ from_each_migration! {
     a_database_with_nine_migrations_is_brought_up_to_date: 9,
     a_database_with_ten_migrations_is_brought_up_to_date: 10,
     a_database_with_eleven_migrations_is_brought_up_to_date: 11,
+    a_database_with_twelve_migrations_is_brought_up_to_date: 12,
 }
 
 #[test]

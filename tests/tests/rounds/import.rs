@@ -243,7 +243,7 @@ async fn pull_of_a_phone(store: &Store, area: AreaId) -> Vec<Record> {
     };
     store.create_code(code).await.unwrap();
     let token = secret::token_hash(&area.to_string());
-    store.enrol(hash, DeviceId(area.0), "phone", token, NOW_MS).await.unwrap().unwrap();
+    store.enrol(hash, DeviceId(area.0), "phone", token, None, NOW_MS).await.unwrap().unwrap();
     let scope = store.caller(token).await.unwrap().unwrap().scope;
     let mut positions: Vec<Position> =
         scope.iter().map(|scoped| Position { area: scoped.area, access: scoped.access, after: 0 }).collect();

@@ -17,7 +17,7 @@ impl World<'_> {
     pub(super) async fn reinstall(&mut self, number: usize) -> Kept {
         self.ledger.lose(number);
         let (role, roots) = (self.phones[number].role, self.phones[number].roots.clone());
-        let identity = self.enrol(role, &roots).await?;
+        let identity = self.enrol(role, &roots, None).await?;
         let mut device = Device::in_memory()?;
         device.enrolled(identity)?;
         let new = Phone::new(device, role, roots, &self.now, &mut self.chance);
@@ -32,7 +32,8 @@ impl World<'_> {
     /// The server was restored from a backup of before a device was enrolled: its user enrols it again.
     pub(super) async fn enrol_again(&mut self, number: usize) -> Kept {
         let (role, roots) = (self.phones[number].role, self.phones[number].roots.clone());
-        let identity = self.enrol(role, &roots).await?;
+        let first_device = self.phones[number].device.first_device()?;
+        let identity = self.enrol(role, &roots, Some(first_device)).await?;
         let now_ms = self.now.ms();
         self.phones[number].enrol_again(identity, now_ms)?;
         self.report.enrolled_again += 1;

@@ -140,7 +140,7 @@ async fn enrol(store: &Store, area: AreaId, id: Uuid, at_ms: i64) -> DeviceId {
     };
     store.create_code(new).await.expect("a code");
     let token = token_hash(&random.token().expect("a token"));
-    let device = store.enrol(hash, DeviceId(id), "bench", token, at_ms).await;
+    let device = store.enrol(hash, DeviceId(id), "bench", token, None, at_ms).await;
     device.expect("a database that answers").expect("a device").id
 }
 

@@ -26,7 +26,7 @@ fn code(hash: [u8; 32], role: Role, areas: &[AreaId]) -> NewCode {
 async fn enrol(store: &Store, number: u8, role: Role, areas: &[AreaId]) -> Device {
     store.create_code(code([number; 32], role, areas)).await.unwrap();
     let id = device(u128::from(number));
-    store.enrol([number; 32], id, "a phone", [number; 32], START_MS).await.unwrap().unwrap()
+    store.enrol([number; 32], id, "a phone", [number; 32], None, START_MS).await.unwrap().unwrap()
 }
 
 async fn call(store: &Store, token: u8) -> Caller {
@@ -49,7 +49,7 @@ on_both_databases! {
         plant_city(&store).await;
         let new = NewCode { organization: Some(record(71)), ..code(CODE, Role::Partner, &[area(4), area(3)]) };
         store.create_code(new).await.unwrap();
-        let enrolled = store.enrol(CODE, device(1), "Lan's phone", TOKEN, START_MS).await.unwrap().unwrap();
+        let enrolled = store.enrol(CODE, device(1), "Lan's phone", TOKEN, None, START_MS).await.unwrap().unwrap();
         let expected = Device {
             id: device(1),
             label: "Lan's phone".into(),
@@ -83,7 +83,7 @@ on_both_databases! {
                 .map(|n| {
                     let store = stores[n as usize % 2].clone();
                     let (id, token) = (device(u128::from(round) * 4 + u128::from(n)), [round * 4 + n; 32]);
-                    tokio::spawn(async move { store.enrol(hash, id, "a phone", token, START_MS).await.unwrap() })
+                    tokio::spawn(async move { store.enrol(hash, id, "a phone", token, None, START_MS).await.unwrap() })
                 })
                 .collect();
             let mut enrolled = Vec::new();
@@ -91,7 +91,7 @@ on_both_databases! {
                 enrolled.extend(task.await.unwrap());
             }
             assert_eq!(enrolled.len(), 1);
-            let late = stores[0].enrol(hash, device(900), "another", [255; 32], START_MS).await.unwrap();
+            let late = stores[0].enrol(hash, device(900), "another", [255; 32], None, START_MS).await.unwrap();
             assert_eq!(late, None);
         }
         assert_eq!(stores[0].devices(&DeviceFilter::default(), None, 100).await.unwrap().len(), 10);
@@ -101,10 +101,10 @@ on_both_databases! {
         let store = database.open().await;
         for (n, now_ms, works) in [(1, START_MS + 999, true), (2, START_MS + 1_000, false), (3, i64::MAX, false)] {
             store.create_code(code([n; 32], Role::Field, &[])).await.unwrap();
-            let enrolled = store.enrol([n; 32], device(n.into()), "", [n; 32], now_ms).await.unwrap();
+            let enrolled = store.enrol([n; 32], device(n.into()), "", [n; 32], None, now_ms).await.unwrap();
             assert_eq!(enrolled.is_some(), works, "{now_ms}");
         }
-        assert_eq!(store.enrol([9; 32], device(9), "", [9; 32], START_MS).await.unwrap(), None, "no such code");
+        assert_eq!(store.enrol([9; 32], device(9), "", [9; 32], None, START_MS).await.unwrap(), None, "no such code");
     }
 
     async fn a_code_ends_with_its_maker_unless_that_signed_out_itself(database: &TestDatabase) {
@@ -119,7 +119,7 @@ on_both_databases! {
         store.sign_out(signed_out.id, START_MS).await.unwrap();
         assert_eq!(store.device(signed_out.id).await.unwrap().unwrap().revoked_ms, Some(START_MS));
         for (n, works) in [(11, false), (12, true), (13, true)] {
-            let enrolled = store.enrol([n; 32], device(n.into()), "", [n; 32], START_MS).await.unwrap();
+            let enrolled = store.enrol([n; 32], device(n.into()), "", [n; 32], None, START_MS).await.unwrap();
             assert_eq!(enrolled.is_some(), works, "{n}");
         }
     }
@@ -129,9 +129,9 @@ on_both_databases! {
         enrol(&store, 1, Role::Field, &[]).await;
         store.create_code(code(CODE.map(|_| 50), Role::Field, &[area(1)])).await.unwrap();
         // The id and the token are taken: the caller has to make others.
-        assert!(store.enrol([50; 32], device(1), "", [51; 32], START_MS).await.is_err());
-        assert!(store.enrol([50; 32], device(2), "", [1; 32], START_MS).await.is_err());
-        assert!(store.enrol([50; 32], device(2), "", [51; 32], START_MS).await.unwrap().is_some());
+        assert!(store.enrol([50; 32], device(1), "", [51; 32], None, START_MS).await.is_err());
+        assert!(store.enrol([50; 32], device(2), "", [1; 32], None, START_MS).await.is_err());
+        assert!(store.enrol([50; 32], device(2), "", [51; 32], None, START_MS).await.unwrap().is_some());
     }
 
     async fn a_device_has_its_subtrees_in_full_and_what_is_above_them_as_reference(database: &TestDatabase) {

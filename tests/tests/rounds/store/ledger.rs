@@ -192,7 +192,7 @@ on_both_databases! {
     async fn what_copies_bring_under_two_names_takes_effect_once_and_has_one_verdict(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
-        let (mut phone, mut copy) = (Phone::enrol(&store, 1).await, Phone::enrol(&store, 2).await);
+        let (mut phone, mut copy) = (Phone::enrol(&store, 1).await, Phone::again(&store, 2, 1).await);
         let mut arrivals = one_of_each(&mut phone);
         arrivals.extend(phone.group([8, 9].map(|n| create_place(record(n), area(1), "together"))));
         let mut by_copy = one_of_each(&mut copy);
@@ -234,7 +234,7 @@ on_both_databases! {
         for round in 0..20 {
             let (id, mut calls) = (record(10 + round), Vec::new());
             for (n, store) in stores.iter().cycle().take(6).enumerate() {
-                let mut copy = Phone::enrol(store, 100 * round + 100 + n as u128).await;
+                let mut copy = Phone::again(store, 100 * round + 100 + n as u128, 1000).await;
                 let op = copy.one(create_place(id, area(1), "a place"));
                 // One of them may do less than the others.
                 let arrivals = vec![if n == 1 { refused(op) } else { op }];
@@ -258,14 +258,31 @@ on_both_databases! {
         }
     }
 
-    async fn ops_that_the_server_numbers_are_no_copies(database: &TestDatabase) {
+    async fn what_other_phones_bring_is_another_op_though_its_bytes_are_the_same(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
-        let mut system = Phone::enrol(&store, 1).await;
-        let op = Arrival { seq: None, ..system.one(create_follow_up(record(1), area(1))) };
-        let done = Arrival { seq: None, ..system.one(step(record(1), area(1), Kind::FollowUp, "done")) };
-        system.submit(&store, vec![op, done.clone(), done]).await;
-        assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 3);
+        // The first one is what two others were; who else says the same is none of them.
+        let (mut phone, mut stranger) = (Phone::again(&store, 1, 9).await, Phone::enrol(&store, 2).await);
+        let mut copy = Phone::again(&store, 3, 9).await;
+        let other = &mut Phone::again(&store, 4, 8).await;
+        let done = step(record(1), area(1), Kind::FollowUp, "done");
+        phone.send(&store, [create_follow_up(record(1), area(1)), done.clone()]).await;
+        assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 2);
+        for (phone, count) in [(&mut stranger, 3), (other, 4), (&mut copy, 4)] {
+            phone.send(&store, [done.clone()]).await;
+            assert_eq!(store.ops_of(record(1)).await.unwrap().len(), count);
+        }
+    }
+
+    async fn what_a_phone_records_twice_is_two_ops(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::again(&store, 1, 9).await;
+        let done = step(record(1), area(1), Kind::FollowUp, "done");
+        // Its clock stands still, and it does not say when it was started.
+        phone.send(&store, [create_follow_up(record(1), area(1)), done.clone(), done.clone()]).await;
+        phone.send(&store, [done]).await;
+        assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 4);
     }
 
     async fn another_content_under_a_known_number_is_a_fork(database: &TestDatabase) {

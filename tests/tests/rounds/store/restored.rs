@@ -16,14 +16,14 @@ on_both_databases! {
             store.create_code(NewCode { hash, role, areas, worker: None, organization: None, maker: None, expires_ms }).await.unwrap();
         }
         let device = DeviceId(new_id());
-        store.enrol([1; 32], device, "a phone", [3; 32], 1).await.unwrap().expect("a code that is good");
+        store.enrol([1; 32], device, "a phone", [3; 32], None, 1).await.unwrap().expect("a code that is good");
         store.close().await;
         told(database).await;
 
         let store = database.open().await;
         assert_eq!(store.epoch(), AGAIN);
         assert_eq!(store.caller([3; 32]).await.unwrap().expect("it is known still").device.id, device);
-        let late = store.enrol([2; 32], DeviceId(new_id()), "a phone", [4; 32], 1).await.unwrap();
+        let late = store.enrol([2; 32], DeviceId(new_id()), "a phone", [4; 32], None, 1).await.unwrap();
         assert_eq!(late, None, "somebody may have used the code since the backup");
         store.close().await;
     }
@@ -34,7 +34,7 @@ on_both_databases! {
         let (role, areas, expires_ms) = (Role::Field, vec![area(1)], i64::MAX);
         store.create_code(NewCode { hash: [1; 32], role, areas, worker: None, organization: None, maker: None, expires_ms }).await.unwrap();
         let device = DeviceId(new_id());
-        store.enrol([1; 32], device, "a phone", [3; 32], 1).await.unwrap().expect("a code that is good");
+        store.enrol([1; 32], device, "a phone", [3; 32], None, 1).await.unwrap().expect("a code that is good");
         store.close().await;
         // It got areas 1 and 2 as version 2 after the backup, and then this was restored.
         told(database).await;

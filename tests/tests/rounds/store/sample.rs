@@ -8,7 +8,7 @@ use rounds_domain::{
     Role,
 };
 use rounds_store::{
-    Access, Arrival, Batch, Content, FeedItem, Numbered, Position, Receipt, Store, content_hash,
+    Access, Arrival, Batch, Content, FeedItem, NewCode, Numbered, Position, Receipt, Store, content_hash,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -134,6 +134,23 @@ impl Phone {
     pub(super) async fn enrol(store: &Store, number: u128) -> Self {
         let id = device(number);
         store.internal_device(id, "a phone", Role::Admin, 1).await.unwrap();
+        Self::of(id)
+    }
+
+    /// A later name of the phone that was this other device first.
+    pub(super) async fn again(store: &Store, number: u128, first: u128) -> Self {
+        let (id, hash) = (device(number), content_hash(0, &number.to_be_bytes()));
+        let code = NewCode {
+            hash,
+            role: Role::Admin,
+            areas: Vec::new(),
+            worker: None,
+            organization: None,
+            maker: None,
+            expires_ms: i64::MAX,
+        };
+        store.create_code(code).await.unwrap();
+        store.enrol(hash, id, "a phone", hash, Some(device(first)), 1).await.unwrap().unwrap();
         Self::of(id)
     }
 
