@@ -38,6 +38,8 @@ struct Wire {
     batches: Vec<usize>,
     syncs: usize,
     hints: Option<mpsc::Sender<Result<v1::WatchResponse, Status>>>,
+    /// What those said that they were first who enrolled.
+    enrolled: Vec<String>,
 }
 
 impl Wire {
@@ -102,6 +104,7 @@ impl DeviceService for Service {
             let details = ErrorDetails::with_error_info("CODE_INVALID", "rounds", HashMap::new());
             return Err(Status::with_error_details(Code::Unauthenticated, "the code is unknown", details));
         }
+        self.0.lock().unwrap().enrolled.push(request.into_inner().first_device);
         Ok(Response::new(v1::EnrolResponse {
             device: device_id(1).to_string(),
             token: "token-1".to_owned(),
@@ -204,6 +207,8 @@ async fn a_code_makes_a_device_that_syncs() {
     let again = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await.unwrap_err();
     assert!(matches!(again, CallError::Device(Error::AlreadyEnrolled(_))));
 
+    assert_eq!(service.0.lock().unwrap().enrolled, [""], "it was nothing before");
+
     device.record(clock(1), vec![new_place(1)]).unwrap();
     let mut client = Client::new(device).unwrap();
     let summary = client.sync_until_quiet(&Steady).await.unwrap();
@@ -230,6 +235,7 @@ async fn a_device_that_a_restored_server_does_not_know_is_enrolled_again_and_han
 
     let mut device = Device::open(path(&dir)).unwrap();
     let identity = enrol(&mut device, &url, None, "GOOD-CODE", "phone").await.unwrap();
+    assert_eq!(service.0.lock().unwrap().enrolled, [device_id(2).to_string()]);
     assert_eq!((identity.device, device.status().unwrap().unsent_ops), (device_id(1), 5));
     assert_eq!(device.status().unwrap().scope_version, 0, "its areas are those of a new device");
     let mut client = Client::new(device).unwrap();

@@ -587,6 +587,21 @@ fn a_revoked_device_is_wiped_once_it_has_handed_over_its_work_and_not_before() {
 }
 
 #[test]
+fn a_device_remembers_what_it_was_first_whatever_names_it_gets() {
+    let (dir, mut device) = enrolled(1);
+    assert_eq!(device.first_device().unwrap(), device_id(1));
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    device.fork(device_id(1), device_id(2), "token-2".to_owned(), 1).unwrap();
+    device.enrolled_again(pretend::identity(3)).unwrap();
+    assert_eq!(
+        (device.identity().unwrap().device, device.first_device().unwrap()),
+        (device_id(3), device_id(1))
+    );
+    drop(device);
+    assert_eq!(Device::open(path(&dir)).unwrap().first_device().unwrap(), device_id(1));
+}
+
+#[test]
 fn a_revoked_device_that_is_enrolled_again_records_again() {
     let mut server = Server::with(&[1, 2]);
     let (_dir, mut device) = enrolled(1);

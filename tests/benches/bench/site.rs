@@ -89,7 +89,8 @@ impl Ground {
         let code = self.code(role, area).await;
         let token = Random::system().token().expect("a token");
         let id = DeviceId(Uuid::now_v7());
-        let device = self.store.enrol(code_hash(&code), id, "bench", token_hash(&token), None, now_ms()).await;
+        let device =
+            self.store.enrol(code_hash(&code), id, "bench", token_hash(&token), None, now_ms()).await;
         (device.expect("a database that answers").expect("a device").id, token)
     }
 

@@ -3,9 +3,10 @@
 use prost::Message as _;
 use rounds_domain::op::Step;
 use rounds_domain::{Action, AreaId, Body, Kind, Op, RecordId, Role, body};
+use rounds_proto::v1::device_service_client::DeviceServiceClient;
 use rounds_proto::v1::{self, DeviceStanding, Outcome};
 use rounds_server::limit::{COPIES_MAX, REQUEST_BYTES_MAX, REVOKED_BYTES_MAX};
-use rounds_tests::{Act, Peer, TestDatabase, TestServer, on_both_databases, reason, visit};
+use rounds_tests::{Act, Peer, TestDatabase, TestServer, new_id, on_both_databases, reason, visit};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -356,6 +357,53 @@ on_both_databases! {
         street.server.admin.history().release(dismiss).await.unwrap();
         let answer = phone.send(vec![op]).await.unwrap();
         assert_eq!(outcomes(&answer.verdicts), [(Outcome::Quarantined, "INVALID")], "it still had it");
+        street.server.stop().await;
+    }
+
+    /// 3
+    async fn phones_that_were_enrolled_again_hand_over_once_what_both_hold(database: &TestDatabase) {
+        let street = Street::start(database).await;
+        // Both were this one, which the server does not know any more, and one of them got a copy since.
+        let first_device = new_id().to_string();
+        let again = async |first_device: &str| {
+            let code = street.server.code(Role::Field, &[street.area]).await;
+            let request = v1::EnrolRequest { code, label: "phone".to_owned(), first_device: first_device.to_owned() };
+            let mut devices = DeviceServiceClient::new(street.server.channel().await);
+            devices.enrol(request).await.map(tonic::Response::into_inner)
+        };
+        let mut phone = street.phone().await;
+        let ops = vec![phone.seal(street.visit()), phone.seal(street.renamed("4-2-301", "4-2-302"))];
+        let mut verdicts = Vec::new();
+        for _ in 0..2 {
+            let enrolled = again(&first_device).await.unwrap();
+            let mut phone = phone.clone().with_token(enrolled.device.parse().unwrap(), &enrolled.token);
+            verdicts.push(phone.send(ops.clone()).await.unwrap().verdicts);
+            let mut copy = phone.clone();
+            phone.seq = 2;
+            phone.act(vec![street.visit()]).await;
+            copy.seq = 2;
+            let sealed = copy.seal(street.visit());
+            copy.send(vec![sealed.clone()]).await.unwrap();
+            let fork = v1::ForkRequest { forked_at_seq: 3, ..v1::ForkRequest::default() };
+            let name = copy.devices().fork(fork).await.unwrap().into_inner();
+            let mut copy = copy.with_token(name.device.parse().unwrap(), &name.token);
+            verdicts.push(copy.send(ops.clone()).await.unwrap().verdicts);
+        }
+        assert!(verdicts.iter().all(|given| *given == verdicts[0]), "{verdicts:?}");
+        assert_eq!(outcomes(&verdicts[0]), [(Outcome::Applied, ""); 2]);
+        let mut other = street.phone().await;
+        other.pull().await;
+        assert_eq!(other.records.values().filter(|record| record.kind() == v1::Kind::Visit).count(), 3);
+        // Whoever was nothing before brings another op.
+        let taken_in = async || street.server.store.ops_of(street.dwelling).await.unwrap().len();
+        assert_eq!(taken_in().await, 2);
+        let enrolled = again("").await.unwrap();
+        let mut stranger = phone.with_token(enrolled.device.parse().unwrap(), &enrolled.token);
+        stranger.send(ops).await.unwrap();
+        assert_eq!(taken_in().await, 3);
+        let refused = again("no id").await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("first_device"), "{refused:?}");
         street.server.stop().await;
     }
 

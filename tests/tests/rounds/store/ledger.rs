@@ -258,6 +258,26 @@ on_both_databases! {
         }
     }
 
+    async fn what_a_phone_and_copies_of_its_copies_bring_takes_effect_once(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [create_follow_up(record(1), area(1))]).await;
+        let mut from = phone.op_id(2);
+        let mut copies = Vec::new();
+        for number in [2, 3, 4] {
+            store.fork(from, device(number), [number as u8; 32], START_MS).await.unwrap().unwrap();
+            let copy = Phone::of(device(number));
+            from = copy.op_id(1);
+            copies.push(copy);
+        }
+        let done = step(record(1), area(1), Kind::FollowUp, "done");
+        for mut bringer in [copies.remove(1), copies.remove(1), phone, copies.remove(0)] {
+            bringer.send(&store, [done.clone()]).await;
+            assert_eq!(store.ops_of(record(1)).await.unwrap().len(), 2, "{}", bringer.id);
+        }
+    }
+
     async fn what_other_phones_bring_is_another_op_though_its_bytes_are_the_same(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
