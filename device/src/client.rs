@@ -315,7 +315,7 @@ impl Client {
     async fn fork(&mut self, from: DeviceId, at_seq: u64) -> Result<(), CallError> {
         let answer = self.line.fork(self.device.fork_request(at_seq)?).await?;
         let device = id_from_wire("device", &answer.device).map_err(Error::Answer)?;
-        self.device.fork(from, device, answer.token, at_seq)?;
+        self.device.fork(from, device, answer.token)?;
         tracing::warn!(%device, "another phone uses this device's name: this one has a name of its own now");
         Ok(())
     }

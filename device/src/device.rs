@@ -338,26 +338,20 @@ impl Device {
         })
     }
 
-    /// Becomes another device, as this one turned out to be a copy: ops from `at_seq` on get the numbers from 1 on
-    /// under the new name, with their order and groups. Records are pulled anew. Nothing is done if it is not `from` any
-    /// more, under whose name it was asked: somebody else with the same file was faster; nor if it heard of a restore
-    /// meanwhile, and ops before have to be sent under the old name again.
+    /// Becomes another device, as this one turned out to be a copy: whatever is held goes out again under the new name,
+    /// with its order and groups. What the server has it knows; after a restore nobody else may hold it. Records are
+    /// pulled anew. Nothing is done if it is not `from` any more, under whose name it was asked: somebody else with the
+    /// same file was faster.
     ///
     /// # Errors
     /// [`Error::NotEnrolled`], or [`Error::Revoked`] for one that was wiped.
-    pub fn fork(
-        &mut self,
-        from: DeviceId,
-        device: DeviceId,
-        token: String,
-        at_seq: u64,
-    ) -> Result<(), Error> {
+    pub fn fork(&mut self, from: DeviceId, device: DeviceId, token: String) -> Result<(), Error> {
         self.store.write(|tx| {
             let mut meta = Meta::load(tx)?;
-            if meta.enrolled()? != from || outbox::is_unsent_before(tx, from, at_seq)? {
+            if meta.enrolled()? != from {
                 return Ok(());
             }
-            go_on_as(tx, &mut meta, device, token, at_seq)?;
+            go_on_as(tx, &mut meta, device, token)?;
             meta.save(tx)
         })
     }
@@ -376,8 +370,7 @@ impl Device {
             // What was said of the one before: it may have been revoked, and had its areas at other times.
             meta.revoked = false;
             meta.scope_version = 0;
-            let first_held = meta.forgotten_through + 1;
-            go_on_as(tx, &mut meta, identity.device, identity.token, first_held)?;
+            go_on_as(tx, &mut meta, identity.device, identity.token)?;
             meta.save(tx)
         })
     }
@@ -411,16 +404,10 @@ fn identity(meta: &Meta) -> Result<Identity, Error> {
     })
 }
 
-/// Gives the device another name, under which ops from `at_seq` on get the numbers from 1 on.
-fn go_on_as(
-    tx: &Connection,
-    meta: &mut Meta,
-    device: DeviceId,
-    token: String,
-    at_seq: u64,
-) -> Result<(), Error> {
+/// Gives the device another name, under which the ops that are held get the numbers from 1 on.
+fn go_on_as(tx: &Connection, meta: &mut Meta, device: DeviceId, token: String) -> Result<(), Error> {
     let before = meta.enrolled()?;
-    let moved = outbox::renumber(tx, before, device, at_seq)?;
+    let moved = outbox::renumber(tx, before, device, meta.forgotten_through)?;
     meta.first_device.get_or_insert(before);
     meta.device = Some(device);
     meta.token = token;
@@ -578,13 +565,10 @@ fn take(tx: &Connection, asked: &Asked, answer: Answer) -> Result<Progress, Erro
 
     let unsent = outbox::unsent(tx, device)?;
     let put_off = progress.acknowledged == 0 && !asked.request.ops.is_empty() && forgotten == 0;
-    // What comes before a copy differs is in the server under the old name, and gets its verdict under it: sent under
-    // another one it would be taken in twice.
-    let is_before = outbox::is_unsent_before(tx, device, meta.forked_at)?;
     progress.next = match unsent {
         _ if meta.revoked && is_injected(Bug::WipedTooEarly) => Next::Wiped,
         0 if meta.revoked => Next::Wiped,
-        _ if meta.forked_at > 0 && !is_before => Next::Fork { at_seq: meta.forked_at },
+        _ if meta.forked_at > 0 => Next::Fork { at_seq: meta.forked_at },
         1.. if put_off && !more => Next::AskLater,
         0 if !more => Next::Rest,
         _ => Next::AskAgain,

@@ -79,14 +79,6 @@ pub(crate) fn unsent(connection: &Connection, device: DeviceId) -> Result<u64, E
     Ok(statement.query_row(params![device.0], |row| row.get(0))?)
 }
 
-/// Whether an op before this one has no verdict.
-pub(crate) fn is_unsent_before(connection: &Connection, device: DeviceId, seq: u64) -> Result<bool, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE device = ?1 AND seq < ?2 AND outcome IS NULL)",
-    )?;
-    Ok(statement.query_row(params![device.0, seq], |row| row.get(0))?)
-}
-
 /// The smallest seq that is held together with all behind it; 0 if there is none.
 pub(crate) fn holds_from(connection: &Connection, device: DeviceId, meta: &Meta) -> Result<u64, Error> {
     let mut statement =
@@ -164,18 +156,18 @@ pub(crate) fn forget(connection: &Connection, meta: &mut Meta, safe_through: u64
     Ok(())
 }
 
-/// Gives the ops from `at_seq` on the numbers from 1 on under another name, with their order and groups. The others stay
+/// Gives the ops behind this one the numbers from 1 on under another name, with their order and groups. The others stay
 /// under the old name, only for the user to see: they have their verdicts. Answers how many moved.
 pub(crate) fn renumber(
     connection: &Connection,
     old: DeviceId,
     new: DeviceId,
-    at_seq: u64,
+    forgotten_through: u64,
 ) -> Result<u64, Error> {
     let first: Option<u64> = connection
         .query_row(
-            "SELECT MIN(seq) FROM outbox WHERE device = ?1 AND seq >= ?2",
-            params![old.0, at_seq],
+            "SELECT MIN(seq) FROM outbox WHERE device = ?1 AND seq > ?2",
+            params![old.0, forgotten_through],
             |row| row.get(0),
         )
         .optional()?

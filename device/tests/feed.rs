@@ -386,29 +386,30 @@ fn a_copy_whose_numbers_another_took_after_a_restore_finds_out_and_loses_nothing
 }
 
 #[test]
-fn a_copy_that_is_told_so_together_with_a_restore_hands_nothing_over_twice() {
-    let mut server = Server::with(&[1]);
+fn a_copy_hands_over_what_a_restore_undid_and_nobody_else_holds() {
+    let mut server = Server::with(&[1, 2]);
     let (dir, mut device) = enrolled(1);
-    for n in 1..=3 {
-        device.record(clock(1), vec![new_place(n, 1)]).unwrap();
-    }
+    device.record(clock(1), vec![new_place(1, 1)]).unwrap();
+    sync(&mut device, &mut server);
+    let backup = server.clone();
+    device.record(clock(1), vec![new_place(2, 1)]).unwrap();
+    device.record(clock(1), vec![new_place(3, 1)]).unwrap();
     sync(&mut device, &mut server);
     let (mut device, _copy_dir, mut copy) = copied(&dir, device);
     device.record(clock(2), vec![new_place(4, 1)]).unwrap();
     sync(&mut device, &mut server);
     copy.record(clock(2), vec![new_place(5, 1)]).unwrap();
-    let asked = copy.request(clock(3), Size::default()).unwrap();
-    let mut answer = server.answer(&asked, &copy);
-    assert_eq!((answer.standing(), answer.forked_at_seq), (v1::DeviceStanding::Forked, 4));
-    server = server.restored();
-    answer.epoch = server.epoch.to_string();
-    assert_eq!(copy.take(&asked, answer).unwrap().next, Next::AskAgain);
-    copy.fork(device_id(1), device_id(60), "too early".to_owned(), 4).unwrap();
-    assert_eq!(copy.identity().unwrap().device, device_id(1), "it goes on under its name");
-    assert_eq!(sync_once(&mut copy, &mut server).next, Next::Fork { at_seq: 4 });
     assert_eq!(sync(&mut copy, &mut server), Next::Rest);
     let new = copy.identity().unwrap().device;
-    assert_eq!((server.known_ops(device_id(1)), server.known_ops(new)), (4, 1));
+    assert_eq!((server.known_ops(device_id(1)), server.known_ops(new)), (4, 4));
+    assert_eq!(server.ops.values().map(Vec::len).sum::<usize>(), 5, "none took effect twice");
+
+    drop(device); // lost with all that it held
+    server = backup.restored(); // which does not know the copy's name
+    copy.enrolled_again(pretend::identity(2)).unwrap();
+    assert_eq!(sync(&mut copy, &mut server), Next::Rest);
+    assert_eq!(ids(&copy, Kind::Place), [1, 2, 3, 5].map(id));
+    assert_eq!(shown(&copy), wanted(&server, &copy));
 }
 
 #[test]
@@ -445,7 +446,8 @@ fn the_copy_of_a_revoked_phone_hands_its_work_over_too() {
     server.revoke(1);
     assert_eq!(sync(&mut copy, &mut server), Next::Wiped);
     assert_eq!(server.members.len(), known + 1);
-    assert_eq!(server.known_ops(device_id(1_001)), 1);
+    assert_eq!(server.known_ops(device_id(1_001)), 2, "what both have among it");
+    assert_eq!(server.ops.values().map(Vec::len).sum::<usize>(), 2, "and that took effect once");
 }
 
 #[test]
@@ -484,32 +486,26 @@ fn a_copied_phone_gets_a_name_of_its_own_and_loses_nothing() {
     assert_eq!(copy.status().unwrap().standing, Standing::Forked { at_seq: 3 });
     assert_eq!(copy.status().unwrap().unsent_ops, 3);
     let new = server.fork(device_id(1));
-    copy.fork(device_id(1), new, "a new token".to_owned(), 3).unwrap();
-    copy.fork(device_id(1), device_id(60), "of another call".to_owned(), 3).unwrap(); // it is that no more
+    copy.fork(device_id(1), new, "a new token".to_owned()).unwrap();
+    copy.fork(device_id(1), device_id(60), "of another call".to_owned()).unwrap(); // it is that no more
 
     let identity = copy.identity().unwrap();
     assert_eq!((identity.device, identity.token.as_str()), (new, "a new token"));
     let renumbered = copy.request(clock(4), Size::default()).unwrap().request;
     assert_eq!(renumbered.cursor, Vec::<u8>::new());
     assert_eq!(renumbered.holds_from, 1);
-    for (at, (before, after)) in sealed.iter().zip(&renumbered.ops).enumerate() {
-        assert_eq!(
-            (after.seq, after.followed_by, &after.op),
-            (at as u64 + 1, before.followed_by, &before.op)
-        );
+    assert_eq!(renumbered.ops.iter().map(|sealed| sealed.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    for (before, after) in sealed.iter().zip(&renumbered.ops[2..]) {
+        assert_eq!((after.followed_by, &after.op), (before.followed_by, &before.op));
     }
-    assert_eq!(copy.record(clock(5), vec![new_place(7, 1)]).unwrap(), [4]);
+    assert_eq!(copy.record(clock(5), vec![new_place(7, 1)]).unwrap(), [6]);
     sync(&mut copy, &mut server);
     sync(&mut device, &mut server);
-    assert_eq!(server.known_ops(new), 4);
-    for device in [&mut device, &mut copy] {
+    assert_eq!((server.known_ops(device_id(1)), server.known_ops(new)), (3, 6));
+    for (device, name) in [(&mut device, device_id(1)), (&mut copy, new)] {
         assert_eq!(ids(device, Kind::Place), [1, 3, 4, 5, 6, 7].map(id));
         let pending = device.pending().unwrap();
-        assert_eq!(
-            (pending.len(), pending[0].op.device),
-            (1, device_id(1)),
-            "what was quarantined before the copy"
-        );
+        assert_eq!((pending.len(), pending[0].op.device), (1, name), "what was quarantined before the copy");
         device.dismiss(pending[0].op).unwrap();
         assert_eq!(device.pending().unwrap(), []);
         assert_eq!(shown(device), wanted(&server, device));
@@ -537,7 +533,7 @@ fn an_answer_to_the_old_name_means_nothing_under_the_new_one() {
     device.record(clock(1), vec![new_place(1, 1)]).unwrap();
     let asked = device.request(clock(2), Size::default()).unwrap();
     let late = server.answer(&asked, &device);
-    device.fork(device_id(1), device_id(50), "t".to_owned(), 1).unwrap();
+    device.fork(device_id(1), device_id(50), "t".to_owned()).unwrap();
     assert!(device.take(&asked, late).unwrap().stale);
     assert_eq!(device.status().unwrap().unsent_ops, 1);
 }
@@ -591,7 +587,7 @@ fn a_device_remembers_what_it_was_first_whatever_names_it_gets() {
     let (dir, mut device) = enrolled(1);
     assert_eq!(device.first_device().unwrap(), device_id(1));
     device.record(clock(1), vec![new_place(1, 1)]).unwrap();
-    device.fork(device_id(1), device_id(2), "token-2".to_owned(), 1).unwrap();
+    device.fork(device_id(1), device_id(2), "token-2".to_owned()).unwrap();
     device.enrolled_again(pretend::identity(3)).unwrap();
     assert_eq!(
         (device.identity().unwrap().device, device.first_device().unwrap()),

@@ -169,7 +169,7 @@ impl World<'_> {
                 let now_ms = self.now.ms();
                 let areas = self.site.store()?.device(device).await?.map(|device| device.areas);
                 let phone = &mut self.phones[number];
-                phone.device.fork(identity.device, device, answer.token, at_seq)?;
+                phone.device.fork(identity.device, device, answer.token)?;
                 phone.roots = areas.unwrap_or_default().into_iter().collect(); // another copy may have got the name before
                 phone.enrolled_ms = now_ms;
                 self.note("fork", &[number as u64, at_seq, number_of(device)]);
