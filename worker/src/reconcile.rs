@@ -163,7 +163,10 @@ async fn look_at(store: &Store, clock: &Clock, ids: &[RecordId]) -> Result<Vec<R
     let mut settled = Settled::default();
     let mut overtaken = Vec::new();
     for (mut outlook, source) in outlooks {
-        outlook.mends.retain(|mend| !there.contains_key(&mend.record));
+        let taken = |id: RecordId| there.get(&id).is_some_and(|found| found.kind != Kind::FollowUp);
+        outlook.mends.retain(|mend| {
+            !there.contains_key(&mend.record) && !known.told_of(&source, mend).is_some_and(taken)
+        });
         if mends.len() + outlook.mends.len() > BATCH_OPS_MAX && !mends.is_empty() {
             let some =
                 submit(store, now_ms, std::mem::take(&mut mends), std::mem::take(&mut settled)).await?;
@@ -333,6 +336,18 @@ impl Known {
         let existing = [&self.follow_ups, &self.notices];
         let of_source = existing.into_iter().filter_map(|all| all.get(&source.id)).flatten();
         of_source.map(|record| (record.id, record.through.stamp)).collect()
+    }
+
+    /// What a mend of a notice is about. If other records have the ids of follow-ups, which somebody has to choose on
+    /// purpose, those are never made, and nobody is told of them.
+    fn told_of(&self, source: &Record, mend: &Mend) -> Option<RecordId> {
+        match &mend.action {
+            Action::Create(body) => match body.as_ref() {
+                Body::Notice(notice) => notice.subject,
+                _ => None,
+            },
+            _ => self.notices.get(&source.id)?.iter().find(|notice| notice.id == mend.record)?.subject(),
+        }
     }
 
     fn has_channel(&self, source: &Record, mend: &Mend) -> bool {

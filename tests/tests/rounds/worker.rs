@@ -354,6 +354,30 @@ on_both_databases! {
         field.close(worker).await;
     }
 
+    async fn nobody_is_told_of_a_follow_up_whose_id_was_taken_for_something_else(database: &TestDatabase) {
+        let field = Field::on(database).await;
+        let worker = field.worker_with(unhinted()).await;
+        let door = RecordId(new_id());
+        let nobody = body::Visit {
+            subject: Some(door),
+            purpose: "routine".to_owned(),
+            outcome: "no_answer".to_owned(),
+            ..body::Visit::default()
+        };
+        let visited = Act::create(field.area, Body::Visit(nobody));
+        let second_call = visited.record().derived("second_call");
+        let lamp = body::Request { subject: Some(door), ..body::Request::default() };
+        field.act([visited, Act::create_with_id(second_call, field.area, Body::Request(lamp))]).await;
+        for _ in 0..30 {
+            field.clock.advance(HOUR * 24);
+            wait_again(database, RecordId(new_id()), field.area).await;
+            worker.drained().await.unwrap();
+        }
+        assert_eq!(field.notices_of(second_call).await, Vec::<String>::new());
+        assert_eq!(field.ops_of_the_worker().await, 0, "nothing is made of it");
+        field.close(worker).await;
+    }
+
     async fn whoever_calls_it_done_ends_what_was_said_of_it(database: &TestDatabase) {
         let field = Field::on(database).await;
         let worker = field.worker_with(unhinted()).await;
