@@ -346,6 +346,32 @@ on_both_databases! {
         town.server.stop().await;
     }
 
+    async fn what_is_given_while_what_was_there_is_erased_stays(database: &TestDatabase) {
+        let town = Town::on(database).await;
+        town.give().await;
+        // Somebody gives it when the erasure has seen what there is, and erased nothing yet.
+        let again = format!(
+            "UPDATE contacts SET put_ms = put_ms + 1;
+             INSERT INTO contact_puts (request, key, put_ms) SELECT request, {}, put_ms FROM contacts;",
+            database.literal(new_id())
+        );
+        let trigger = if database.is_postgres() {
+            format!("CREATE FUNCTION given() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {again} RETURN NEW; END$$;
+                     CREATE TRIGGER given AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION given()")
+        } else {
+            format!("CREATE TRIGGER given AFTER INSERT ON audit BEGIN {again} END")
+        };
+        database.execute(&trigger).await.unwrap();
+        let (store, keeping) = (&town.server.store, keeping(&town.files));
+        store.erase_contacts(&keeping.vault, &[town.request], None, town.server.clock.now_ms()).await.unwrap();
+        database.execute(&format!("DROP TRIGGER given{}", if database.is_postgres() { " ON audit" } else { "" })).await.unwrap();
+        town.work().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), Some(contact()));
+        town.take_back().await;
+        assert_eq!(read(&town.server.admin, town.request).await.unwrap(), None);
+        town.server.stop().await;
+    }
+
     async fn what_is_sent_again_neither_comes_back_nor_takes_anything_away(database: &TestDatabase) {
         let town = Town::on(database).await;
         let (admin, store) = (&town.server.admin, &town.server.store);
