@@ -85,8 +85,9 @@ impl World<'_> {
             (phone.told, phone.told_ms) = (roots, told_ms);
             phone.seen_stamp = phone.seen_stamp.max(seen_stamp);
         }
-        // The answer of a server that was restored since is not taken in: everything is pulled anew.
-        let seen = if progress.restored { Vec::new() } else { seen };
+        // What a restored server sends is not taken in before everything is pulled anew, and by a device that was revoked
+        // before the restore not at all.
+        let seen = if progress.pulled == 0 { Vec::new() } else { seen };
         let mut groups: Vec<_> = seen.iter().filter_map(|id| self.ledger.whole_group_of(*id)).collect();
         groups.dedup_by_key(|group| std::ptr::from_ref(*group)); // most of a group comes in one go
         for group in groups {
