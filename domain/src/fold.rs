@@ -314,6 +314,16 @@ fn bytes(value: &Value) -> usize {
     }
 }
 
+/// About how many bytes a record takes where it is kept or sent.
+pub fn weight(record: &Record) -> usize {
+    const EACH: usize = 200;
+    fn all<T: Entry>(entries: &[T]) -> usize {
+        entries.iter().map(|entry| EACH + entry.bytes()).sum()
+    }
+    let fields = record.fields.iter().map(|(name, value)| EACH + name.len() + bytes(value)).sum::<usize>();
+    EACH + fields + all(&record.steps) + all(&record.amendments) + all(&record.disputes)
+}
+
 /// Adds an entry, and lets go of the oldest where there are too many, or too large ones: the history still has them.
 fn push<T: Entry>(entries: &mut Vec<T>, entry: T) {
     let mut held = entries.iter().map(Entry::bytes).sum::<usize>() + entry.bytes();

@@ -32,7 +32,7 @@ pub use access::Role;
 pub use body::Body;
 pub use clock::{ClockReading, OrderKey};
 pub use contact::ContactData;
-pub use fold::{Effect, apply, fold};
+pub use fold::{Effect, apply, fold, weight};
 pub use id::{AreaId, DeviceId, OpId, RecordId};
 pub use kind::Kind;
 pub use language::Language;

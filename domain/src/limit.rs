@@ -14,6 +14,9 @@ pub const QUANTITY_MAX: f64 = 1e9;
 pub const DUE_DAYS_MAX: u32 = 3_650;
 /// Most ops in one atomic group.
 pub const GROUP_OPS_MAX: usize = 64;
+/// What the records of a group may take together, in bytes, to reach devices in one page: it has to fit into one message.
+/// Records that take more come in several.
+pub const GROUP_PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most ops in one sync call.
 pub const BATCH_OPS_MAX: usize = 1_000;
 /// Largest encoded op, in bytes.

@@ -16,10 +16,10 @@ use desk::Desk;
 use known::Known;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::clock::{Corrected, correct, stamp, stamp_limit};
-use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX};
+use rounds_domain::limit::{AREA_DEPTH_MAX, GROUP_OPS_MAX, GROUP_PAGE_BYTES_MAX};
 use rounds_domain::verdict::Reason;
 use rounds_domain::{
-    Action, AreaId, Body, DeviceId, Op, OpId, OrderKey, Outcome, PlacedOp, RecordId, Refusal, Verdict,
+    Action, AreaId, Body, DeviceId, Op, OpId, OrderKey, Outcome, PlacedOp, RecordId, Refusal, Verdict, weight,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -476,6 +476,7 @@ async fn apply_units<T: Tx>(
         let refused = unit.iter().any(|incoming| incoming.admitted().is_none())
             && !is_injected(Bug::GroupTornOnArrival);
         let mut numbers: BTreeMap<AreaId, u64> = BTreeMap::new();
+        let mut weights: BTreeMap<RecordId, usize> = BTreeMap::new();
         for incoming in unit {
             let verdict = match (&incoming.content, refused) {
                 (Content::Admitted(op), false) => {
@@ -486,8 +487,11 @@ async fn apply_units<T: Tx>(
                         op: op.clone(),
                     };
                     let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
-                    if is_injected(Bug::GroupTornInFeed) {
+                    weights.insert(op.record, desk.record(op.record).map_or(0, weight));
+                    let is_too_large = weights.values().sum::<usize>() > GROUP_PAGE_BYTES_MAX;
+                    if is_too_large || is_injected(Bug::GroupTornInFeed) {
                         numbers.clear();
+                        weights.retain(|record, _| *record == op.record);
                     }
                     for area in touched.iter() {
                         let Some(row) = areas.get_mut(area) else {

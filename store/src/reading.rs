@@ -19,8 +19,8 @@ use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// A page of a feed ends after about so many bytes of records, as JSON. On the wire they are smaller, so that an
-/// answer stays below the 4 MiB that gRPC clients take by default.
+/// A page of a feed has no more bytes of records than this, as JSON, unless it begins with one record that has. On the wire
+/// they are smaller, so that an answer stays below the 4 MiB that gRPC clients take by default.
 const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 type QuarantineTuple = (Uuid, i64, Option<Vec<u8>>, Option<String>, String, i64, Option<String>);
@@ -68,9 +68,9 @@ impl Store {
                 let mut is_cut = false;
                 while let Some((number, body)) = stream.try_next().await? {
                     bytes += body.len();
-                    let is_new_unit = rows.last().is_none_or(|(last, _)| *last != number as u64);
                     rows.push((number as u64, FeedRow::Body(body)));
-                    if rows.len() > room.rows || (bytes > room.bytes && is_new_unit && rows.len() > 1) {
+                    let is_first = page.items.is_empty() && rows[0].0 == number as u64;
+                    if rows.len() > room.rows || (bytes > room.bytes && !is_first) {
                         is_cut = true;
                         break;
                     }

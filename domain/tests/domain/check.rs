@@ -112,10 +112,12 @@ fn string_fields() -> impl Iterator<Item = (Kind, &'static str)> {
 #[test]
 fn the_limits_are_those_that_the_protocol_tells_clients() {
     use rounds_domain::limit::{
-        BATCH_OPS_MAX, GROUP_OPS_MAX, OP_BYTES_MAX, RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX,
+        BATCH_OPS_MAX, GROUP_OPS_MAX, GROUP_PAGE_BYTES_MAX, OP_BYTES_MAX, RECORD_ENTRIES_BYTES_MAX,
+        RECORD_ENTRIES_MAX,
     };
     assert_eq!((NAME_CHARS_MAX, TEXT_CHARS_MAX, LIST_ENTRIES_MAX), (200, 4_000, 256));
     assert_eq!((GROUP_OPS_MAX, BATCH_OPS_MAX, OP_BYTES_MAX), (64, 1_000, 65_536));
+    assert_eq!(GROUP_PAGE_BYTES_MAX, 2 * 1_048_576);
     assert_eq!((RECORD_ENTRIES_MAX, RECORD_ENTRIES_BYTES_MAX), (200, 1_048_576));
 }
 

@@ -7,7 +7,7 @@ use rounds_domain::limit::{RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX, TEXT_CH
 use rounds_domain::op::{Change, Step};
 use rounds_domain::record::{Matter, Standing};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold};
+use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold, weight};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -423,6 +423,8 @@ fn a_record_fits_into_one_message_however_large_what_was_done_to_it() {
     assert_eq!(record.amendments.last().map(|it| it.trace.op), Some(last));
     assert!(record.disputes.len() > 5 && record.amendments.len() > 10, "as many as there is room for");
     assert!(stored(&record).len() < 3 * RECORD_ENTRIES_BYTES_MAX);
+    weighs_what_it_takes(&record);
+    weighs_what_it_takes(&fold(&ops[..2]).0.expect("it was created")); // nearly all in a field
 
     let refused = |n: u64| {
         let reason = "x".repeat(TEXT_CHARS_MAX);
@@ -449,6 +451,12 @@ fn a_record_fits_into_one_message_however_large_what_was_done_to_it() {
     let record = fold(&ops).0.expect("it was created");
     assert_eq!(record.steps[0].step.to, "stopped", "what is counted goes last");
     assert!(stored(&record).len() < 2 * RECORD_ENTRIES_BYTES_MAX);
+    weighs_what_it_takes(&record);
+}
+
+fn weighs_what_it_takes(record: &Record) {
+    let (weight, stored) = (weight(record), stored(record).len());
+    assert!((stored * 9 / 10..stored * 11 / 10).contains(&weight), "{weight} for {stored} bytes");
 }
 
 #[test]
