@@ -42,7 +42,7 @@ pub struct Numbered {
 /// A page of the feeds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Page {
-    /// What is new. What was committed as one group is never split over two pages.
+    /// What is new. What has one number, as records of a group have, is never split over two pages.
     pub items: Vec<FeedItem>,
     /// The wanted areas with `after` moved on by what is in the page.
     pub positions: Vec<Position>,
