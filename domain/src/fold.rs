@@ -45,8 +45,10 @@ impl Effect {
 /// Answers the record, if any op created it, and the effect of each op, in the order in which they took effect: the total
 /// order, but for the op that creates the record, which comes first. Whoever acts on a record has seen it; so what is
 /// before its creation in the order saw one that is lost. A server that was restored makes the same follow-ups again.
-pub fn fold(ops: &[PlacedOp]) -> (Option<Record>, Vec<(&PlacedOp, Effect)>) {
-    let ordered: BTreeMap<_, _> = ops.iter().map(|placed| (placed.key, placed)).collect();
+pub fn fold<'a>(
+    ops: impl IntoIterator<Item = &'a PlacedOp>,
+) -> (Option<Record>, Vec<(&'a PlacedOp, Effect)>) {
+    let ordered: BTreeMap<_, _> = ops.into_iter().map(|placed| (placed.key, placed)).collect();
     let mut ordered: Vec<&PlacedOp> = ordered.into_values().collect();
     if let Some(creation) = ordered.iter().position(|placed| matches!(placed.op.action, Action::Create(_))) {
         ordered[..=creation].rotate_right(1);

@@ -190,7 +190,7 @@ async fn verify_area<T: Tx>(tx: &mut T, area: AreaId, verified: &mut Verified) -
         for written in page {
             verified.records += 1;
             let kept = written.numbered.record;
-            let folded = fold(ops.get(&kept.id).map_or(&[], Vec::as_slice)).0;
+            let folded = fold(ops.get(&kept.id).into_iter().flatten()).0;
             if folded.as_ref() != Some(&kept) {
                 verified.fault(Fault::Record(kept.id));
             }

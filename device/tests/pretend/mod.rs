@@ -297,7 +297,7 @@ impl Server {
         let (id, name) = (placed.op.record, placed.id());
         let ops = self.ops.entry(id).or_default();
         ops.push(placed);
-        let (record, effects) = fold(ops);
+        let (record, effects) = fold(ops.iter());
         let (_, effect) = effects.into_iter().find(|(placed, _)| placed.id() == name).unwrap();
         let Some(record) = record else { return effect.verdict() };
         let mut number = |area| {

@@ -3,11 +3,14 @@
 use super::history::{Arrivals, arrivals, histories, kinds, runs};
 use super::sample::{DAY_MS, START_MS, area, body, create, edit, op, placed, record_id, step, step_to};
 use proptest::prelude::*;
+use rounds_domain::body::Place;
 use rounds_domain::limit::{RECORD_ENTRIES_BYTES_MAX, RECORD_ENTRIES_MAX, TEXT_CHARS_MAX};
 use rounds_domain::op::{Change, Step};
 use rounds_domain::record::{Matter, Standing};
 use rounds_domain::verdict::Reason;
-use rounds_domain::{Action, Body, DeviceId, Effect, Kind, Op, PlacedOp, Record, apply, fold, weight};
+use rounds_domain::{
+    Action, Body, DeviceId, Effect, History, Kind, Op, PlacedOp, Record, apply, fold, weight,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -40,6 +43,30 @@ proptest! {
         let mut arrivals = Arrivals::default();
         arrived.iter().for_each(|placed| arrivals.take(placed));
         prop_assert_eq!(arrivals.record, fold(&ops).0);
+    }
+
+    #[test]
+    fn an_op_that_comes_late_does_what_it_does_at_its_place((_, arrived) in arrivals()) {
+        let mut history = History::default();
+        let mut known: Vec<PlacedOp> = Vec::new();
+        for placed in arrived {
+            let (before, key) = (fold(&known).0, placed.key);
+            let is_create = matches!(placed.op.action, Action::Create(_));
+            prop_assert_eq!(history.ends_before(key), known.iter().all(|other| other.key < key));
+            known.push(placed.clone());
+            let (record, effects) = fold(&known);
+            if known.len().is_multiple_of(3) {
+                history.add(placed);
+            } else {
+                let own = effects.into_iter().find(|(other, _)| other.key == key);
+                prop_assert_eq!(Some(history.take(placed)), own.map(|(_, effect)| effect));
+            }
+            prop_assert_eq!(history.record(), record.clone());
+            if let (Some(before), Some(record)) = (before, record) && history.stays() && !is_create {
+                prop_assert_eq!((before.area, before.former_areas), (record.area, record.former_areas));
+                prop_assert!(before.created == record.created);
+            }
+        }
     }
 
     #[test]
@@ -242,6 +269,23 @@ fn steps_that_were_applied_are_not_let_go_of_for_those_that_were_repeated() {
     assert!(record.steps.len() <= RECORD_ENTRIES_MAX);
     let last = record.steps.last().expect("the latest is kept");
     assert_eq!(last.trace.op, ops.last().expect("there are ops").id());
+}
+
+#[test]
+fn an_op_behind_an_earlier_creation_that_turned_up_sees_what_that_says() {
+    let place = |name: &str| {
+        let Body::Place(place) = body(Kind::Place) else { unreachable!("it is a place") };
+        let place = Body::Place(Place { name: name.to_owned(), ..place });
+        op(Kind::Place, Action::Create(Box::new(place)))
+    };
+    let rename = |base: &str, name: &str| op(Kind::Place, edit(&[("name", json!(base), json!(name))]));
+    let mut history = History::default();
+    history.add(placed(0, 1, 30, place("old")));
+    let nothing = op(Kind::Place, Action::Settle { disputes: Vec::new() });
+    assert_eq!(history.take(placed(1, 1, 5, nothing)), Effect::Merged);
+    history.add(placed(2, 1, 10, place("new")));
+    assert_eq!(history.take(placed(1, 2, 6, rename("new", "newer"))), Effect::Applied);
+    assert_eq!(history.take(placed(1, 3, 20, rename("newer", "newest"))), Effect::Applied);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use rounds_domain::bug::{Bug, is_injected};
 use rounds_domain::recurrence::local_day;
 use rounds_domain::{
-    Action, AreaId, Effect, Op, OrderKey, Outcome, PlacedOp, Record, RecordId, apply, fold, follow_up,
+    Action, AreaId, Effect, History, Op, OrderKey, Outcome, PlacedOp, Record, RecordId, apply, follow_up,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +19,9 @@ struct Working {
     before: Option<Numbered>,
     now: Option<Record>,
     /// All of its ops, once they were needed.
-    history: Option<Vec<PlacedOp>>,
+    history: Option<History>,
+    /// Ops were taken into the history, and what the record is now was not worked out yet.
+    behind: bool,
     /// The ops of this transaction, which the database has not got yet.
     taken: Vec<PlacedOp>,
     number: Option<u64>,
@@ -61,6 +63,7 @@ impl Desk {
                 now: Some(numbered.record.clone()),
                 number: None,
                 history: None,
+                behind: false,
                 taken: Vec::new(),
                 unsettled: false,
                 before: Some(numbered),
@@ -73,6 +76,7 @@ impl Desk {
                 before: None,
                 now: None,
                 history: None,
+                behind: false,
                 taken: Vec::new(),
                 number: None,
                 unsettled: false,
@@ -106,19 +110,20 @@ impl Desk {
         }
         for id in ids {
             if let Some(working) = self.records.get_mut(id) {
-                working.history = Some(std::mem::take(&mut working.taken));
+                working.begin_history();
             }
         }
         for placed in tx.ops_of(ids).await? {
             if let Some(history) =
                 self.records.get_mut(&placed.op.record).and_then(|working| working.history.as_mut())
             {
-                history.push(placed);
+                history.add(placed);
             }
         }
         Ok(())
     }
 
+    /// The record as it is. Where ops came late, it is in its area, and what it says is as it was.
     pub(super) fn record(&self, id: RecordId) -> Option<&Record> {
         self.records.get(&id)?.now.as_ref()
     }
@@ -128,11 +133,13 @@ impl Desk {
     pub(super) fn is_taken(&self, op: &Op, key: OrderKey) -> bool {
         let Some(working) = self.records.get(&op.record) else { return false };
         let Some(record) = &working.now else { return false };
-        let mut known = working.history.iter().flatten().chain(&working.taken);
+        if !matches!(op.action, Action::Create(_)) {
+            return false;
+        }
+        let mut known = working.history.iter().flat_map(History::ops).chain(&working.taken);
         let created = known.find(|placed| placed.id() == record.created.op);
         let is_same = |created: &PlacedOp| created.op.action == op.action && created.op.area == op.area;
-        matches!(op.action, Action::Create(_))
-            && created.is_some_and(|created| key < created.key && !is_same(created))
+        created.is_some_and(|created| key < created.key && !is_same(created))
     }
 
     /// Takes an op in. Answers its effect, and the areas that moved because of it.
@@ -152,24 +159,28 @@ impl Desk {
             return Err(Error::Unreadable(format!("record {id} was not read")));
         };
         if working.now.is_none() && working.history.is_none() && !working.taken.is_empty() {
-            working.history = Some(std::mem::take(&mut working.taken)); // ops that came before their record
+            working.begin_history(); // ops that came before their record
         }
         working.unsettled |= !settled;
         let area_before = working.now.as_ref().map(|record| record.area);
         let effect = match &mut working.history {
             // What waits behind it, say for a move, may take effect now.
-            Some(history) if working.now.is_some() && history.iter().all(|it| it.key < placed.key) => {
-                history.push(placed.clone());
+            Some(history) if working.now.is_some() && history.ends_before(placed.key) => {
+                if std::mem::take(&mut working.behind) {
+                    working.now = history.record();
+                }
+                history.add(placed.clone());
                 apply(&mut working.now, &placed)
             }
             Some(history) => {
-                let key = placed.key;
-                history.push(placed);
-                let (record, effects) = fold(history);
-                let effect =
-                    effects.into_iter().find(|(other, _)| other.key == key).map(|(_, effect)| effect);
-                working.now = record;
-                effect.unwrap_or(Effect::Merged) // the op is in the history that was folded
+                let is_create = matches!(placed.op.action, Action::Create(_));
+                let effect = history.take(placed);
+                // Many may come late, so what they come to together is worked out once, unless others have to know.
+                working.behind = history.stays() && !is_create;
+                if !working.behind {
+                    working.now = history.record();
+                }
+                effect
             }
             None => {
                 let effect = apply(&mut working.now, &placed);
@@ -208,7 +219,8 @@ impl Desk {
         };
         let mut count = Count::default();
         let mut sources: BTreeSet<AreaId> = BTreeSet::new();
-        for working in self.records.into_values() {
+        for mut working in self.records.into_values() {
+            working.catch_up();
             let (Some(number), Some(record)) = (working.number, working.now) else { continue };
             if let Some(before) = &working.before
                 && !is_injected(Bug::TallyKept)
@@ -263,6 +275,19 @@ impl Desk {
 }
 
 impl Working {
+    fn begin_history(&mut self) {
+        self.history.get_or_insert_default().extend(self.taken.drain(..));
+    }
+
+    /// Works out what the record is now.
+    fn catch_up(&mut self) {
+        if std::mem::take(&mut self.behind)
+            && let Some(history) = &self.history
+        {
+            self.now = history.record();
+        }
+    }
+
     fn id(&self) -> RecordId {
         self.now.as_ref().map_or(RecordId(uuid::Uuid::nil()), |record| record.id)
     }

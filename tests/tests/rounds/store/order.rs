@@ -32,6 +32,31 @@ async fn submit_together(stores: &[Store], batches: Vec<Batch>) -> Vec<Receipt> 
 }
 
 on_both_databases! {
+    async fn what_follows_a_late_op_in_one_commit_sees_what_it_did(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        let again = at(30, step(record(1), area(1), Kind::Request, "open"));
+        phone.send(&store, [at(1, create_request(record(1), area(1))), again]).await;
+        let mut late = Phone::enrol(&store, 2).await;
+        let steps = [(5, "triaged"), (40, "referred"), (50, "in_progress")];
+        let steps = steps.map(|(minute, to)| at(minute, step(record(1), area(1), Kind::Request, to)));
+        assert_eq!(late.send(&store, steps).await, [Outcome::Applied; 3]);
+        assert_eq!(read(&store, record(1)).await.status, "in_progress");
+    }
+
+    async fn what_follows_a_late_creation_in_one_commit_is_held_against_it(database: &TestDatabase) {
+        let store = database.open().await;
+        plant(&store, [(area(1), None)]).await;
+        let mut phone = Phone::enrol(&store, 1).await;
+        phone.send(&store, [at(30, create_place(record(1), area(1), "a name"))]).await;
+        let mut late = Phone::enrol(&store, 2).await;
+        let creations = [(5, "a name"), (10, "another")];
+        let creations = creations.map(|(minute, name)| at(minute, create_place(record(1), area(1), name)));
+        assert_eq!(late.send(&store, creations).await, [Outcome::Applied, Outcome::NotApplied]);
+        assert_eq!(read(&store, record(1)).await.created.op, late.op_id(1));
+    }
+
     async fn a_late_op_takes_effect_at_its_own_place(database: &TestDatabase) {
         let store = database.open().await;
         plant(&store, [(area(1), None)]).await;
