@@ -138,11 +138,15 @@ impl Phone {
     }
 
     /// Within an epoch, and unless it begins anew, a device never goes back to where it was before.
-    pub(super) fn check_cursor(&mut self, bytes: &[u8], epoch: Uuid) -> Kept {
+    /// While the server is down nobody can tell in which epoch it was.
+    pub(super) fn check_cursor(&mut self, bytes: &[u8], epoch: Option<Uuid>) -> Kept {
+        if bytes.is_empty() {
+            self.cursor.clear();
+        }
+        let Some(epoch) = epoch else { return Ok(()) };
         let cursor = Cursor::read(bytes, epoch)?;
         let (now, before) = (cursor.numbers(), std::mem::take(&mut self.cursor));
-        let is_anew = bytes.is_empty() || cursor.is_stale();
-        for (place, number) in before.iter().filter(|_| !is_anew) {
+        for (place, number) in before.iter().filter(|_| !cursor.is_stale()) {
             promised(now.get(place).is_none_or(|now| now >= number), Promise::Cursor, || {
                 format!("a device went back from {number} in area {}", place.0)
             })?;

@@ -27,9 +27,7 @@ impl World<'_> {
         let generation = phone.generation;
         let epoch = self.site.running().map(|shared| shared.store.epoch());
         let request = self.phones[number].ask(call)?;
-        if let Some(epoch) = epoch {
-            self.phones[number].check_cursor(&request.cursor, epoch)?;
-        }
+        self.phones[number].check_cursor(&request.cursor, epoch)?;
         let bytes = request.encode_to_vec();
         self.note("call", &[number as u64, call, bytes.len() as u64]);
         self.soon(20 * SECOND_MS, 3 * MINUTE_MS, Event::GiveUp { phone: number, number: call });
