@@ -39,7 +39,7 @@ impl History {
     /// Adds an op, and answers what it does at its place, see [`fold`].
     pub fn take(&mut self, placed: PlacedOp) -> Effect {
         let key = placed.key;
-        self.add(placed.clone());
+        self.add(placed);
         let mut record = None;
         if let Some(creation) = self.creation.filter(|creation| *creation != key) {
             let mut from = Unbounded;
@@ -52,7 +52,7 @@ impl History {
                 apply(&mut record, next); // the creation once more changes nothing
             }
         }
-        let effect = apply(&mut record, &placed);
+        let effect = apply(&mut record, &self.ops[&key]);
         // Behind the creation, what is before it in the order comes first.
         self.behind = record.filter(|_| self.creation != Some(key)).map(|record| (key, record));
         effect

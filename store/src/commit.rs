@@ -477,6 +477,7 @@ async fn apply_units<T: Tx>(
             && !is_injected(Bug::GroupTornOnArrival);
         let mut numbers: BTreeMap<AreaId, u64> = BTreeMap::new();
         let mut weights: BTreeMap<RecordId, usize> = BTreeMap::new();
+        let is_group = unit.len() > 1;
         for incoming in unit {
             let verdict = match (&incoming.content, refused) {
                 (Content::Admitted(op), false) => {
@@ -487,7 +488,9 @@ async fn apply_units<T: Tx>(
                         op: op.clone(),
                     };
                     let (effect, touched) = desk.take(tx, placed, incoming.settled).await?;
-                    weights.insert(op.record, desk.record(op.record).map_or(0, weight));
+                    if is_group {
+                        weights.insert(op.record, desk.record(op.record).map_or(0, weight));
+                    }
                     let is_too_large = weights.values().sum::<usize>() > GROUP_PAGE_BYTES_MAX;
                     if is_too_large || is_injected(Bug::GroupTornInFeed) {
                         numbers.clear();

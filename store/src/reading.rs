@@ -19,7 +19,7 @@ use sqlx::{query, query_as, query_scalar};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// A page of a feed has no more bytes of records than this, as JSON, unless it begins with one record that has. On the wire
+/// A page of a feed has no more bytes of records than this, as JSON, unless what has its first number takes more. On the wire
 /// they are smaller, so that an answer stays below the 4 MiB that gRPC clients take by default.
 const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
 

@@ -21,7 +21,7 @@ struct Working {
     /// All of its ops, once they were needed.
     history: Option<History>,
     /// Ops were taken into the history, and what the record is now was not worked out yet.
-    behind: bool,
+    is_stale: bool,
     /// The ops of this transaction, which the database has not got yet.
     taken: Vec<PlacedOp>,
     number: Option<u64>,
@@ -63,7 +63,7 @@ impl Desk {
                 now: Some(numbered.record.clone()),
                 number: None,
                 history: None,
-                behind: false,
+                is_stale: false,
                 taken: Vec::new(),
                 unsettled: false,
                 before: Some(numbered),
@@ -76,7 +76,7 @@ impl Desk {
                 before: None,
                 now: None,
                 history: None,
-                behind: false,
+                is_stale: false,
                 taken: Vec::new(),
                 number: None,
                 unsettled: false,
@@ -163,12 +163,12 @@ impl Desk {
         }
         working.unsettled |= !settled;
         let area_before = working.now.as_ref().map(|record| record.area);
+        if working.history.as_ref().is_some_and(|history| history.ends_before(placed.key)) {
+            working.catch_up();
+        }
         let effect = match &mut working.history {
             // What waits behind it, say for a move, may take effect now.
             Some(history) if working.now.is_some() && history.ends_before(placed.key) => {
-                if std::mem::take(&mut working.behind) {
-                    working.now = history.record();
-                }
                 history.add(placed.clone());
                 apply(&mut working.now, &placed)
             }
@@ -176,8 +176,8 @@ impl Desk {
                 let is_create = matches!(placed.op.action, Action::Create(_));
                 let effect = history.take(placed);
                 // Many may come late, so what they come to together is worked out once, unless others have to know.
-                working.behind = history.stays() && !is_create;
-                if !working.behind {
+                working.is_stale = history.stays() && !is_create;
+                if !working.is_stale {
                     working.now = history.record();
                 }
                 effect
@@ -281,7 +281,7 @@ impl Working {
 
     /// Works out what the record is now.
     fn catch_up(&mut self) {
-        if std::mem::take(&mut self.behind)
+        if std::mem::take(&mut self.is_stale)
             && let Some(history) = &self.history
         {
             self.now = history.record();
