@@ -180,6 +180,17 @@ fn step(violation: RecordId, area: AreaId, to: &str) -> Act {
     Act::step(violation, area, Kind::Violation, Step { to: to.to_owned(), ..Step::default() })
 }
 
+/// A visit that calls for a second one.
+fn nobody_answered(door: RecordId, area: AreaId) -> Act {
+    let visit = body::Visit {
+        subject: Some(door),
+        purpose: "routine".to_owned(),
+        outcome: "no_answer".to_owned(),
+        ..body::Visit::default()
+    };
+    Act::create(area, Body::Visit(visit))
+}
+
 fn due_ms(follow_up: &Record) -> i64 {
     follow_up.fields["due_at_ms"].as_i64().unwrap()
 }
@@ -298,13 +309,7 @@ on_both_databases! {
         let field = Field::on(database).await;
         let worker = field.worker().await;
         let [wrong_door, right_door] = [RecordId(new_id()), RecordId(new_id())];
-        let nobody = body::Visit {
-            subject: Some(wrong_door),
-            purpose: "routine".to_owned(),
-            outcome: "no_answer".to_owned(),
-            ..body::Visit::default()
-        };
-        let visited = Act::create(field.area, Body::Visit(nobody));
+        let visited = nobody_answered(wrong_door, field.area);
         let visit = visited.record();
         field.act([visited]).await;
         worker.drained().await.unwrap();
@@ -358,13 +363,7 @@ on_both_databases! {
         let field = Field::on(database).await;
         let worker = field.worker_with(unhinted()).await;
         let door = RecordId(new_id());
-        let nobody = body::Visit {
-            subject: Some(door),
-            purpose: "routine".to_owned(),
-            outcome: "no_answer".to_owned(),
-            ..body::Visit::default()
-        };
-        let visited = Act::create(field.area, Body::Visit(nobody));
+        let visited = nobody_answered(door, field.area);
         let second_call = visited.record().derived("second_call");
         let lamp = body::Request { subject: Some(door), ..body::Request::default() };
         field.act([visited, Act::create_with_id(second_call, field.area, Body::Request(lamp))]).await;
